@@ -1,0 +1,142 @@
+//! The envelope: the one body that all three events share.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use serde_json::value::RawValue;
+
+use crate::{BranchId, BrandId, Record, RecordError};
+
+/// The bytes of an envelope, made from the bytes of its records as they are kept. Compact, keys in the contract's
+/// order. A delivery's bytes are promised to stay the same for ever, so this function must never give other bytes
+/// for the same input; another form would be another function beside it.
+pub fn envelope_bytes<R: AsRef<[u8]>>(brand_id: BrandId, branch_id: BranchId, records: &[R]) -> Bytes {
+    let size: usize = records.iter().map(|r| r.as_ref().len() + 1).sum();
+    let mut out = BytesMut::with_capacity(size + 96);
+    out.put_slice(b"{\"brand_id\":");
+    out.put_slice(brand_id.to_string().as_bytes());
+    out.put_slice(b",\"branch_id\":");
+    out.put_slice(branch_id.to_string().as_bytes());
+    out.put_slice(b",\"orders\":[");
+    for (i, record) in records.iter().enumerate() {
+        if i > 0 {
+            out.put_u8(b',');
+        }
+        out.put_slice(record.as_ref());
+    }
+    out.put_slice(b"]}");
+    out.freeze()
+}
+
+/// An envelope as a receiver reads it. Fields that it does not know are ignored.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    /// The brand, where it is given as an integer.
+    pub brand_id: Option<BrandId>,
+    /// The branch, where it is given as an integer.
+    pub branch_id: Option<BranchId>,
+    /// The orders, one or more, each read by itself.
+    pub orders: Vec<EnvelopeOrder>,
+}
+
+/// One element of `orders`: one that cannot be read does not stand in the way of its neighbours.
+#[derive(Clone, Debug)]
+pub struct EnvelopeOrder {
+    /// The element's bytes, as they stand in the body.
+    pub bytes: Bytes,
+    /// The record, or why it is none.
+    pub record: Result<Record, RecordError>,
+}
+
+/// Why a body is no envelope.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum EnvelopeError {
+    /// Not UTF-8, not JSON, or not an object.
+    #[error("the body cannot be read")]
+    Unreadable(#[source] RecordError),
+    /// No `orders`, or not an array.
+    #[error("orders: expected an array of order records, found {found}")]
+    NoOrders {
+        /// What is there instead.
+        found: &'static str,
+    },
+    /// `orders` is empty.
+    #[error("orders: expected one or more order records, found none")]
+    EmptyOrders,
+}
+
+impl Envelope {
+    /// Reads a body. The records share its memory.
+    ///
+    /// # Errors
+    /// [`EnvelopeError`] where there is no array of orders in it.
+    pub fn read(body: &Bytes) -> Result<Envelope, EnvelopeError> {
+        let object = Record::parse(body.clone()).map_err(EnvelopeError::Unreadable)?;
+        let orders = object.get("orders").ok_or(EnvelopeError::NoOrders { found: "nothing" })?;
+        let orders: Vec<&RawValue> = serde_json::from_str(orders)
+            .map_err(|_| EnvelopeError::NoOrders { found: crate::object::kind(orders) })?;
+        if orders.is_empty() {
+            return Err(EnvelopeError::EmptyOrders);
+        }
+        let id = |name| object.get(name).and_then(|text| text.parse().ok());
+        Ok(Envelope {
+            brand_id: id("brand_id").map(BrandId),
+            branch_id: id("branch_id").map(BranchId),
+            orders: orders
+                .into_iter()
+                .map(|order| {
+                    let bytes = body.slice_ref(order.get().as_bytes());
+                    EnvelopeOrder { record: Record::parse(bytes.clone()), bytes }
+                })
+                .collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::OrderId;
+
+    #[test]
+    fn an_envelope_is_its_records_bytes_in_the_contracts_order() {
+        let records = [r#"{"id":42, "x":0.1000}"#, r#"{"id":43,"y":"Gửi 🍜 \u0022"}"#];
+        let bytes = envelope_bytes(BrandId(663), BranchId(1062), &records);
+        assert_eq!(
+            bytes,
+            r#"{"brand_id":663,"branch_id":1062,"orders":[{"id":42, "x":0.1000},{"id":43,"y":"Gửi 🍜 \u0022"}]}"#
+        );
+        let envelope = Envelope::read(&bytes).unwrap();
+        assert_eq!((envelope.brand_id, envelope.branch_id), (Some(BrandId(663)), Some(BranchId(1062))));
+        for (order, record) in envelope.orders.iter().zip(records) {
+            assert_eq!(order.bytes, record);
+            assert_eq!(order.record.as_ref().unwrap().bytes(), record);
+        }
+    }
+
+    #[test]
+    fn one_bad_record_does_not_refuse_its_neighbours() {
+        let body = Bytes::from_static(br#"{"orders":[{"id":1},null,{"id":2}],"brand_id":"x","new":true}"#);
+        let envelope = Envelope::read(&body).unwrap();
+        assert_eq!(envelope.brand_id, None);
+        let ids: Vec<_> = envelope
+            .orders
+            .iter()
+            .map(|o| o.record.as_ref().ok().and_then(|r| r.id().unwrap()))
+            .collect();
+        assert_eq!(ids, [Some(OrderId(1)), None, Some(OrderId(2))]);
+    }
+
+    #[test]
+    fn what_is_no_envelope_is_named() {
+        for (body, expected) in [
+            (&b"{"[..], "cannot be read"),
+            (b"[]", "cannot be read"),
+            (b"\xff{}", "cannot be read"),
+            (b"{}", "found nothing"),
+            (br#"{"orders":{}}"#, "found an object"),
+            (br#"{"orders":[]}"#, "found none"),
+        ] {
+            let error = Envelope::read(&Bytes::copy_from_slice(body)).unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+    }
+}

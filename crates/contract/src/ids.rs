@@ -1,0 +1,106 @@
+//! Identifiers. Each kind is a type of its own, so that one cannot be passed where another is wanted.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! integer_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub i64);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({})", stringify!($name), self.0)
+            }
+        }
+    };
+}
+
+integer_id!(
+    /// An order. Given by the platform, unique in an installation, above zero.
+    OrderId
+);
+integer_id!(
+    /// A business: the top of the hierarchy business → brands → branches. A credential belongs to exactly one.
+    BusinessId
+);
+integer_id!(
+    /// A brand of a business.
+    BrandId
+);
+integer_id!(
+    /// A branch: one restaurant, in which one or more brands are sold.
+    BranchId
+);
+integer_id!(
+    /// A registration: one URL for one (partner, brand, branch, event type).
+    WebhookId
+);
+integer_id!(
+    /// An endpoint: one (partner, URL). Several registrations may point at it; order per order holds within it.
+    EndpointId
+);
+integer_id!(
+    /// A delivery's place in the order in which deliveries were committed. Internal: partners see [`DeliveryId`].
+    DeliverySeq
+);
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub Arc<str>);
+
+        impl $name {
+            /// The id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(text: &str) -> Self {
+                $name(text.into())
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(text: String) -> Self {
+                $name(text.into())
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({})", stringify!($name), self.0)
+            }
+        }
+    };
+}
+
+text_id!(
+    /// A delivery's public id, the value of `x-klikit-event-id`: the same on every attempt and every replay.
+    /// Ours are `evt_` and a UUID (version 7) in 32 hex digits; a stranger's may be any text.
+    DeliveryId
+);
+text_id!(
+    /// A partner: `ptn_` and a UUID (version 7) in 32 hex digits.
+    PartnerId
+);

@@ -1,0 +1,35 @@
+//! The wire between klikit and its partners, as types and pure functions.
+//!
+//! Everything that both halves of hookit must agree on is here, once: the order record and how a field of it is
+//! changed without touching the rest, the statuses and the moves between them, the envelope's bytes, the signature,
+//! the error codes, the states of a delivery and the outcomes of an attempt.
+//!
+//! What this crate must not do: input or output, reading a clock, async. A partner that writes its own receiver in
+//! Rust depends on this crate alone.
+//!
+//! Start reading at [`Record`], then [`OrderStatus`] and [`check_move`], then [`Envelope`].
+
+mod delivery;
+mod envelope;
+mod error_code;
+mod event;
+mod freshness;
+mod ids;
+mod object;
+mod record;
+mod signature;
+mod status;
+mod time;
+
+pub use delivery::{AttemptOutcome, DeliveryState};
+pub use envelope::{Envelope, EnvelopeError, EnvelopeOrder, envelope_bytes};
+pub use error_code::ErrorCode;
+pub use event::{EventType, UnknownEventType, header};
+pub use freshness::{Freshness, RecordState};
+pub use ids::{BranchId, BrandId, BusinessId, DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, WebhookId};
+pub use record::{Changes, OWNED_FIELDS, OwnedFields, Record, RecordError};
+pub use signature::{SIGNATURE_HEX_LEN, Signature, SignatureMismatch, WebhookSecret};
+pub use status::{
+    Actor, KnownStatus, MoveRefusal, MoveVerdict, OrderStatus, StatusCodes, StatusCodesError, check_move,
+};
+pub use time::{Clock, Timestamp, TimestampError};

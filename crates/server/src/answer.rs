@@ -1,0 +1,208 @@
+//! The one form of every answer: `{"request_id": …, "data": …}` or `{"request_id": …, "error": {code, message,
+//! details?}}` (CONTRACT.md section 7).
+//!
+//! A handler gives back an [`Answer`] or an [`ApiError`], neither of which knows the request id; the [`envelope`]
+//! layer puts it in, so that no handler can forget it.
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use bytes::{BufMut as _, Bytes, BytesMut};
+use hookit_contract::ErrorCode;
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tracing::Instrument as _;
+
+use crate::RequestId;
+
+/// A good answer: a status and the JSON text of `data`.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    status: StatusCode,
+    data: Bytes,
+}
+
+impl Answer {
+    /// 200 with a value.
+    pub fn ok(data: &impl Serialize) -> Self {
+        Answer {
+            status: StatusCode::OK,
+            data: serde_json::to_vec(data).expect("answers have string keys and finite numbers").into(),
+        }
+    }
+
+    /// 200 with JSON text as it is kept, byte for byte.
+    pub fn raw(data: Bytes) -> Self {
+        Answer { status: StatusCode::OK, data }
+    }
+
+    /// 201 instead of 200.
+    #[must_use]
+    pub fn created(mut self) -> Self {
+        self.status = StatusCode::CREATED;
+        self
+    }
+}
+
+/// A refusal: a code of the closed list, and words for whoever sent the request. Nothing internal belongs in it.
+#[derive(Clone, Debug)]
+pub struct ApiError {
+    code: ErrorCode,
+    message: String,
+    details: Option<Box<RawValue>>,
+    retry_after_seconds: Option<u32>,
+    allow: Option<HeaderValue>,
+}
+
+impl ApiError {
+    /// A refusal with its message.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        ApiError { code, message: message.into(), details: None, retry_after_seconds: None, allow: None }
+    }
+
+    /// The request is not what the call expects. The message begins with the field.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        ApiError::new(ErrorCode::RequestInvalid, message)
+    }
+
+    /// No such thing.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        ApiError::new(ErrorCode::ResourceNotFound, message)
+    }
+
+    /// Not now; try again in a second.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        ApiError { retry_after_seconds: Some(1), ..ApiError::new(ErrorCode::Unavailable, message) }
+    }
+
+    /// A fault of ours. What it was goes to the log, with the chain of causes; the answer says only that it was.
+    pub fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(error = %chain(error), "a request failed inside");
+        ApiError::new(ErrorCode::Internal, "something failed on our side; the log has it under this request_id")
+    }
+
+    /// Adds machine-readable details.
+    #[must_use]
+    pub fn with_details(mut self, details: &impl Serialize) -> Self {
+        self.details = serde_json::value::to_raw_value(details).ok();
+        self
+    }
+
+    /// The code.
+    pub fn code(&self) -> ErrorCode {
+        self.code
+    }
+
+    /// The message.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+/// An error and its causes on one line.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// What the envelope layer finds on a response that wants to be enveloped.
+#[derive(Clone, Debug)]
+enum Content {
+    Data(Bytes),
+    Error(ApiError),
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(Content::Data(self.data));
+        response
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.code.http_status()).expect("the list holds HTTP statuses");
+        let mut response = status.into_response();
+        let headers = response.headers_mut();
+        if let Some(seconds) = self.retry_after_seconds {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(allow) = &self.allow {
+            headers.insert(header::ALLOW, allow.clone());
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic, Bearer"));
+        }
+        response.extensions_mut().insert(Content::Error(self));
+        response
+    }
+}
+
+fn wrap(request_id: &RequestId, content: Content) -> Bytes {
+    #[derive(Serialize)]
+    struct ErrorBody<'a> {
+        code: ErrorCode,
+        message: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        details: &'a Option<Box<RawValue>>,
+    }
+
+    let mut out = BytesMut::with_capacity(128);
+    out.put_slice(b"{\"request_id\":\"");
+    out.put_slice(request_id.as_str().as_bytes());
+    match content {
+        Content::Data(data) => {
+            out.reserve(data.len() + 16);
+            out.put_slice(b"\",\"data\":");
+            out.put_slice(&data);
+        }
+        Content::Error(error) => {
+            out.put_slice(b"\",\"error\":");
+            let body = ErrorBody { code: error.code, message: &error.message, details: &error.details };
+            out.put_slice(&serde_json::to_vec(&body).expect("an error is plain text"));
+        }
+    }
+    out.put_u8(b'}');
+    out.freeze()
+}
+
+/// The layer around a whole router: gives the request its id, puts answers into the envelope, writes a log line.
+pub async fn envelope(mut request: Request, next: Next) -> Response {
+    let request_id = RequestId::of(request.headers());
+    request.extensions_mut().insert(request_id.clone());
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let span = tracing::debug_span!("request", request_id = request_id.as_str());
+    let response = next.run(request).instrument(span).await;
+    tracing::debug!(
+        request_id = request_id.as_str(), %method, path, status = response.status().as_u16(), "answered"
+    );
+    let (mut parts, body) = response.into_parts();
+    let Some(content) = parts.extensions.remove::<Content>() else {
+        return Response::from_parts(parts, body);
+    };
+    let body = wrap(&request_id, content);
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    // The empty body that the parts were made with must not leave its length behind.
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, Body::from(body))
+}
+
+/// The fallback of a router: no such path.
+pub async fn not_found(request: Request) -> ApiError {
+    ApiError::not_found(format!("there is nothing at {}", request.uri().path()))
+}
+
+/// The fallback of a path: not with this method.
+pub async fn method_not_allowed(request: Request) -> ApiError {
+    let message = format!("{} is not answered at {}", request.method(), request.uri().path());
+    ApiError::new(ErrorCode::RequestMethodNotAllowed, message)
+}

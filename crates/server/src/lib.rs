@@ -1,0 +1,21 @@
+//! What both halves need to be a server, said once: a listener within limits, one answer envelope with one list of
+//! errors, request ids, the system's clock, named tasks with a graceful stop, secrets and private files.
+//!
+//! What this crate must not do: know what an order is. It is the mirror of egress: being posted to by a hostile
+//! network.
+
+mod answer;
+mod body;
+mod clock;
+mod request;
+mod secret;
+mod serve;
+mod tasks;
+
+pub use answer::{Answer, ApiError, envelope, method_not_allowed, not_found};
+pub use body::{JsonBody, Params, RawBody, read_body};
+pub use clock::SystemClock;
+pub use request::{PathId, RequestId, bearer};
+pub use secret::{PrivateFileError, Secret, create_private_dir, private_file, random_hex};
+pub use serve::{Limits, serve};
+pub use tasks::Tasks;

@@ -1,0 +1,90 @@
+//! What is read off a request's head: its id, ids in its path, its credentials.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Path};
+use http::request::Parts;
+use http::{HeaderMap, header};
+
+use crate::{ApiError, random_hex};
+
+/// A request's id: in every answer and in every log line about it. Taken from `traceparent` where there is a valid
+/// one, so that a trace that began elsewhere goes on here.
+#[derive(Clone, Debug)]
+pub struct RequestId(Arc<str>);
+
+impl RequestId {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let traced = headers.get("traceparent").and_then(|v| v.to_str().ok()).and_then(trace_id);
+        RequestId(match traced {
+            Some(id) => id.into(),
+            None => random_hex("", 16).into(),
+        })
+    }
+
+    /// 32 lowercase hex digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The trace id of a W3C `traceparent` header of version 00.
+fn trace_id(header: &str) -> Option<&str> {
+    let mut parts = header.split('-');
+    let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let hex = |text: &str, len| {
+        text.len() == len && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let given = |text: &str| text.bytes().any(|b| b != b'0');
+    let valid = version == "00" && hex(trace, 32) && hex(parent, 16) && hex(flags, 2) && parts.next().is_none();
+    (valid && given(trace) && given(parent)).then_some(trace)
+}
+
+/// The one id in a path, an integer above zero.
+#[derive(Clone, Copy, Debug)]
+pub struct PathId(pub i64);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathId {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Path(text) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| ApiError::invalid("id: expected one id in the path"))?;
+        match text.parse() {
+            Ok(id) if id > 0 => Ok(PathId(id)),
+            _ => Err(ApiError::invalid("id: expected an integer above zero in the path")),
+        }
+    }
+}
+
+/// The token of an `Authorization: Bearer` header.
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_valid_traceparent_gives_the_request_id_and_any_other_does_not() {
+        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
+        assert_eq!(trace_id(&format!("00-{id}-00f067aa0ba902b7-01")), Some(id));
+        for bad in [
+            "",
+            "00",
+            &format!("01-{id}-00f067aa0ba902b7-01"),
+            &format!("00-{id}-0000000000000000-01"),
+            &format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)),
+            &format!("00-{}-00f067aa0ba902b7-01", id.to_uppercase()),
+            &format!("00-{id}-00f067aa0ba902b7-01-x"),
+            &format!("00-{id}\"-00f067aa0ba902b7-01"),
+        ] {
+            assert_eq!(trace_id(bad), None, "{bad}");
+        }
+        assert_eq!(RequestId::of(&HeaderMap::new()).as_str().len(), 32);
+    }
+}

@@ -1,0 +1,147 @@
+//! The listener: connections, heads, bodies and times within limits, and a stop that lets answers finish.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use hookit_contract::ErrorCode;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::Service as _;
+
+use crate::ApiError;
+use crate::answer::{envelope, method_not_allowed, not_found};
+
+/// What a listener takes, and what it does beyond it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at a time. Beyond it new ones wait in the system's queue.
+    pub connections_max: usize,
+    /// Request line and headers together. Beyond it: 431.
+    pub head_bytes_max: usize,
+    /// The body. Beyond it: 413.
+    pub body_bytes_max: usize,
+    /// For the head, from the first byte or from the answer before it on. Beyond it the connection is closed.
+    pub head_timeout: Duration,
+    /// For the body. Beyond it: 408.
+    pub body_timeout: Duration,
+    /// For answers that are under way when a stop is asked for. Beyond it they are broken off.
+    pub stop_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            connections_max: 4096,
+            head_bytes_max: 32 << 10,
+            body_bytes_max: 2 << 20,
+            head_timeout: Duration::from_secs(60),
+            body_timeout: Duration::from_secs(20),
+            stop_timeout: Duration::from_secs(15),
+        }
+    }
+}
+
+/// Beyond this many bytes of head hyper itself answers 431, without our envelope; below it we do.
+const HYPER_HEAD_BYTES_MAX: usize = 1_500_000;
+
+/// Serves a router on a listener until the stop, then lets answers under way finish. Adds what every router has: the
+/// envelope, the fallbacks, the head limit.
+pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
+    let router = router
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn(move |request, next| check_head(limits, request, next)))
+        .layer(middleware::from_fn(envelope));
+
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_timeout)
+        .max_buf_size(HYPER_HEAD_BYTES_MAX)
+        .pipeline_flush(true);
+
+    let connections = TaskTracker::new();
+    let places = Arc::new(Semaphore::new(limits.connections_max));
+    loop {
+        let place = tokio::select! {
+            () = stop.cancelled() => break,
+            place = places.clone().acquire_owned() => place.expect("the semaphore is never closed"),
+        };
+        let (stream, peer) = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of file descriptors, or a connection that went away: neither ends the listener, and the
+                    // first lasts a while.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            },
+        };
+        // Answers are small and waited for.
+        let _ = stream.set_nodelay(true);
+        let connection = builder.serve_connection(TokioIo::new(stream), service(router.clone(), peer));
+        let stop = stop.clone();
+        connections.spawn(async move {
+            let _place = place;
+            let mut connection = std::pin::pin!(connection);
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = stop.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%peer, %error, "a connection ended early");
+            }
+        });
+    }
+    drop(listener);
+    connections.close();
+    if tokio::time::timeout(limits.stop_timeout, connections.wait()).await.is_err() {
+        tracing::warn!(connections = connections.len(), "some answers did not finish before the stop");
+    }
+}
+
+fn service(
+    router: Router,
+    peer: SocketAddr,
+) -> impl hyper::service::Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> {
+    hyper::service::service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(ConnectInfo(peer));
+        router.clone().call(request)
+    })
+}
+
+async fn check_head(limits: Limits, mut request: Request, next: Next) -> Response {
+    let line = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    let size = |(name, value): (&http::HeaderName, &http::HeaderValue)| name.as_str().len() + value.len() + 4;
+    let total = line + request.headers().iter().map(size).sum::<usize>();
+    if total > limits.head_bytes_max {
+        let largest = request.headers().iter().max_by_key(|header| size(*header));
+        let what = match largest {
+            Some((name, value)) if value.len() > line => format!("header {name}: {} bytes", value.len()),
+            _ => format!("path: {line} bytes"),
+        };
+        let limit = limits.head_bytes_max;
+        let message = format!("{what}; request line and headers together may have at most {limit}");
+        return ApiError::new(ErrorCode::RequestHeaderTooLarge, message).into_response();
+    }
+    request.extensions_mut().insert(limits);
+    next.run(request).await
+}

@@ -1,0 +1,248 @@
+//! Configuration files: one typed struct a half. Unknown keys are refused, and what is not said stays at its default.
+
+use std::path::Path;
+use std::time::Duration;
+
+use hookit_contract::StatusCodes;
+use hookit_egress::{AddressPolicy, EgressConfig};
+use hookit_engine::{EngineConfig, RetryPlan};
+use hookit_server::Limits;
+use hookit_store::sqlite::PlatformOptions;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::exit::usage;
+
+/// The file of `hookit platform serve --config`.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct PlatformFile {
+    pub(crate) codes: Codes,
+    pub(crate) tick: Tick,
+    pub(crate) delivery: Delivery,
+    pub(crate) listen: Listen,
+}
+
+/// The file of `hookit inbox serve --config`.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct InboxFile {
+    pub(crate) codes: Codes,
+    pub(crate) listen: Listen,
+}
+
+/// Codes of the two statuses that klikit names without one.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Codes {
+    preparing: i64,
+    dispatched: i64,
+}
+
+impl Default for Codes {
+    fn default() -> Self {
+        let codes = StatusCodes::default();
+        Codes {
+            preparing: codes.code(hookit_contract::KnownStatus::Preparing),
+            dispatched: codes.code(hookit_contract::KnownStatus::Dispatched),
+        }
+    }
+}
+
+impl Codes {
+    pub(crate) fn resolve(&self) -> anyhow::Result<StatusCodes> {
+        StatusCodes::with(self.preparing, self.dispatched).map_err(|error| usage(format!("codes: {error}")))
+    }
+}
+
+/// The group commit.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Tick {
+    tick_ms: u64,
+    orders_per_delivery_max: usize,
+    queue_max: usize,
+}
+
+impl Default for Tick {
+    fn default() -> Self {
+        let options = PlatformOptions::default();
+        Tick {
+            tick_ms: u64::try_from(options.tick_min.as_millis()).unwrap_or(u64::MAX),
+            orders_per_delivery_max: options.orders_per_delivery_max,
+            queue_max: options.queue_max,
+        }
+    }
+}
+
+/// Sending.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Delivery {
+    retry_delays_ms: Vec<u64>,
+    in_flight_per_endpoint_max: usize,
+    in_flight_max: usize,
+    exchange_timeout_ms: u64,
+}
+
+impl Default for Delivery {
+    fn default() -> Self {
+        let (engine, egress) = (EngineConfig::default(), EgressConfig::default());
+        let millis = |d: &Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+        Delivery {
+            retry_delays_ms: engine.retry.delays().iter().map(millis).collect(),
+            in_flight_per_endpoint_max: engine.in_flight_per_endpoint_max,
+            in_flight_max: engine.in_flight_max,
+            exchange_timeout_ms: millis(&egress.exchange_timeout),
+        }
+    }
+}
+
+/// The listener's limits.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Listen {
+    connections_max: usize,
+    body_bytes_max: Option<usize>,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Listen { connections_max: Limits::default().connections_max, body_bytes_max: None }
+    }
+}
+
+impl Listen {
+    pub(crate) fn limits(&self, body_bytes_max: usize) -> Limits {
+        Limits {
+            connections_max: self.connections_max,
+            body_bytes_max: self.body_bytes_max.unwrap_or(body_bytes_max),
+            ..Limits::default()
+        }
+    }
+}
+
+/// What the file means for the parts.
+pub(crate) struct PlatformParts {
+    pub(crate) codes: StatusCodes,
+    pub(crate) options: PlatformOptions,
+    pub(crate) engine: EngineConfig,
+    pub(crate) egress: EgressConfig,
+    pub(crate) limits: Limits,
+}
+
+impl PlatformFile {
+    /// Checks the whole and turns it into the parts' own settings. All problems are reported at once.
+    pub(crate) fn resolve(&self, allow_private_endpoints: bool) -> anyhow::Result<PlatformParts> {
+        let mut problems = Vec::new();
+        let codes = self.codes.resolve().map_err(|e| problems.push(e.to_string())).unwrap_or_default();
+        let delays = self.delivery.retry_delays_ms.iter().copied().map(Duration::from_millis).collect();
+        let retry = RetryPlan::new(delays)
+            .map_err(|e| problems.push(format!("delivery.retry_delays_ms: {e}")))
+            .unwrap_or_default();
+        let mut at_least_one = |name: &str, value: usize| {
+            if value == 0 {
+                problems.push(format!("{name}: expected 1 or more"));
+            }
+        };
+        at_least_one("tick.orders_per_delivery_max", self.tick.orders_per_delivery_max);
+        at_least_one("tick.queue_max", self.tick.queue_max);
+        at_least_one("delivery.in_flight_per_endpoint_max", self.delivery.in_flight_per_endpoint_max);
+        at_least_one("delivery.in_flight_max", self.delivery.in_flight_max);
+        at_least_one("listen.connections_max", self.listen.connections_max);
+        if !(100..=60_000).contains(&self.delivery.exchange_timeout_ms) {
+            problems.push("delivery.exchange_timeout_ms: expected 100 to 60000".to_owned());
+        }
+        if self.tick.tick_ms > 10_000 {
+            problems.push("tick.tick_ms: expected 0 to 10000".to_owned());
+        }
+        if !problems.is_empty() {
+            return Err(usage(format!("configuration: {}", problems.join("; "))));
+        }
+        let (engine, egress) = (EngineConfig::default(), EgressConfig::default());
+        Ok(PlatformParts {
+            codes,
+            options: PlatformOptions {
+                codes,
+                orders_per_delivery_max: self.tick.orders_per_delivery_max,
+                tick_min: Duration::from_millis(self.tick.tick_ms),
+                queue_max: self.tick.queue_max,
+                ..PlatformOptions::default()
+            },
+            engine: EngineConfig {
+                retry,
+                in_flight_per_endpoint_max: self.delivery.in_flight_per_endpoint_max,
+                in_flight_max: self.delivery.in_flight_max,
+                ..engine
+            },
+            egress: EgressConfig {
+                exchange_timeout: Duration::from_millis(self.delivery.exchange_timeout_ms),
+                addresses: if allow_private_endpoints {
+                    AddressPolicy::AllowPrivate
+                } else {
+                    AddressPolicy::PublicOnly
+                },
+                https_required: !allow_private_endpoints,
+                ..egress
+            },
+            limits: self.listen.limits(Limits::default().body_bytes_max),
+        })
+    }
+}
+
+/// Reads a configuration file; the defaults where none is named.
+pub(crate) fn read<T: DeserializeOwned + Default>(path: Option<&Path>) -> anyhow::Result<T> {
+    let Some(path) = path else { return Ok(T::default()) };
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| usage(format!("--config {}: {error}", path.display())))?;
+    toml::from_str(&text).map_err(|error| usage(format!("--config {}: {error}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_files_are_the_defaults() {
+        let platform: PlatformFile = toml::from_str(include_str!("../../../examples/platform.toml")).unwrap();
+        assert_eq!(platform, PlatformFile::default());
+        let inbox: InboxFile = toml::from_str(include_str!("../../../examples/inbox.toml")).unwrap();
+        assert_eq!(inbox, InboxFile::default());
+    }
+
+    #[test]
+    fn each_setting_reaches_its_part() {
+        let file: PlatformFile = toml::from_str(
+            "codes = { preparing = 20, dispatched = 21 }\n\
+             tick = { tick_ms = 22, orders_per_delivery_max = 23, queue_max = 24 }\n\
+             delivery = { retry_delays_ms = [25, 26], in_flight_per_endpoint_max = 27, in_flight_max = 28, \
+             exchange_timeout_ms = 2900 }\n\
+             listen = { connections_max = 30, body_bytes_max = 31 }\n",
+        )
+        .unwrap();
+        let parts = file.resolve(false).unwrap();
+        assert_eq!(parts.codes, StatusCodes::with(20, 21).unwrap());
+        assert_eq!(parts.options.codes, parts.codes);
+        assert_eq!(parts.options.tick_min, Duration::from_millis(22));
+        assert_eq!((parts.options.orders_per_delivery_max, parts.options.queue_max), (23, 24));
+        assert_eq!(parts.engine.retry.delays(), [Duration::from_millis(25), Duration::from_millis(26)]);
+        assert_eq!((parts.engine.in_flight_per_endpoint_max, parts.engine.in_flight_max), (27, 28));
+        assert_eq!(parts.egress.exchange_timeout, Duration::from_millis(2900));
+        assert_eq!((parts.limits.connections_max, parts.limits.body_bytes_max), (30, 31));
+        assert!(parts.egress.https_required && !file.resolve(true).unwrap().egress.https_required);
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_and_all_problems_come_at_once() {
+        let unknown = toml::from_str::<PlatformFile>("tick = { tick_sm = 1 }").unwrap_err().to_string();
+        assert!(unknown.contains("tick_sm") && unknown.contains("tick_ms"), "{unknown}");
+        let file: PlatformFile = toml::from_str(
+            "codes = { preparing = 4 }\ntick = { queue_max = 0 }\ndelivery = { retry_delays_ms = [] }",
+        )
+        .unwrap();
+        let error = file.resolve(true).err().expect("three problems").to_string();
+        for problem in ["codes", "tick.queue_max", "delivery.retry_delays_ms"] {
+            assert!(error.contains(problem), "{error}");
+        }
+    }
+}

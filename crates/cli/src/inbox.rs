@@ -1,0 +1,106 @@
+//! `hookit inbox serve`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use hookit_contract::StatusCodes;
+use hookit_inbox::{Counters, Inbox, InboxConfig, NamedSecret};
+use hookit_server::{Limits, Secret, SystemClock, create_private_dir};
+use hookit_store::inbox::Store as _;
+use hookit_store::sqlite::{InboxOptions, InboxStore};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{self, InboxFile};
+use crate::exit::{Exit, usage};
+use crate::platform::announce;
+use crate::signals;
+
+/// Environment variable of the webhook secret, as in klikit's published receivers.
+const WEBHOOK_SECRET: &str = "KLIKIT_WEBHOOK_SECRET";
+
+#[derive(clap::Args)]
+pub(crate) struct ServeArgs {
+    /// The folder that everything is kept in; made where there is none.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Where to listen; port 0 picks a free one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8787")]
+    listen: SocketAddr,
+    /// A configuration file (TOML); examples/inbox.toml has every setting.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// An inbox with its listener, at work.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    inbox: Inbox,
+    store: Arc<InboxStore>,
+    listener: tokio::task::JoinHandle<()>,
+    stop: CancellationToken,
+}
+
+impl Running {
+    /// Opens the store and listens.
+    pub(crate) async fn start(
+        data: &Path,
+        listen: SocketAddr,
+        secret: Secret,
+        codes: StatusCodes,
+        limits: impl FnOnce(&InboxConfig) -> Limits,
+    ) -> anyhow::Result<Self> {
+        create_private_dir(data).with_context(|| format!("--data {}", data.display()))?;
+        let options = InboxOptions { codes, ..InboxOptions::default() };
+        let store = Arc::new(InboxStore::open(data, options)?);
+        let named = NamedSecret { name: "klikit".to_owned(), secret };
+        let mut config = InboxConfig { codes, ..InboxConfig::new(vec![named]) };
+        let limits = limits(&config);
+        config.body_bytes_max = limits.body_bytes_max;
+        let listener =
+            TcpListener::bind(listen).await.with_context(|| format!("--listen {listen}: cannot listen there"))?;
+        let address = listener.local_addr()?;
+        let inbox = Inbox::new(config, store.clone(), Arc::new(SystemClock))?;
+        let stop = CancellationToken::new();
+        let serving = hookit_server::serve(listener, inbox.router(), limits, stop.clone());
+        #[expect(clippy::disallowed_methods, reason = "its handle is awaited by stop")]
+        let listener = tokio::spawn(serving);
+        Ok(Running { address, inbox, store, listener, stop })
+    }
+
+    /// What was received and refused since the start.
+    pub(crate) fn counters(&self) -> Counters {
+        self.inbox.counters()
+    }
+
+    /// Stops listening, lets answers under way finish, closes the store.
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        let _ = self.listener.await;
+        self.store.close().await;
+    }
+}
+
+pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<Exit> {
+    let file: InboxFile = config::read(args.config.as_deref())?;
+    let secret = match std::env::var(WEBHOOK_SECRET) {
+        Ok(secret) if !secret.is_empty() => Secret::new(secret),
+        Ok(_) | Err(std::env::VarError::NotPresent) => {
+            return Err(usage(format!(
+                "{WEBHOOK_SECRET} is not set: it is the webhook_secret_key that klikit issued with the partner's credential"
+            )));
+        }
+        Err(std::env::VarError::NotUnicode(_)) => return Err(usage(format!("{WEBHOOK_SECRET}: not text"))),
+    };
+    let stop = signals::stop_token()?;
+    let codes = file.codes.resolve()?;
+    let limits = |config: &InboxConfig| file.listen.limits(config.body_bytes_max);
+    let running = Running::start(&args.data, args.listen, secret, codes, limits).await?;
+    announce("inbox", running.address)?;
+    stop.cancelled().await;
+    running.stop().await;
+    tracing::info!("stopped");
+    Ok(Exit::Success)
+}

@@ -1,0 +1,103 @@
+//! `hookit`: order events that arrive, in order, every one.
+//!
+//! The only place where concrete parts meet: a store with a platform, an inbox with a store, both with a listener.
+//! A file a noun; parsing does no work.
+
+mod client;
+mod config;
+mod demo;
+mod diff;
+mod exit;
+mod inbox;
+mod platform;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::exit::Exit;
+
+/// Order events that arrive, in order, every one: the platform that sends them, and the inbox that receives them.
+#[derive(Parser)]
+#[command(name = "hookit", version, propagate_version = true)]
+struct Cli {
+    /// What to log on standard error: off, error, warn, info, debug, trace, or a filter such as
+    /// `info,hookit_platform=debug`.
+    #[arg(long, global = true, env = "HOOKIT_LOG", default_value = "info", value_name = "FILTER")]
+    log: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Both halves on this machine with live traffic, and at the end the proof that they agree.
+    Demo(demo::Args),
+    /// The source of truth for orders, and the delivery of their events.
+    Platform {
+        #[command(subcommand)]
+        command: PlatformCommand,
+    },
+    /// What a partner runs: it receives, and keeps the partner's order view.
+    Inbox {
+        #[command(subcommand)]
+        command: InboxCommand,
+    },
+    /// Compares an inbox's view with the platform's orders, record by record.
+    Diff(diff::Args),
+}
+
+#[derive(Subcommand)]
+enum PlatformCommand {
+    /// Serves the operator API and the Partner API, and delivers.
+    Serve(platform::ServeArgs),
+}
+
+#[derive(Subcommand)]
+enum InboxCommand {
+    /// Receives webhooks at POST /webhooks/klikit and serves the order view.
+    Serve(inbox::ServeArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = run(cli);
+    match result {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            let exit = Exit::of(&error);
+            exit::complain(&error);
+            exit.into()
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<Exit> {
+    // The demo draws on the terminal; log lines in between would spoil it, so it only warns unless told otherwise.
+    let filter = match cli.command {
+        Command::Demo(_) if cli.log == "info" => "warn".to_owned(),
+        _ => cli.log.clone(),
+    };
+    let filter = tracing_subscriber::EnvFilter::try_new(&filter)
+        .map_err(|error| exit::usage(format!("--log: {error}")))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(async {
+        match cli.command {
+            Command::Demo(args) => Box::pin(demo::run(args)).await,
+            Command::Platform { command: PlatformCommand::Serve(args) } => {
+                Box::pin(platform::serve(args)).await
+            }
+            Command::Inbox { command: InboxCommand::Serve(args) } => Box::pin(inbox::serve(args)).await,
+            Command::Diff(args) => Box::pin(diff::run(args)).await,
+        }
+    });
+    // What still runs in the background has been waited for as long as it may be.
+    runtime.shutdown_background();
+    result
+}

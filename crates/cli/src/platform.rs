@@ -1,0 +1,136 @@
+//! `hookit platform serve`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use hookit_platform::{Platform, PlatformConfig, Vault};
+use hookit_server::{Limits, Secret, SystemClock, create_private_dir, private_file, random_hex};
+use hookit_store::sqlite::PlatformStore;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{self, PlatformFile, PlatformParts};
+use crate::exit::{Exit, usage};
+use crate::{exit, signals};
+
+/// The shortest operator token that is taken from the environment.
+const TOKEN_LEN_MIN: usize = 16;
+
+/// Environment variable of the operator token.
+pub(crate) const OPERATOR_TOKEN: &str = "HOOKIT_OPERATOR_TOKEN";
+
+#[derive(clap::Args)]
+pub(crate) struct ServeArgs {
+    /// The folder that everything is kept in; made where there is none.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Where to listen; port 0 picks a free one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8780")]
+    listen: SocketAddr,
+    /// A configuration file (TOML); examples/platform.toml has every setting.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Lets endpoints be on this machine or a private network, and without TLS. For tests and trials.
+    #[arg(long)]
+    allow_private_endpoints: bool,
+}
+
+/// A platform with its listener, at work.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) operator_token: Secret,
+    platform: Platform,
+    listener: tokio::task::JoinHandle<()>,
+    stop: CancellationToken,
+}
+
+impl Running {
+    /// Opens the store, puts the dispatcher to work, and listens.
+    pub(crate) async fn start(data: &Path, listen: SocketAddr, parts: PlatformParts) -> anyhow::Result<Self> {
+        create_private_dir(data).with_context(|| format!("--data {}", data.display()))?;
+        let operator_token = operator_token(data)?;
+        let store = Arc::new(PlatformStore::open(data, parts.options)?);
+        let vault = Vault::open(&data.join("platform.key"))?;
+        let listener =
+            TcpListener::bind(listen).await.with_context(|| format!("--listen {listen}: cannot listen there"))?;
+        let address = listener.local_addr()?;
+        let stop_timeout = parts.egress.exchange_timeout + Duration::from_secs(5);
+        let config = PlatformConfig {
+            engine: parts.engine,
+            egress: parts.egress,
+            operator_token: operator_token.clone(),
+            codes: parts.codes,
+            stop_timeout,
+        };
+        let platform = Platform::start(config, store, Arc::new(SystemClock), vault).await?;
+        let stop = CancellationToken::new();
+        let limits: Limits = parts.limits;
+        let serving = hookit_server::serve(listener, platform.router(), limits, stop.clone());
+        #[expect(clippy::disallowed_methods, reason = "its handle is awaited by stop")]
+        let listener = tokio::spawn(serving);
+        Ok(Running { address, operator_token, platform, listener, stop })
+    }
+
+    /// How things stand.
+    pub(crate) async fn status(&self) -> anyhow::Result<hookit_platform::Status> {
+        self.platform.status().await.map_err(|error| exit::coded(Exit::Failed, error.message()))
+    }
+
+    /// Stops listening, lets attempts under way finish, closes the store.
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        let _ = self.listener.await;
+        self.platform.stop().await;
+    }
+}
+
+/// The operator token: from the environment, else from the data folder, where one is made at the first start.
+fn operator_token(data: &Path) -> anyhow::Result<Secret> {
+    match std::env::var(OPERATOR_TOKEN) {
+        Ok(token) if token.len() < TOKEN_LEN_MIN => {
+            Err(usage(format!("{OPERATOR_TOKEN}: expected {TOKEN_LEN_MIN} characters or more")))
+        }
+        Ok(token) => Ok(Secret::new(token)),
+        Err(std::env::VarError::NotPresent) => {
+            Ok(private_file(&token_file(data), || random_hex("op_", 32))?)
+        }
+        Err(std::env::VarError::NotUnicode(_)) => Err(usage(format!("{OPERATOR_TOKEN}: not text"))),
+    }
+}
+
+fn token_file(data: &Path) -> PathBuf {
+    data.join("operator.token")
+}
+
+pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<Exit> {
+    let parts = config::read::<PlatformFile>(args.config.as_deref())?.resolve(args.allow_private_endpoints)?;
+    let stop = signals::stop_token()?;
+    tracing::info!(
+        retry = ?parts.engine.retry.delays(), in_flight_max = parts.engine.in_flight_max,
+        in_flight_per_endpoint_max = parts.engine.in_flight_per_endpoint_max,
+        exchange_timeout = ?parts.egress.exchange_timeout, addresses = ?parts.egress.addresses,
+        tick_min = ?parts.options.tick_min, orders_per_delivery_max = parts.options.orders_per_delivery_max,
+        "effective settings"
+    );
+    let running = Running::start(&args.data, args.listen, parts).await?;
+    if std::env::var_os(OPERATOR_TOKEN).is_none() {
+        tracing::info!("the operator token is in {}", token_file(&args.data).display());
+    }
+    announce("platform", running.address)?;
+    stop.cancelled().await;
+    running.stop().await;
+    tracing::info!("stopped");
+    Ok(Exit::Success)
+}
+
+/// The one line on standard output: a script that starts a server waits for it and learns the port from it.
+pub(crate) fn announce(half: &str, address: SocketAddr) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    let mut out = std::io::stdout();
+    writeln!(out, "{half} listening on http://{address}")?;
+    out.flush()?;
+    Ok(())
+}

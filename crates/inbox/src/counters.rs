@@ -1,0 +1,138 @@
+//! What an inbox has done since it was started, counted. The truth about orders is the store's; these are for people
+//! and graphs, and begin at zero with every start.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Why a delivery was not taken in. Closed: a new reason is a new variant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RefusalReason {
+    /// No `x-klikit-signature`.
+    SignatureMissing,
+    /// A signature that is none of the secrets'.
+    SignatureWrong,
+    /// No Basic credentials, or wrong ones, where the inbox requires them.
+    CredentialsWrong,
+    /// The body is over the limit.
+    TooLarge,
+    /// The body did not arrive in time.
+    TimedOut,
+    /// The body broke off, with the connection still there to say so.
+    BrokeOff,
+    /// The store, or the memory for large bodies, had no room. The sender comes again.
+    Busy,
+    /// The store failed. The sender comes again.
+    Failed,
+}
+
+impl RefusalReason {
+    /// All reasons.
+    pub const ALL: [RefusalReason; 8] = [
+        RefusalReason::SignatureMissing,
+        RefusalReason::SignatureWrong,
+        RefusalReason::CredentialsWrong,
+        RefusalReason::TooLarge,
+        RefusalReason::TimedOut,
+        RefusalReason::BrokeOff,
+        RefusalReason::Busy,
+        RefusalReason::Failed,
+    ];
+
+    /// The word for it, in logs and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            RefusalReason::SignatureMissing => "signature_missing",
+            RefusalReason::SignatureWrong => "signature_wrong",
+            RefusalReason::CredentialsWrong => "credentials_wrong",
+            RefusalReason::TooLarge => "too_large",
+            RefusalReason::TimedOut => "timed_out",
+            RefusalReason::BrokeOff => "broke_off",
+            RefusalReason::Busy => "busy",
+            RefusalReason::Failed => "failed",
+        }
+    }
+}
+
+/// The counts at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Deliveries taken in, repeats not counted.
+    pub received: u64,
+    /// Repeats.
+    pub duplicates: u64,
+    /// Orders whose view was renewed.
+    pub applied: u64,
+    /// Orders that had a newer state already.
+    pub stale: u64,
+    /// Records and bodies put into quarantine.
+    pub quarantined: u64,
+    /// Deliveries among those received and repeated that came without an id that can be used.
+    pub without_id: u64,
+    refused: [u64; RefusalReason::ALL.len()],
+}
+
+impl Counters {
+    /// Requests that were refused for this reason.
+    pub fn refused(&self, reason: RefusalReason) -> u64 {
+        self.refused[reason as usize]
+    }
+
+    /// Requests that were refused for any reason.
+    pub fn refused_in_all(&self) -> u64 {
+        self.refused.iter().sum()
+    }
+}
+
+/// The counts as they grow. Each is exact; a snapshot may fall between two that belong together.
+#[derive(Debug, Default)]
+pub(crate) struct LiveCounters {
+    pub(crate) received: AtomicU64,
+    pub(crate) duplicates: AtomicU64,
+    pub(crate) applied: AtomicU64,
+    pub(crate) stale: AtomicU64,
+    pub(crate) quarantined: AtomicU64,
+    pub(crate) without_id: AtomicU64,
+    refused: [AtomicU64; RefusalReason::ALL.len()],
+}
+
+impl LiveCounters {
+    pub(crate) fn refuse(&self, reason: RefusalReason) {
+        add(&self.refused[reason as usize], 1);
+    }
+
+    pub(crate) fn snapshot(&self) -> Counters {
+        Counters {
+            received: self.received.load(Relaxed),
+            duplicates: self.duplicates.load(Relaxed),
+            applied: self.applied.load(Relaxed),
+            stale: self.stale.load(Relaxed),
+            quarantined: self.quarantined.load(Relaxed),
+            without_id: self.without_id.load(Relaxed),
+            refused: std::array::from_fn(|i| self.refused[i].load(Relaxed)),
+        }
+    }
+}
+
+pub(crate) fn add(counter: &AtomicU64, n: usize) {
+    counter.fetch_add(n as u64, Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_a_count_and_a_word_of_its_own() {
+        let live = LiveCounters::default();
+        for (i, reason) in RefusalReason::ALL.into_iter().enumerate() {
+            for _ in 0..=i {
+                live.refuse(reason);
+            }
+        }
+        let counts = live.snapshot();
+        for (i, reason) in RefusalReason::ALL.into_iter().enumerate() {
+            assert_eq!(counts.refused(reason), i as u64 + 1, "{}", reason.as_str());
+            assert_eq!(RefusalReason::ALL.iter().filter(|r| r.as_str() == reason.as_str()).count(), 1);
+        }
+        assert_eq!(counts.refused_in_all(), 36);
+    }
+}

@@ -1,0 +1,105 @@
+//! The inbox: what a partner runs in front of its own system, so that it never has to write a webhook receiver.
+//!
+//! [`Inbox::router`] has two sides. `POST /webhooks/klikit` takes deliveries in: raw body, signature, one store verb
+//! that commits id and view together, and only then the 2xx (G7). The read side shows the view: the newest record of
+//! each order byte for byte, what came in which order, and what could not be read.
+//!
+//! What this crate must not do: decide which of two states is the newer one (the store applies the contract's rule),
+//! keep anything in memory that a restart would miss, or write a body, a secret or a signature to a log.
+
+mod config;
+mod counters;
+mod read;
+mod receive;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+use hookit_contract::{Clock, WebhookSecret};
+use hookit_server::Secret;
+use hookit_store::inbox::Store;
+use tokio::sync::Semaphore;
+
+pub use config::{BasicAuth, InboxConfig, InboxConfigError, NamedSecret};
+pub use counters::{Counters, RefusalReason};
+
+use crate::counters::LiveCounters;
+
+/// A receiver with its view. Clones are the same inbox.
+#[derive(Clone)]
+pub struct Inbox(Arc<Shared>);
+
+/// What all handlers share.
+struct Shared {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    secrets: Vec<KeyedSecret>,
+    /// The whole value of the `Authorization` header that a delivery must carry, after the scheme.
+    basic_auth: Option<Secret>,
+    config: InboxConfig,
+    /// Bytes of large bodies that may still be taken into memory.
+    body_room: Semaphore,
+    counters: LiveCounters,
+}
+
+/// A secret ready to verify with, and what to call it in a log.
+struct KeyedSecret {
+    name: String,
+    secret: WebhookSecret,
+}
+
+impl Inbox {
+    /// An inbox on a store.
+    ///
+    /// # Errors
+    /// [`InboxConfigError`] with everything that is wrong in the configuration.
+    pub fn new(
+        config: InboxConfig,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, InboxConfigError> {
+        config.check()?;
+        let keyed = |named: &NamedSecret| KeyedSecret {
+            name: named.name.clone(),
+            secret: WebhookSecret::new(named.secret.expose().as_bytes()),
+        };
+        Ok(Inbox(Arc::new(Shared {
+            store,
+            clock,
+            secrets: config.secrets.iter().map(keyed).collect(),
+            basic_auth: config.basic_auth.as_ref().map(BasicAuth::credentials),
+            body_room: Semaphore::new(config.large_bodies_bytes_max),
+            counters: LiveCounters::default(),
+            config,
+        })))
+    }
+
+    /// The routes, to be served by [`hookit_server::serve`], which adds the envelope and the fallbacks.
+    pub fn router(&self) -> Router {
+        let guarded = axum::middleware::from_fn_with_state(self.0.clone(), read::guard);
+        let view = Router::new()
+            .route("/orders", get(read::orders))
+            .route("/orders/{id}", get(read::order))
+            .route("/orders/{id}/history", get(read::history))
+            .route("/quarantine", get(read::quarantine))
+            .route_layer(guarded);
+        Router::new()
+            .route("/webhooks/klikit", post(receive::receive))
+            .route("/healthz", get(read::healthz))
+            .route("/readyz", get(read::readyz))
+            .merge(view)
+            .with_state(self.0.clone())
+    }
+
+    /// What happened since the start.
+    pub fn counters(&self) -> Counters {
+        self.0.counters.snapshot()
+    }
+}
+
+impl std::fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inbox").field("config", &self.0.config).finish_non_exhaustive()
+    }
+}

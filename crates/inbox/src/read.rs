@@ -1,0 +1,333 @@
+//! The view over HTTP: read-only, in the same envelope as the platform's APIs. A record goes out as the bytes that
+//! came in; the JSON around it is written as text, and nothing is read and written anew.
+//!
+//! It shows guests' names, addresses and telephone numbers. So it answers only to the bearer of the read token, or,
+//! where none is set, to this machine.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{BufMut as _, Bytes, BytesMut};
+use hookit_contract::{DeliveryId, ErrorCode, OrderId, Timestamp};
+use hookit_server::{Answer, ApiError, Params, PathId, Secret, bearer};
+use hookit_store::Error as StoreError;
+use hookit_store::inbox::{HistoryEntry, Quarantined, ViewedOrder};
+use http::{HeaderMap, header};
+use serde::{Deserialize, Serialize};
+
+use crate::Shared;
+
+const LIMIT_DEFAULT: usize = 100;
+const LIMIT_MAX: usize = 1000;
+
+/// A page ends early once it has this many bytes; `next_after` says where to go on.
+const PAGE_BYTES: usize = 16 << 20;
+
+/// So many are asked of the store at a time, so that large ones can end the page before more are read.
+const CHUNK: usize = 50;
+
+/// Headers by which a proxy says that it speaks for somebody else.
+const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+
+/// Lets a request to the view pass, or not.
+pub(crate) async fn guard(State(inbox): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+    match may_read(inbox.config.read_token.as_ref(), peer, request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+fn may_read(token: Option<&Secret>, peer: Option<SocketAddr>, headers: &HeaderMap) -> Result<(), ApiError> {
+    let Some(token) = token else {
+        // Behind a proxy on this machine every peer is local, and the header alone tells that it asks for another.
+        let local = peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());
+        let forwarded = FORWARDED.iter().any(|name| headers.contains_key(*name));
+        return if local && !forwarded {
+            Ok(())
+        } else {
+            let message = "without a read token the orders are shown to this machine alone";
+            Err(ApiError::new(ErrorCode::AuthForbidden, message))
+        };
+    };
+    match bearer(headers) {
+        Some(given) if token.matches(given) => Ok(()),
+        Some(_) => Err(ApiError::new(ErrorCode::AuthInvalidCredential, "the read token is not valid")),
+        None if headers.contains_key(header::AUTHORIZATION) => {
+            let message = "authorization: expected Bearer and the read token";
+            Err(ApiError::new(ErrorCode::AuthInvalidCredential, message))
+        }
+        None => {
+            let message = "authorization: missing; expected Bearer and the read token";
+            Err(ApiError::new(ErrorCode::AuthMissing, message))
+        }
+    }
+}
+
+fn failed(error: StoreError) -> ApiError {
+    match error {
+        StoreError::Busy => ApiError::unavailable("the inbox is busy or stopping"),
+        error => ApiError::internal(&error),
+    }
+}
+
+/// Where a page begins and how long it may be. A parameter that is not known is refused: a misspelt one would
+/// otherwise show the first page for ever.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PageParams {
+    after: Option<i64>,
+    limit: Option<usize>,
+}
+
+impl PageParams {
+    fn limit(&self) -> Result<usize, ApiError> {
+        match self.limit.unwrap_or(LIMIT_DEFAULT) {
+            limit @ 1..=LIMIT_MAX => Ok(limit),
+            limit => Err(ApiError::invalid(format!("limit: expected 1 to {LIMIT_MAX}, found {limit}"))),
+        }
+    }
+}
+
+/// The page being written: JSON texts in an array, until the limit or the size ends it.
+struct Page {
+    out: BytesMut,
+    count: usize,
+    limit: usize,
+}
+
+impl Page {
+    fn new(name: &str, limit: usize) -> Self {
+        let mut out = BytesMut::with_capacity(4096);
+        out.put_slice(b"{\"");
+        out.put_slice(name.as_bytes());
+        out.put_slice(b"\":[");
+        Page { out, count: 0, limit }
+    }
+
+    fn push(&mut self, text: &[u8]) {
+        if self.count > 0 {
+            self.out.put_u8(b',');
+        }
+        self.out.put_slice(text);
+        self.count += 1;
+    }
+
+    fn is_full(&self) -> bool {
+        self.count >= self.limit || self.out.len() >= PAGE_BYTES
+    }
+
+    /// How many to ask of the store next: one more than may still go in, to learn whether there is more.
+    fn wanted(&self) -> usize {
+        (self.limit - self.count + 1).min(CHUNK)
+    }
+
+    fn end(mut self, next_after: Option<i64>) -> Answer {
+        self.out.put_slice(b"],\"next_after\":");
+        match next_after {
+            Some(id) => self.out.put_slice(id.to_string().as_bytes()),
+            None => self.out.put_slice(b"null"),
+        }
+        self.out.put_u8(b'}');
+        Answer::raw(self.out.freeze())
+    }
+}
+
+pub(crate) async fn orders(
+    State(inbox): State<Arc<Shared>>,
+    Params(params): Params<PageParams>,
+) -> Result<Answer, ApiError> {
+    let mut page = Page::new("orders", params.limit()?);
+    let mut after = params.after.map(OrderId);
+    loop {
+        let wanted = page.wanted();
+        let found = inbox.store.orders(after, wanted).await.map_err(failed)?;
+        let last = found.len() < wanted;
+        for ViewedOrder { order_id, record, .. } in found {
+            if page.is_full() {
+                return Ok(page.end(after.map(|id| id.0)));
+            }
+            page.push(&record);
+            after = Some(order_id);
+        }
+        if last {
+            return Ok(page.end(None));
+        }
+    }
+}
+
+pub(crate) async fn order(State(inbox): State<Arc<Shared>>, PathId(id): PathId) -> Result<Answer, ApiError> {
+    match inbox.store.order(OrderId(id)).await.map_err(failed)? {
+        Some(order) => Ok(Answer::raw(order.record)),
+        None => Err(no_order(id)),
+    }
+}
+
+fn no_order(id: i64) -> ApiError {
+    ApiError::not_found(format!("order {id} never came"))
+}
+
+#[derive(Serialize)]
+struct HistoryAnswer {
+    order_id: OrderId,
+    history: Vec<HistoryLine>,
+}
+
+#[derive(Serialize)]
+struct HistoryLine {
+    status: Option<i64>,
+    status_name: Option<String>,
+    version: Option<i64>,
+    updated_at: Option<Timestamp>,
+    event_type: Option<String>,
+    delivery_id: DeliveryId,
+    received_at: Timestamp,
+    applied: bool,
+}
+
+pub(crate) async fn history(
+    State(inbox): State<Arc<Shared>>,
+    PathId(id): PathId,
+) -> Result<Answer, ApiError> {
+    let order_id = OrderId(id);
+    let entries = inbox.store.history(order_id).await.map_err(failed)?.ok_or_else(|| no_order(id))?;
+    let line = |entry: HistoryEntry| HistoryLine {
+        status: entry.status.map(|status| inbox.config.codes.code_of(status)),
+        status_name: entry.status.map(|status| status.to_string()),
+        version: entry.version,
+        updated_at: entry.updated_at,
+        event_type: entry.event_type,
+        delivery_id: entry.delivery_id,
+        received_at: entry.received_at,
+        applied: entry.applied,
+    };
+    Ok(Answer::ok(&HistoryAnswer { order_id, history: entries.into_iter().map(line).collect() }))
+}
+
+/// Something in quarantine: its bytes as `text` where they are text, else as `base64`.
+#[derive(Serialize)]
+struct QuarantineLine<'a> {
+    quarantine_id: i64,
+    delivery_id: &'a DeliveryId,
+    position: Option<u32>,
+    reason: &'a str,
+    received_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base64: Option<String>,
+}
+
+fn quarantine_line(item: &Quarantined) -> Bytes {
+    let text = std::str::from_utf8(&item.bytes).ok();
+    let line = QuarantineLine {
+        quarantine_id: item.quarantine_id,
+        delivery_id: &item.delivery_id,
+        position: item.position,
+        reason: &item.reason,
+        received_at: item.received_at,
+        text,
+        base64: text.is_none().then(|| STANDARD.encode(&item.bytes)),
+    };
+    serde_json::to_vec(&line).expect("texts and numbers are JSON").into()
+}
+
+pub(crate) async fn quarantine(
+    State(inbox): State<Arc<Shared>>,
+    Params(params): Params<PageParams>,
+) -> Result<Answer, ApiError> {
+    let mut page = Page::new("quarantine", params.limit()?);
+    let mut after = params.after;
+    loop {
+        let wanted = page.wanted();
+        let found = inbox.store.quarantine(after, wanted).await.map_err(failed)?;
+        let last = found.len() < wanted;
+        for item in found {
+            if page.is_full() {
+                return Ok(page.end(after));
+            }
+            page.push(&quarantine_line(&item));
+            after = Some(item.quarantine_id);
+        }
+        if last {
+            return Ok(page.end(None));
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+}
+
+/// The process is up.
+pub(crate) async fn healthz() -> Answer {
+    Answer::ok(&Health { status: "ok" })
+}
+
+/// The store answers.
+pub(crate) async fn readyz(State(inbox): State<Arc<Shared>>) -> Result<Answer, ApiError> {
+    match inbox.store.counts().await {
+        Ok(_) => Ok(Answer::ok(&Health { status: "ready" })),
+        Err(error) => {
+            tracing::warn!(%error, "the store does not answer");
+            Err(ApiError::unavailable("the store does not answer"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| (http::HeaderName::from_static(name), http::HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    fn check(token: Option<&str>, peer: Option<&str>, pairs: &[(&'static str, &'static str)], expected: u16) {
+        let token = token.map(Secret::new);
+        let peer = peer.map(|peer| peer.parse().unwrap());
+        let status = match may_read(token.as_ref(), peer, &headers(pairs)) {
+            Ok(()) => 200,
+            Err(refusal) => refusal.code().http_status(),
+        };
+        assert_eq!(status, expected, "{token:?} {peer:?} {pairs:?}");
+    }
+
+    #[test]
+    fn without_a_token_only_this_machine_reads_and_no_proxy_for_others() {
+        check(None, Some("127.0.0.1:5000"), &[], 200);
+        check(None, Some("127.9.9.9:5000"), &[], 200);
+        check(None, Some("[::1]:5000"), &[], 200);
+        check(None, Some("[::ffff:127.0.0.1]:5000"), &[], 200);
+        check(None, Some("192.168.1.7:5000"), &[], 403);
+        check(None, Some("[2001:db8::1]:5000"), &[], 403);
+        check(None, Some("[::ffff:10.0.0.1]:5000"), &[], 403);
+        check(None, None, &[], 403);
+        for name in FORWARDED {
+            check(None, Some("127.0.0.1:5000"), &[(name, "203.0.113.9")], 403);
+        }
+        check(None, Some("10.0.0.1:5000"), &[("authorization", "Bearer x")], 403);
+    }
+
+    #[test]
+    fn with_a_token_only_its_bearer_reads_wherever_from() {
+        let local = Some("127.0.0.1:5000");
+        let far = Some("203.0.113.9:5000");
+        check(Some("t0ken"), far, &[("authorization", "Bearer t0ken")], 200);
+        check(Some("t0ken"), far, &[("authorization", "bearer t0ken"), ("via", "1.1 proxy")], 200);
+        check(Some("t0ken"), local, &[], 401);
+        check(Some("t0ken"), local, &[("authorization", "Bearer t0kem")], 401);
+        check(Some("t0ken"), local, &[("authorization", "Bearer t0ke")], 401);
+        check(Some("t0ken"), local, &[("authorization", "Bearer ")], 401);
+        check(Some("t0ken"), local, &[("authorization", "Basic t0ken")], 401);
+    }
+}

@@ -1,0 +1,256 @@
+//! `POST /webhooks/klikit`: from the raw bytes to the acknowledgement.
+//!
+//! Here the answers are not in the APIs' envelope. The published receivers answer small objects with a `status`, and
+//! a sender that was tried against them must find the same:
+//!
+//! | answer | when |
+//! |---|---|
+//! | 200 `{"status":"received"}` | new, and on disk together with its effect |
+//! | 200 `{"status":"duplicate-ignored"}` | received before; nothing changed |
+//! | 403 `{"status":"forbidden"}` | the signature is missing, malformed or of none of the secrets |
+//! | 401 `{"status":"unauthorized"}` | Basic credentials are required, and these are missing or wrong |
+//! | 400, 408, 413 `{"status":<error code>,"message":…}` | the body broke off, came too slowly, or is too large |
+//! | 500, 503 likewise | the store failed or has no room: nothing was taken in, and the sender comes again |
+//!
+//! Whatever is genuine is taken in: an event type that nobody knows, a missing id, a body that cannot be read. Had it
+//! been refused, the sender would give up on it after its last attempt, and it would be lost.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use hookit_contract::{DeliveryId, ErrorCode, header as klikit};
+use hookit_server::{ApiError, Limits, read_body};
+use hookit_store::Error as StoreError;
+use hookit_store::inbox::{Receipt, Received};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::SemaphorePermit;
+
+use crate::config::SMALL_BODY_BYTES;
+use crate::counters::{RefusalReason, add};
+use crate::{KeyedSecret, Shared};
+
+/// A longer `x-klikit-event-id` is not kept but replaced, so that nobody's header sizes our index.
+const DELIVERY_ID_BYTES_MAX: usize = 255;
+
+/// Why a delivery is not taken in, with what its sender is told beyond the reason.
+enum Refusal {
+    Forbidden(RefusalReason),
+    Unauthorized,
+    Told(RefusalReason, ApiError),
+}
+
+pub(crate) async fn receive(State(inbox): State<Arc<Shared>>, request: Request) -> Response {
+    match inbox.take_in(request).await {
+        Ok(Receipt::Received { .. }) => answer(StatusCode::OK, "received", None),
+        Ok(Receipt::Duplicate) => answer(StatusCode::OK, "duplicate-ignored", None),
+        Err(refusal) => inbox.refuse(refusal),
+    }
+}
+
+impl Shared {
+    async fn take_in(&self, request: Request) -> Result<Receipt, Refusal> {
+        let limits = request.extensions().get::<Limits>().copied().unwrap_or_default();
+        let (head, body) = request.into_parts();
+        let headers = &head.headers;
+        // Held until the store has taken the bytes over and answered.
+        let (_room, body) = self.read(headers, body, limits).await?;
+
+        if let Some(expected) = &self.basic_auth
+            && !basic(headers).is_some_and(|given| expected.matches(given))
+        {
+            return Err(Refusal::Unauthorized);
+        }
+        let secret = self.verify(headers, &body)?;
+        let (delivery_id, with_id) = delivery_id(headers, &body);
+        let event_type = headers
+            .get(klikit::EVENT_TYPE)
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+
+        let received = Received {
+            delivery_id: delivery_id.clone(),
+            event_type: event_type.clone(),
+            body: body.clone(),
+            received_at: self.clock.now(),
+        };
+        let receipt = self.store.receive(received).await.map_err(Refusal::from)?;
+        self.count(&receipt, with_id);
+        let event_type = event_type.as_deref().unwrap_or("");
+        let (body_bytes, secret) = (body.len(), secret.name.as_str());
+        match receipt {
+            Receipt::Received { applied, stale, quarantined } => {
+                tracing::debug!(
+                    %delivery_id, event_type, body_bytes, secret, applied, stale, quarantined, "received"
+                );
+                if quarantined > 0 {
+                    tracing::warn!(
+                        %delivery_id, event_type, quarantined, "a genuine delivery could not be read in full"
+                    );
+                }
+            }
+            Receipt::Duplicate => {
+                tracing::debug!(%delivery_id, event_type, body_bytes, secret, "repeat ignored");
+            }
+        }
+        Ok(receipt)
+    }
+
+    /// Reads the body, within the limits for one and for all together.
+    async fn read(
+        &self,
+        headers: &HeaderMap,
+        body: Body,
+        limits: Limits,
+    ) -> Result<(SemaphorePermit<'_>, Bytes), Refusal> {
+        let bytes_max = self.config.body_bytes_max;
+        let announced =
+            headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+        if announced.is_some_and(|bytes| bytes > bytes_max) && asks_first(headers) {
+            // It has not begun to send, and the answer keeps it from doing so. Others are sending already, and what
+            // they send is read and thrown away below, or the closing connection would swallow their answer.
+            let message = format!("body: at most {bytes_max} bytes are taken");
+            return Err(Refusal::from(ApiError::new(ErrorCode::RequestTooLarge, message)));
+        }
+        let needed = match announced {
+            Some(bytes) if bytes <= SMALL_BODY_BYTES || bytes > bytes_max => 0,
+            Some(bytes) => bytes,
+            None => bytes_max,
+        };
+        let permits = u32::try_from(needed).expect("the configuration was checked: a body's limit fits");
+        let room = tokio::time::timeout(limits.body_timeout, self.body_room.acquire_many(permits))
+            .await
+            .map_err(|_| {
+                let message = "too many large bodies at a time";
+                Refusal::Told(RefusalReason::Busy, ApiError::unavailable(message))
+            })?
+            .expect("the semaphore is never closed");
+        let body = read_body(body, bytes_max, limits.body_timeout).await?;
+        Ok((room, body))
+    }
+
+    /// The secret that the body was signed with.
+    fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<&KeyedSecret, Refusal> {
+        let signature = headers
+            .get(klikit::SIGNATURE)
+            .ok_or(Refusal::Forbidden(RefusalReason::SignatureMissing))?
+            .as_bytes();
+        // Inline: hashing a body of the largest size takes milliseconds.
+        self.secrets
+            .iter()
+            .find(|keyed| keyed.secret.verify(body, signature).is_ok())
+            .ok_or(Refusal::Forbidden(RefusalReason::SignatureWrong))
+    }
+
+    fn count(&self, receipt: &Receipt, with_id: bool) {
+        let counters = &self.counters;
+        add(&counters.without_id, usize::from(!with_id));
+        match *receipt {
+            Receipt::Received { applied, stale, quarantined } => {
+                add(&counters.received, 1);
+                add(&counters.applied, applied);
+                add(&counters.stale, stale);
+                add(&counters.quarantined, quarantined);
+            }
+            Receipt::Duplicate => add(&counters.duplicates, 1),
+        }
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Response {
+        let (reason, response) = match refusal {
+            Refusal::Forbidden(reason) => (reason, answer(StatusCode::FORBIDDEN, "forbidden", None)),
+            Refusal::Unauthorized => {
+                let mut response = answer(StatusCode::UNAUTHORIZED, "unauthorized", None);
+                let challenge = HeaderValue::from_static("Basic realm=\"hookit inbox\"");
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+                (RefusalReason::CredentialsWrong, response)
+            }
+            Refusal::Told(reason, error) => {
+                let status = StatusCode::from_u16(error.code().http_status())
+                    .expect("the list of codes holds HTTP statuses");
+                let mut response = answer(status, error.code().as_str(), Some(error.message()));
+                if status == StatusCode::SERVICE_UNAVAILABLE {
+                    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+                }
+                (reason, response)
+            }
+        };
+        self.counters.refuse(reason);
+        tracing::debug!(reason = reason.as_str(), "refused");
+        response
+    }
+}
+
+impl From<ApiError> for Refusal {
+    /// An error in reading a body.
+    fn from(error: ApiError) -> Self {
+        let reason = match error.code() {
+            ErrorCode::RequestTooLarge => RefusalReason::TooLarge,
+            ErrorCode::RequestTimeout => RefusalReason::TimedOut,
+            _ => RefusalReason::BrokeOff,
+        };
+        Refusal::Told(reason, error)
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Busy => {
+                let message = "the inbox has no room for more at the moment";
+                Refusal::Told(RefusalReason::Busy, ApiError::unavailable(message))
+            }
+            error => Refusal::Told(RefusalReason::Failed, ApiError::internal(&error)),
+        }
+    }
+}
+
+/// The delivery's id, and whether it is the sender's own.
+///
+/// A genuine delivery without one that can be used is taken in all the same: refused, it would be lost in the end, and
+/// an order with it. The hash of its body stands in: the sender's retries carry the same bytes, so they are still
+/// known as repeats, and equal bytes are an equal state of the same orders, so ignoring them loses nothing.
+fn delivery_id(headers: &HeaderMap, body: &[u8]) -> (DeliveryId, bool) {
+    let given = headers
+        .get(klikit::EVENT_ID)
+        .and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
+        .map(str::trim)
+        .filter(|id| !id.is_empty() && id.len() <= DELIVERY_ID_BYTES_MAX);
+    match given {
+        Some(id) => (DeliveryId::from(id), true),
+        None => {
+            let mut id = String::from("sha256:");
+            for byte in Sha256::digest(body) {
+                for digit in [byte >> 4, byte & 15] {
+                    id.push(char::from_digit(u32::from(digit), 16).expect("a half byte is a hex digit"));
+                }
+            }
+            (DeliveryId::from(id), false)
+        }
+    }
+}
+
+/// What stands after `Basic` in the `Authorization` header.
+fn basic(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, credentials) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("basic").then(|| credentials.trim())
+}
+
+/// True where the sender waits for our word before it sends the body.
+fn asks_first(headers: &HeaderMap) -> bool {
+    headers.get(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+fn answer(status: StatusCode, word: &str, message: Option<&str>) -> Response {
+    #[derive(Serialize)]
+    struct Told<'a> {
+        status: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        message: Option<&'a str>,
+    }
+    let told = serde_json::to_vec(&Told { status: word, message }).expect("two texts are JSON");
+    (status, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], told).into_response()
+}

@@ -1,0 +1,11 @@
+//! The inbox through a real socket, on the real store in a temporary folder.
+
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
+
+mod harness;
+mod limits;
+mod receiving;
+mod secrecy;
+mod strangers;
+mod trouble;
+mod view;

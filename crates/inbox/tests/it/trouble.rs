@@ -1,0 +1,97 @@
+//! A store in trouble: the sender is never told that something was taken in which was not.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hookit_contract::OrderId;
+use hookit_inbox::RefusalReason;
+use hookit_store::Error;
+use hookit_store::inbox::{Counts, HistoryEntry, Quarantined, Receipt, Received, Store, ViewedOrder};
+
+use crate::harness::{Running, config, envelope};
+
+/// A store in which every verb fails in the same way.
+struct Broken(fn() -> Error);
+
+#[async_trait]
+impl Store for Broken {
+    async fn receive(&self, _: Received) -> Result<Receipt, Error> {
+        Err(self.0())
+    }
+
+    async fn order(&self, _: OrderId) -> Result<Option<ViewedOrder>, Error> {
+        Err(self.0())
+    }
+
+    async fn orders(&self, _: Option<OrderId>, _: usize) -> Result<Vec<ViewedOrder>, Error> {
+        Err(self.0())
+    }
+
+    async fn history(&self, _: OrderId) -> Result<Option<Vec<HistoryEntry>>, Error> {
+        Err(self.0())
+    }
+
+    async fn quarantine(&self, _: Option<i64>, _: usize) -> Result<Vec<Quarantined>, Error> {
+        Err(self.0())
+    }
+
+    async fn counts(&self) -> Result<Counts, Error> {
+        Err(self.0())
+    }
+
+    async fn close(&self) {}
+}
+
+fn disk_full() -> Error {
+    Error::Database { doing: "committing", source: "disk I/O error at /srv/private".into() }
+}
+
+const PATHS: [&str; 4] = ["/orders", "/orders/1", "/orders/1/history", "/quarantine"];
+
+#[tokio::test]
+async fn a_busy_store_is_503_with_retry_after() {
+    let inbox = Running::on(Arc::new(Broken(|| Error::Busy)), config()).await;
+    let answer = inbox.deliver("evt_1", &envelope(&[r#"{"id":1,"status":1}"#])).await;
+    assert_eq!((answer.status, answer.json()["status"].as_str()), (503, Some("unavailable")));
+    assert!(answer.json()["message"].is_string());
+    assert!(answer.head.contains("retry-after: 1"), "{}", answer.head);
+    assert_eq!(inbox.inbox.counters().refused(RefusalReason::Busy), 1);
+    for path in PATHS {
+        let answer = inbox.get(path).await;
+        assert_eq!((answer.status, answer.error().0.as_str()), (503, "unavailable"), "{path}");
+        assert!(answer.head.contains("retry-after: 1"), "{path}: {}", answer.head);
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_fails_is_500_without_its_inner_words() {
+    let inbox = Running::on(Arc::new(Broken(disk_full)), config()).await;
+    let answer = inbox.deliver("evt_1", &envelope(&[r#"{"id":1,"status":1}"#])).await;
+    assert_eq!((answer.status, answer.json()["status"].as_str()), (500, Some("internal")));
+    assert!(!answer.text().contains("private"), "{}", answer.text());
+    let counters = inbox.inbox.counters();
+    assert_eq!((counters.refused(RefusalReason::Failed), counters.received), (1, 0));
+    for path in PATHS {
+        let answer = inbox.get(path).await;
+        assert_eq!((answer.status, answer.error().0.as_str()), (500, "internal"), "{path}");
+        assert!(!answer.text().contains("private"), "{path}: {}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn the_process_is_up_and_not_ready_while_the_store_does_not_answer() {
+    let inbox = Running::on(Arc::new(Broken(disk_full)), config()).await;
+    assert_eq!(inbox.get("/healthz").await.status, 200);
+    assert_eq!(inbox.get("/readyz").await.status, 503);
+    let inbox = Running::start().await;
+    assert_eq!(inbox.get("/healthz").await.data(), r#"{"status":"ok"}"#);
+    assert_eq!(inbox.get("/readyz").await.data(), r#"{"status":"ready"}"#);
+}
+
+#[tokio::test]
+async fn a_store_that_is_closing_takes_nothing_more_in() {
+    let inbox = Running::start().await;
+    inbox.store.close().await;
+    let answer = inbox.deliver("evt_1", &envelope(&[r#"{"id":1,"status":1}"#])).await;
+    assert_eq!(answer.status, 503);
+}

@@ -1,0 +1,103 @@
+//! Who is calling: operators by token, partners by Basic authorization.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hookit_contract::ErrorCode;
+use hookit_server::{ApiError, bearer, random_hex};
+use hookit_store::platform::Partner;
+use http::{HeaderMap, header};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::Shared;
+use crate::api::{Result, store_error};
+
+/// What a partner's credential allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Scope {
+    /// Read orders.
+    #[serde(rename = "orders:read")]
+    OrdersRead,
+    /// Move orders.
+    #[serde(rename = "orders:write")]
+    OrdersWrite,
+    /// Read registrations.
+    #[serde(rename = "webhooks:read")]
+    WebhooksRead,
+}
+
+impl Scope {
+    pub(crate) const ALL: [Scope; 3] = [Scope::OrdersRead, Scope::OrdersWrite, Scope::WebhooksRead];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Scope::OrdersRead => "orders:read",
+            Scope::OrdersWrite => "orders:write",
+            Scope::WebhooksRead => "webhooks:read",
+        }
+    }
+}
+
+/// A new public half of a credential.
+pub(crate) fn new_partner_key() -> String {
+    random_hex("pk_", 12)
+}
+
+/// A new secret half: 256 bits.
+pub(crate) fn new_secret_key() -> Zeroizing<String> {
+    Zeroizing::new(random_hex("sk_", 32))
+}
+
+/// A new webhook secret: 256 bits.
+pub(crate) fn new_webhook_secret() -> Zeroizing<String> {
+    Zeroizing::new(random_hex("whsec_", 32))
+}
+
+/// The layer around the operator API: no token, no answer.
+pub(crate) async fn operator_only(
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+    next: Next,
+) -> Result<Response> {
+    match bearer(request.headers()) {
+        None => Err(ApiError::new(ErrorCode::AuthMissing, "Authorization: expected Bearer and the operator token")),
+        Some(token) if shared.operator_token.matches(token) => Ok(next.run(request).await),
+        Some(_) => Err(ApiError::new(ErrorCode::AuthInvalidCredential, "Authorization: not the operator token")),
+    }
+}
+
+/// The partner whose credential this request carries, which must have this scope. Key and secret are not told apart,
+/// in words or in time.
+pub(crate) async fn partner(shared: &Shared, headers: &HeaderMap, scope: Scope) -> Result<Partner> {
+    let missing = || {
+        ApiError::new(ErrorCode::AuthMissing, "Authorization: expected Basic and base64(partner_key:secret_key)")
+    };
+    let invalid =
+        || ApiError::new(ErrorCode::AuthInvalidCredential, "Authorization: not a valid partner_key and secret_key");
+    let value = headers.get(header::AUTHORIZATION).ok_or_else(missing)?.to_str().map_err(|_| invalid())?;
+    let (scheme, pair) = value.split_once(' ').ok_or_else(missing)?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return Err(missing());
+    }
+    let pair = Zeroizing::new(STANDARD.decode(pair.trim()).map_err(|_| invalid())?);
+    let pair = std::str::from_utf8(&pair).map_err(|_| invalid())?;
+    let (key, secret) = pair.split_once(':').ok_or_else(invalid)?;
+    let partner = shared.store.partner_by_key(key).await.map_err(store_error)?;
+    // An unknown key costs the same comparison as a known one.
+    let hash = partner.as_ref().map_or(&[0; 32][..], |partner| &partner.secret_hash[..]);
+    let right = shared.vault.is_hash_of(hash, secret);
+    let partner = partner.filter(|_| right).ok_or_else(invalid)?;
+    if partner.revoked_at.is_some() {
+        return Err(ApiError::new(ErrorCode::AuthRevoked, "Authorization: this credential was revoked"));
+    }
+    if !partner.scopes.iter().any(|s| s == scope.as_str()) {
+        let message = format!("Authorization: this credential lacks the scope {}", scope.as_str());
+        return Err(ApiError::new(ErrorCode::AuthForbidden, message));
+    }
+    Ok(partner)
+}

@@ -1,0 +1,141 @@
+//! The platform: the source of truth for orders, and the delivery of their events.
+//!
+//! [`Platform::start`] puts the dispatcher to work on a store; [`Platform::router`] is its HTTP side: the operator
+//! API, the Partner API, and the probes. What each may do is decided elsewhere: moves in the contract, sending in the
+//! engine, atomicity in the store. This crate connects them.
+//!
+//! What this crate must not do: SQL, name a concrete store, decide whether or when to send.
+//!
+//! Start reading at `dispatcher.rs`, which is the way from a commit to a partner's acknowledgement and back.
+
+mod api;
+mod credentials;
+mod dispatcher;
+mod operator;
+mod partner;
+mod payload;
+mod stats;
+mod vault;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use hookit_contract::{Clock, StatusCodes};
+use hookit_egress::{Egress, EgressConfig, UrlRules};
+use hookit_engine::EngineConfig;
+use hookit_server::{Answer, ApiError, Secret, Tasks};
+use hookit_store::platform::Store;
+
+pub use operator::status::{LatencyStatus, Status};
+pub use vault::{Vault, VaultError};
+
+/// How the platform behaves. Where it listens and keeps its data is the caller's to say.
+#[derive(Clone, Debug)]
+pub struct PlatformConfig {
+    /// Limits and retry plan of the delivery engine.
+    pub engine: EngineConfig,
+    /// Limits and address policy of the sender.
+    pub egress: EgressConfig,
+    /// The token that the operator API asks for.
+    pub operator_token: Secret,
+    /// Which code stands for which status; the same as the store's.
+    pub codes: StatusCodes,
+    /// How long a stop waits for attempts under way; longer than one exchange may last.
+    pub stop_timeout: Duration,
+}
+
+/// Why the platform could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store does not answer.
+    #[error("the store cannot be read")]
+    Store(#[from] hookit_store::Error),
+    /// The sender cannot be made.
+    #[error("the sender cannot be set up")]
+    Egress(#[from] hookit_egress::Error),
+    /// The key file and the store do not belong together.
+    #[error("the webhook secret of partner {partner_id} cannot be read with the key of this data folder; was platform.key replaced?")]
+    WrongKey {
+        /// The first partner that it shows at.
+        partner_id: String,
+    },
+}
+
+/// A platform at work.
+pub struct Platform {
+    shared: Arc<Shared>,
+    tasks: Tasks,
+    stop_timeout: Duration,
+}
+
+/// What the handlers and the dispatcher share.
+struct Shared {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    vault: Vault,
+    operator_token: Secret,
+    codes: StatusCodes,
+    url_rules: UrlRules,
+    stats: stats::Stats,
+}
+
+impl Platform {
+    /// Puts the dispatcher to work: what is pending in the store goes out from here on.
+    ///
+    /// # Errors
+    /// [`StartError`]
+    pub async fn start(
+        config: PlatformConfig,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        vault: Vault,
+    ) -> Result<Platform, StartError> {
+        for partner in store.partners().await? {
+            if payload::webhook_secret(&vault, &partner.partner_id, &partner.webhook_secret).is_none() {
+                return Err(StartError::WrongKey { partner_id: partner.partner_id.to_string() });
+            }
+        }
+        let url_rules = config.egress.url_rules();
+        let egress = Egress::new(config.egress)?;
+        let shared = Arc::new(Shared {
+            store,
+            clock,
+            vault,
+            operator_token: config.operator_token,
+            codes: config.codes,
+            url_rules,
+            stats: stats::Stats::new(),
+        });
+        let tasks = Tasks::new();
+        dispatcher::start(shared.clone(), egress, config.engine, &tasks).await?;
+        Ok(Platform { shared, tasks, stop_timeout: config.stop_timeout })
+    }
+
+    /// The HTTP side.
+    pub fn router(&self) -> Router {
+        let probes = Router::new()
+            .route("/healthz", get(async || Answer::ok(&"ok")))
+            .route("/readyz", get(api::ready))
+            .with_state(self.shared.clone());
+        probes.merge(operator::router(self.shared.clone())).merge(partner::router(self.shared.clone()))
+    }
+
+    /// How things stand, as `/v1/operator/status` says it.
+    ///
+    /// # Errors
+    /// Where the store does not answer.
+    pub async fn status(&self) -> Result<Status, ApiError> {
+        operator::status::read(&self.shared).await
+    }
+
+    /// Stops: attempts under way finish or time out, outcomes are recorded, the store is closed. To be called when
+    /// no more requests come in.
+    pub async fn stop(self) {
+        if !self.tasks.stop(self.stop_timeout).await {
+            tracing::warn!("some attempts did not finish before the stop; they will be made again");
+        }
+        self.shared.store.close().await;
+    }
+}

@@ -1,0 +1,87 @@
+//! Businesses: the hierarchy that orders and registrations are checked against, where one is set.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::get;
+use hookit_contract::{BranchId, BrandId, BusinessId};
+use hookit_server::{Answer, ApiError, JsonBody, PathId};
+use hookit_store::platform::{Brand, Business, PutBusiness};
+use serde::{Deserialize, Serialize};
+
+use crate::Shared;
+use crate::api::{Result, store_error};
+
+pub(super) fn router() -> Router<Arc<Shared>> {
+    Router::new().route("/businesses/{id}", get(one).put(put))
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Hierarchy {
+    name: String,
+    brands: Vec<HierarchyBrand>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HierarchyBrand {
+    id: BrandId,
+    title: String,
+    branches: Vec<BranchId>,
+}
+
+/// `PUT /v1/operator/businesses/{id}`: which brands the business has, and where each is sold.
+async fn put(
+    State(shared): State<Arc<Shared>>,
+    PathId(id): PathId,
+    JsonBody(body): JsonBody<Hierarchy>,
+) -> Result<Answer> {
+    for (b, brand) in body.brands.iter().enumerate() {
+        if brand.id.0 <= 0 {
+            return Err(ApiError::invalid(format!("brands[{b}].id: expected an integer above zero")));
+        }
+        if body.brands[..b].iter().any(|other| other.id == brand.id) {
+            return Err(ApiError::invalid(format!("brands[{b}].id: brand {} is given more than once", brand.id)));
+        }
+        for (i, branch) in brand.branches.iter().enumerate() {
+            if branch.0 <= 0 {
+                return Err(ApiError::invalid(format!("brands[{b}].branches[{i}]: expected an integer above zero")));
+            }
+        }
+    }
+    let business = Business {
+        business_id: BusinessId(id),
+        name: body.name.clone(),
+        brands: body
+            .brands
+            .iter()
+            .map(|brand| Brand {
+                brand_id: brand.id,
+                title: brand.title.clone(),
+                branches: brand.branches.clone(),
+            })
+            .collect(),
+    };
+    match shared.store.put_business(business).await.map_err(store_error)? {
+        PutBusiness::Done => Ok(Answer::ok(&body)),
+        PutBusiness::BrandTaken { brand_id, business_id } => {
+            Err(ApiError::invalid(format!("brands: brand {brand_id} belongs to business {business_id}")))
+        }
+    }
+}
+
+/// `GET /v1/operator/businesses/{id}`: the hierarchy as it is set.
+async fn one(State(shared): State<Arc<Shared>>, PathId(id): PathId) -> Result<Answer> {
+    let business = shared.store.business(BusinessId(id)).await.map_err(store_error)?;
+    let business = business.ok_or_else(|| ApiError::not_found("this business has no hierarchy set"))?;
+    Ok(Answer::ok(&Hierarchy {
+        name: business.name,
+        brands: business
+            .brands
+            .into_iter()
+            .map(|b| HierarchyBrand { id: b.brand_id, title: b.title, branches: b.branches })
+            .collect(),
+    }))
+}

@@ -1,0 +1,146 @@
+//! Deliveries: where each stands, and every attempt that was made.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::routing::get;
+use hookit_contract::{
+    AttemptOutcome, BranchId, BrandId, DeliveryId, DeliverySeq, DeliveryState, EndpointId, EventType, OrderId,
+    Timestamp, WebhookId,
+};
+use hookit_server::{Answer, ApiError, Params};
+use hookit_store::platform::{Attempt, Delivery, DeliveryQuery};
+use serde::{Deserialize, Serialize};
+
+use crate::Shared;
+use crate::api::{Result, store_error};
+
+/// Deliveries in one page.
+const PAGE_MAX: usize = 1000;
+const PAGE_DEFAULT: usize = 100;
+
+pub(super) fn router() -> Router<Arc<Shared>> {
+    Router::new().route("/deliveries", get(list)).route("/deliveries/{id}", get(one))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListParams {
+    state: Option<DeliveryState>,
+    endpoint_id: Option<i64>,
+    order_id: Option<i64>,
+    event_type: Option<EventType>,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    before: Option<i64>,
+    limit: Option<usize>,
+}
+
+#[derive(Serialize)]
+struct ShownOrder {
+    order_id: OrderId,
+    version: i64,
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    delivery_id: &'a DeliveryId,
+    seq: DeliverySeq,
+    endpoint_id: EndpointId,
+    webhook_id: WebhookId,
+    event_type: EventType,
+    brand_id: BrandId,
+    branch_id: BranchId,
+    orders: Vec<ShownOrder>,
+    state: DeliveryState,
+    attempts: u32,
+    created_at: Timestamp,
+    next_attempt_at: Option<Timestamp>,
+    finished_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<Vec<ShownAttempt<'a>>>,
+}
+
+#[derive(Serialize)]
+struct ShownAttempt<'a> {
+    attempt: u32,
+    started_at: Timestamp,
+    duration_us: u64,
+    outcome: AttemptOutcome,
+    status: Option<u16>,
+    address: &'a Option<String>,
+    answer: std::borrow::Cow<'a, str>,
+    error: &'a Option<String>,
+}
+
+impl<'a> Shown<'a> {
+    fn of(delivery: &'a Delivery, attempts: Option<&'a [Attempt]>) -> Self {
+        let orders = delivery.orders.iter();
+        Shown {
+            delivery_id: &delivery.delivery_id,
+            seq: delivery.seq,
+            endpoint_id: delivery.endpoint_id,
+            webhook_id: delivery.webhook_id,
+            event_type: delivery.event_type,
+            brand_id: delivery.brand_id,
+            branch_id: delivery.branch_id,
+            orders: orders.map(|&(order_id, version)| ShownOrder { order_id, version }).collect(),
+            state: delivery.state,
+            attempts: delivery.attempts,
+            created_at: delivery.created_at,
+            next_attempt_at: delivery.next_attempt_at,
+            finished_at: delivery.finished_at,
+            log: attempts.map(|attempts| attempts.iter().map(ShownAttempt::of).collect()),
+        }
+    }
+}
+
+impl<'a> ShownAttempt<'a> {
+    fn of(attempt: &'a Attempt) -> Self {
+        ShownAttempt {
+            attempt: attempt.number,
+            started_at: attempt.started_at,
+            duration_us: u64::try_from(attempt.duration.as_micros()).unwrap_or(u64::MAX),
+            outcome: attempt.outcome,
+            status: attempt.status,
+            address: &attempt.address,
+            answer: String::from_utf8_lossy(&attempt.answer),
+            error: &attempt.error,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct List<'a> {
+    deliveries: Vec<Shown<'a>>,
+    next_before: Option<DeliverySeq>,
+}
+
+/// `GET /v1/operator/deliveries`: newest first, a page at a time.
+async fn list(State(shared): State<Arc<Shared>>, Params(params): Params<ListParams>) -> Result<Answer> {
+    let limit = params.limit.unwrap_or(PAGE_DEFAULT);
+    if !(1..=PAGE_MAX).contains(&limit) {
+        return Err(ApiError::invalid(format!("limit: expected 1 to {PAGE_MAX}")));
+    }
+    let query = DeliveryQuery {
+        before: params.before.map(DeliverySeq),
+        state: params.state,
+        endpoint_id: params.endpoint_id.map(EndpointId),
+        order_id: params.order_id.map(OrderId),
+        event_type: params.event_type,
+        since: params.since,
+        until: params.until,
+        limit,
+    };
+    let deliveries = shared.store.deliveries(query).await.map_err(store_error)?;
+    let next_before = deliveries.last().filter(|_| deliveries.len() == limit).map(|last| last.seq);
+    Ok(Answer::ok(&List { deliveries: deliveries.iter().map(|d| Shown::of(d, None)).collect(), next_before }))
+}
+
+/// `GET /v1/operator/deliveries/{id}`: one delivery with its attempts.
+async fn one(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Result<Answer> {
+    let found = shared.store.delivery(&DeliveryId::from(id)).await.map_err(store_error)?;
+    let (delivery, attempts) = found.ok_or_else(|| ApiError::not_found("there is no such delivery"))?;
+    Ok(Answer::ok(&Shown::of(&delivery, Some(&attempts))))
+}

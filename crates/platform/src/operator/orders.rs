@@ -1,0 +1,165 @@
+//! Orders: new ones, moves, cart edits, and reading them.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::{get, patch, put};
+use hookit_contract::{Actor, BusinessId, KnownStatus, OWNED_FIELDS, OrderId, OrderStatus, Record, Timestamp};
+use hookit_server::{Answer, ApiError, JsonBody, Params, PathId, RawBody};
+use hookit_store::platform::{Change, Changed, OrderQuery, Reason};
+use serde::Deserialize;
+
+use crate::Shared;
+use crate::api::{self, Result, no_such_order, store_error};
+
+/// Orders in one page.
+const PAGE_MAX: usize = 1000;
+const PAGE_DEFAULT: usize = 100;
+
+/// What a cart edit may not touch, beside the fields that the platform owns: where the order belongs. Another brand
+/// or branch would be another order.
+const ROUTING_FIELDS: [&str; 3] = ["business_id", "branch_id", "brands"];
+
+pub(super) fn router() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/orders", get(list).post(create))
+        .route("/orders/{id}", get(one))
+        .route("/orders/{id}/status", patch(move_to))
+        .route("/orders/{id}/cart", put(edit_cart))
+}
+
+/// `POST /v1/operator/orders`: a new order; 201 with the stored record.
+async fn create(State(shared): State<Arc<Shared>>, RawBody(body): RawBody) -> Result<Answer> {
+    let record = Record::parse(body).map_err(|error| ApiError::invalid(format!("body: {error}")))?;
+    let change = Change::Create { record };
+    let changed = shared.store.change(change, shared.clock.now()).await.map_err(store_error)?;
+    api::changed(changed).map(Answer::created)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MoveBody {
+    status: NameOrCode,
+    #[serde(default)]
+    reason_code: Option<TextOrCode>,
+    #[serde(default)]
+    occurred_at: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a status name or an integer status code")]
+enum NameOrCode {
+    Code(i64),
+    Name(String),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a text or an integer")]
+enum TextOrCode {
+    Code(i64),
+    Text(String),
+}
+
+/// `PATCH /v1/operator/orders/{id}/status`: a move.
+async fn move_to(
+    State(shared): State<Arc<Shared>>,
+    PathId(id): PathId,
+    JsonBody(body): JsonBody<MoveBody>,
+) -> Result<Answer> {
+    let unknown = |given: String| {
+        ApiError::invalid(format!("status: {given} is not a status; expected one of {}", KnownStatus::names()))
+    };
+    let to = match body.status {
+        NameOrCode::Name(name) => {
+            KnownStatus::from_name(&name).ok_or_else(|| unknown(format!("{:?}", name.get(..32).unwrap_or(&name))))?
+        }
+        NameOrCode::Code(code) => match shared.codes.status(code) {
+            OrderStatus::Known(status) => status,
+            OrderStatus::Unknown(code) => return Err(unknown(code.to_string())),
+        },
+    };
+    let change = Change::Move {
+        order_id: OrderId(id),
+        to,
+        actor: Actor::Operator,
+        reason: body.reason_code.map(|reason| match reason {
+            TextOrCode::Code(code) => Reason::Code(code),
+            TextOrCode::Text(text) => Reason::Text(text),
+        }),
+        occurred_at: body.occurred_at,
+    };
+    api::changed(shared.store.change(change, shared.clock.now()).await.map_err(store_error)?)
+}
+
+/// `PUT /v1/operator/orders/{id}/cart`: the cart and what follows from it, each field replaced, never merged.
+async fn edit_cart(
+    State(shared): State<Arc<Shared>>,
+    PathId(id): PathId,
+    RawBody(body): RawBody,
+) -> Result<Answer> {
+    let fields = Record::parse(body).map_err(|error| ApiError::invalid(format!("body: {error}")))?;
+    check_cart_edit(&fields)?;
+    let change = Change::EditCart { order_id: OrderId(id), fields };
+    let changed = shared.store.change(change, shared.clock.now()).await.map_err(store_error)?;
+    if let Changed::Invalid(invalid) = &changed {
+        return Err(ApiError::invalid(invalid.to_string()));
+    }
+    api::changed(changed)
+}
+
+fn check_cart_edit(fields: &Record) -> Result<()> {
+    let mut seen: Vec<String> = Vec::new();
+    for name in fields.names() {
+        if OWNED_FIELDS.contains(&name.as_ref()) {
+            return Err(ApiError::invalid(format!("{name}: the platform owns this field; a cart edit cannot set it")));
+        }
+        if ROUTING_FIELDS.contains(&name.as_ref()) {
+            return Err(ApiError::invalid(format!("{name}: an order stays where it was placed")));
+        }
+        if seen.iter().any(|s| *s == name) {
+            return Err(ApiError::invalid(format!("{name}: given more than once")));
+        }
+        seen.push(name.into_owned());
+    }
+    match fields.get("cart") {
+        None => return Err(ApiError::invalid("cart: missing; expected an array of items")),
+        Some(cart) if !cart.starts_with('[') => {
+            return Err(ApiError::invalid("cart: expected an array of items"));
+        }
+        Some(_) => {}
+    }
+    match fields.get("cart_v2") {
+        Some(cart) if !cart.starts_with('[') => Err(ApiError::invalid("cart_v2: expected an array of items")),
+        _ => Ok(()),
+    }
+}
+
+/// `GET /v1/operator/orders/{id}`: the record as it stands.
+async fn one(State(shared): State<Arc<Shared>>, PathId(id): PathId) -> Result<Answer> {
+    let order = shared.store.order(OrderId(id)).await.map_err(store_error)?.ok_or_else(no_such_order)?;
+    Ok(Answer::raw(order.record))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListParams {
+    after: Option<i64>,
+    limit: Option<usize>,
+    business_id: Option<i64>,
+}
+
+/// `GET /v1/operator/orders`: records by id, a page at a time.
+async fn list(State(shared): State<Arc<Shared>>, Params(params): Params<ListParams>) -> Result<Answer> {
+    let limit = params.limit.unwrap_or(PAGE_DEFAULT);
+    if !(1..=PAGE_MAX).contains(&limit) {
+        return Err(ApiError::invalid(format!("limit: expected 1 to {PAGE_MAX}")));
+    }
+    let query = OrderQuery {
+        after: params.after.map(OrderId),
+        business_id: params.business_id.map(BusinessId),
+        limit,
+    };
+    let orders = shared.store.orders(query).await.map_err(store_error)?;
+    Ok(Answer::raw(api::order_page(&orders, limit)))
+}

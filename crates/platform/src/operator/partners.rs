@@ -1,0 +1,158 @@
+//! Partners: their credentials and webhook secrets. Each secret is shown once, in the answer that made it.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::routing::{get, post};
+use hookit_contract::{BusinessId, PartnerId, Timestamp};
+use hookit_server::{Answer, ApiError, JsonBody};
+use hookit_store::platform::{Partner, PartnerChange};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::Shared;
+use crate::api::{Result, store_error};
+use crate::credentials::{Scope, new_partner_key, new_secret_key, new_webhook_secret};
+use crate::payload::secret_place;
+
+/// Characters of a name.
+const NAME_MAX: usize = 200;
+
+pub(super) fn router() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/partners", get(list).post(issue))
+        .route("/partners/{id}/rotate-secret", post(rotate_secret))
+        .route("/partners/{id}/rotate-webhook-secret", post(rotate_webhook_secret))
+        .route("/partners/{id}/revoke", post(revoke))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IssueBody {
+    name: String,
+    business_id: i64,
+    /// All scopes where it is left out.
+    scopes: Option<Vec<Scope>>,
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    partner_id: &'a PartnerId,
+    name: &'a str,
+    business_id: BusinessId,
+    scopes: &'a [String],
+    partner_key: &'a str,
+    created_at: Timestamp,
+    revoked_at: Option<Timestamp>,
+    /// Only in the answer that made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret_key: Option<&'a str>,
+    /// Only in the answer that made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook_secret_key: Option<&'a str>,
+}
+
+impl<'a> Shown<'a> {
+    fn of(partner: &'a Partner) -> Self {
+        Shown {
+            partner_id: &partner.partner_id,
+            name: &partner.name,
+            business_id: partner.business_id,
+            scopes: &partner.scopes,
+            partner_key: &partner.partner_key,
+            created_at: partner.created_at,
+            revoked_at: partner.revoked_at,
+            secret_key: None,
+            webhook_secret_key: None,
+        }
+    }
+}
+
+/// `POST /v1/operator/partners`: a new partner with its credential.
+async fn issue(State(shared): State<Arc<Shared>>, JsonBody(body): JsonBody<IssueBody>) -> Result<Answer> {
+    let name = body.name.trim();
+    if name.is_empty() || name.chars().count() > NAME_MAX {
+        return Err(ApiError::invalid(format!("name: expected 1 to {NAME_MAX} characters")));
+    }
+    if body.business_id <= 0 {
+        return Err(ApiError::invalid("business_id: expected an integer above zero"));
+    }
+    let scopes = body.scopes.unwrap_or_else(|| Scope::ALL.to_vec());
+    if scopes.is_empty() {
+        return Err(ApiError::invalid("scopes: expected one or more, or none of the field for all"));
+    }
+    let partner_id = PartnerId::from(format!("ptn_{}", Uuid::now_v7().simple()));
+    let (secret_key, webhook_secret) = (new_secret_key(), new_webhook_secret());
+    let mut names: Vec<String> = scopes.iter().map(|s| s.as_str().to_owned()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let partner = Partner {
+        name: name.to_owned(),
+        business_id: BusinessId(body.business_id),
+        scopes: names,
+        partner_key: new_partner_key(),
+        secret_hash: shared.vault.hash(&secret_key),
+        webhook_secret: shared.vault.seal(&secret_place(&partner_id), &webhook_secret),
+        created_at: shared.clock.now(),
+        revoked_at: None,
+        partner_id,
+    };
+    shared.store.add_partner(partner.clone()).await.map_err(store_error)?;
+    let shown = Shown {
+        secret_key: Some(&secret_key),
+        webhook_secret_key: Some(&webhook_secret),
+        ..Shown::of(&partner)
+    };
+    Ok(Answer::ok(&shown).created())
+}
+
+#[derive(Serialize)]
+struct List<'a> {
+    partners: Vec<Shown<'a>>,
+}
+
+/// `GET /v1/operator/partners`: all partners, never a secret.
+async fn list(State(shared): State<Arc<Shared>>) -> Result<Answer> {
+    let partners = shared.store.partners().await.map_err(store_error)?;
+    Ok(Answer::ok(&List { partners: partners.iter().map(Shown::of).collect() }))
+}
+
+async fn change(shared: &Shared, partner_id: &PartnerId, change: PartnerChange) -> Result<()> {
+    match shared.store.change_partner(partner_id, change, shared.clock.now()).await.map_err(store_error)? {
+        true => Ok(()),
+        false => Err(ApiError::not_found("there is no such partner")),
+    }
+}
+
+#[derive(Serialize)]
+struct NewSecret<'a> {
+    partner_id: &'a PartnerId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook_secret_key: Option<&'a str>,
+}
+
+/// `POST /v1/operator/partners/{id}/rotate-secret`: a new `secret_key`; the old one fails at once.
+async fn rotate_secret(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Result<Answer> {
+    let (partner_id, secret) = (PartnerId::from(id), new_secret_key());
+    let rotated = PartnerChange::RotateSecret { secret_hash: shared.vault.hash(&secret) };
+    change(&shared, &partner_id, rotated).await?;
+    Ok(Answer::ok(&NewSecret { partner_id: &partner_id, secret_key: Some(&secret), webhook_secret_key: None }))
+}
+
+/// `POST /v1/operator/partners/{id}/rotate-webhook-secret`: a new `webhook_secret_key`, which signs from now on.
+async fn rotate_webhook_secret(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Result<Answer> {
+    let (partner_id, secret) = (PartnerId::from(id), new_webhook_secret());
+    let sealed = shared.vault.seal(&secret_place(&partner_id), &secret);
+    change(&shared, &partner_id, PartnerChange::RotateWebhookSecret { webhook_secret: sealed }).await?;
+    Ok(Answer::ok(&NewSecret { partner_id: &partner_id, secret_key: None, webhook_secret_key: Some(&secret) }))
+}
+
+/// `POST /v1/operator/partners/{id}/revoke`: no more calls with this credential.
+async fn revoke(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Result<Answer> {
+    let partner_id = PartnerId::from(id);
+    change(&shared, &partner_id, PartnerChange::Revoke).await?;
+    Ok(Answer::ok(&NewSecret { partner_id: &partner_id, secret_key: None, webhook_secret_key: None }))
+}

@@ -1,0 +1,509 @@
+//! The platform's store: orders, events, deliveries, attempts, partners, registrations.
+//!
+//! The heart is [`Store::change`]: an order's change, its event and its deliveries are one transaction (G1), and many
+//! concurrent changes share one commit, the *tick*. What a delivery carries is fixed there and never changes (G3).
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use hookit_contract::{
+    Actor, AttemptOutcome, BranchId, BrandId, BusinessId, DeliveryId, DeliverySeq, DeliveryState, EndpointId,
+    EventType, KnownStatus, MoveRefusal, OrderId, OrderStatus, PartnerId, Record, RecordError, Timestamp,
+    WebhookId,
+};
+
+use crate::Error;
+
+/// A change of one order.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A new order. The record is as the surface gave it; the store sets the owned fields. An `id` in it is kept
+    /// where it is free, else the platform gives the next one.
+    Create {
+        /// The record.
+        record: Record,
+    },
+    /// A move to another status.
+    Move {
+        /// The order.
+        order_id: OrderId,
+        /// Where to.
+        to: KnownStatus,
+        /// Who asks.
+        actor: Actor,
+        /// Why, for a cancellation: an integer becomes `cancellation_reason_id`, a text `cancellation_reason`.
+        reason: Option<Reason>,
+        /// When it happened at the restaurant, where that is known. Kept with the event.
+        occurred_at: Option<Timestamp>,
+    },
+    /// An edit of the cart: each field of `fields` replaces the record's, never merges.
+    EditCart {
+        /// The order.
+        order_id: OrderId,
+        /// The fields to replace; `cart` among them. Checked by the caller for fields that may not be edited.
+        fields: Record,
+    },
+}
+
+/// A reason code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// A number of klikit's list.
+    Code(i64),
+    /// A text.
+    Text(String),
+}
+
+/// What became of a change.
+#[derive(Clone, Debug)]
+pub enum Changed {
+    /// It was made and is on disk, with its event and deliveries.
+    Done(StoredOrder),
+    /// The order is that already; nothing was written, nothing fires.
+    Unchanged(StoredOrder),
+    /// There is no such order.
+    NoSuchOrder,
+    /// The id is taken by another order.
+    IdTaken(OrderId),
+    /// The record cannot be an order of this installation.
+    Invalid(Invalid),
+    /// The order may not make this move.
+    MoveRefused(MoveRefusal),
+    /// The order has ended in this status; its cart is final.
+    CartFinal(OrderStatus),
+}
+
+/// Why a record cannot be an order of this installation.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    /// A field is missing, of the wrong kind, or repeated.
+    #[error(transparent)]
+    Field(#[from] RecordError),
+    /// The status code is none that an order can begin with.
+    #[error("status: a new order may not begin as {0}")]
+    Status(OrderStatus),
+    /// The business's hierarchy is registered, and this brand is not in it.
+    #[error("{field}: brand {brand_id} is not a brand of business {business_id}")]
+    UnknownBrand {
+        /// The path of the field, `brands[0].id` for instance.
+        field: String,
+        /// The brand.
+        brand_id: BrandId,
+        /// The business.
+        business_id: BusinessId,
+    },
+    /// The business's hierarchy is registered, and no brand of it is sold in this branch.
+    #[error("branch_id: branch {branch_id} is not a branch of business {business_id}")]
+    UnknownBranchOfBusiness {
+        /// The branch.
+        branch_id: BranchId,
+        /// The business.
+        business_id: BusinessId,
+    },
+    /// The brand's branches are registered, and this branch is not among them.
+    #[error("branch_id: branch {branch_id} is not a branch of brand {brand_id}")]
+    UnknownBranch {
+        /// The branch.
+        branch_id: BranchId,
+        /// The brand.
+        brand_id: BrandId,
+    },
+}
+
+/// An order as it stands.
+#[derive(Clone, Debug)]
+pub struct StoredOrder {
+    /// Its id.
+    pub order_id: OrderId,
+    /// The business that it belongs to.
+    pub business_id: BusinessId,
+    /// The branch.
+    pub branch_id: BranchId,
+    /// The present status.
+    pub status: OrderStatus,
+    /// The present version.
+    pub version: i64,
+    /// The record's bytes: the same ones that a webhook of this version carries.
+    pub record: Bytes,
+}
+
+/// Which orders to list, by id, upwards.
+#[derive(Clone, Debug, Default)]
+pub struct OrderQuery {
+    /// Only ids above this one.
+    pub after: Option<OrderId>,
+    /// Only this business.
+    pub business_id: Option<BusinessId>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// A delivery as the engine needs to know it: ids only, no bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingDelivery {
+    /// Its place in the order of commits.
+    pub seq: DeliverySeq,
+    /// Where it goes.
+    pub endpoint_id: EndpointId,
+    /// The orders that it carries.
+    pub orders: Box<[OrderId]>,
+    /// Attempts made and counted.
+    pub attempts: u32,
+    /// When the next attempt is due.
+    pub due: Timestamp,
+}
+
+/// A page of pending deliveries.
+#[derive(Clone, Debug)]
+pub struct PendingPage {
+    /// In the order of commits.
+    pub deliveries: Vec<PendingDelivery>,
+    /// True where nothing pending lies behind the last one, as of this reading.
+    pub end: bool,
+}
+
+/// Everything that an attempt needs.
+#[derive(Clone)]
+pub struct Payload {
+    /// The public id: `x-klikit-event-id`.
+    pub delivery_id: DeliveryId,
+    /// The event type.
+    pub event_type: EventType,
+    /// The registration that it belongs to.
+    pub webhook_id: WebhookId,
+    /// The partner, whose secret signs it.
+    pub partner_id: PartnerId,
+    /// Where to post it now.
+    pub url: String,
+    /// The partner's webhook secret, encrypted as it was handed in.
+    pub webhook_secret: Bytes,
+    /// The registration's Basic authorization, encrypted as it was handed in.
+    pub basic_auth: Option<Bytes>,
+    /// The envelope. The same bytes at every call.
+    pub body: Bytes,
+    /// When the delivery was committed.
+    pub created_at: Timestamp,
+}
+
+/// One attempt, as it is written into `webhook_logs`, and what follows from it.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// The delivery.
+    pub seq: DeliverySeq,
+    /// 1 for the first.
+    pub number: u32,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// How long it took in all.
+    pub duration: Duration,
+    /// How it ended.
+    pub outcome: AttemptOutcome,
+    /// The HTTP status, exactly where the outcome has one.
+    pub status: Option<u16>,
+    /// The address that was dialled.
+    pub address: Option<String>,
+    /// The beginning of the answer's body.
+    pub answer: Bytes,
+    /// The transport's own words, for a failure.
+    pub error: Option<String>,
+    /// What follows.
+    pub verdict: Verdict,
+}
+
+/// What follows from an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The delivery is delivered.
+    Delivered,
+    /// It is tried again then.
+    RetryAt(Timestamp),
+    /// It is given up.
+    Dead,
+}
+
+/// A partner as it is kept. Secrets are opaque here: hashed or encrypted by the caller.
+#[derive(Clone)]
+pub struct Partner {
+    /// Its id.
+    pub partner_id: PartnerId,
+    /// Its name.
+    pub name: String,
+    /// The one business that its credential belongs to.
+    pub business_id: BusinessId,
+    /// The scopes, as on the wire.
+    pub scopes: Vec<String>,
+    /// The public half of the credential.
+    pub partner_key: String,
+    /// A keyed hash of the secret half.
+    pub secret_hash: Bytes,
+    /// The webhook secret, encrypted.
+    pub webhook_secret: Bytes,
+    /// When it was issued.
+    pub created_at: Timestamp,
+    /// When it was revoked, if it was.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// A change of a partner.
+#[derive(Clone)]
+pub enum PartnerChange {
+    /// Another secret from now on; the old one fails at once.
+    RotateSecret {
+        /// The keyed hash of the new one.
+        secret_hash: Bytes,
+    },
+    /// Another webhook secret from now on.
+    RotateWebhookSecret {
+        /// The new one, encrypted.
+        webhook_secret: Bytes,
+    },
+    /// No more calls. Deliveries go on: what a partner was sent is another matter than what it may ask.
+    Revoke,
+}
+
+/// A registration to be made or changed. One per (partner, brand, branch, event type).
+#[derive(Clone)]
+pub struct NewWebhook {
+    /// The partner.
+    pub partner_id: PartnerId,
+    /// The brand; none for any.
+    pub brand_id: Option<BrandId>,
+    /// The branch; none for any.
+    pub branch_id: Option<BranchId>,
+    /// The event type.
+    pub event_type: EventType,
+    /// Where to post. Vetted by the caller.
+    pub url: String,
+    /// Basic authorization to send along, encrypted.
+    pub basic_auth: Option<Bytes>,
+}
+
+/// A registration as it stands.
+#[derive(Clone)]
+pub struct Webhook {
+    /// Its id.
+    pub webhook_id: WebhookId,
+    /// The endpoint: the (partner, URL) it points at.
+    pub endpoint_id: EndpointId,
+    /// The partner.
+    pub partner_id: PartnerId,
+    /// The brand; none for any.
+    pub brand_id: Option<BrandId>,
+    /// The branch; none for any.
+    pub branch_id: Option<BranchId>,
+    /// The event type.
+    pub event_type: EventType,
+    /// The URL.
+    pub url: String,
+    /// True where Basic authorization is sent along.
+    pub has_basic_auth: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// What became of a registration.
+#[derive(Clone)]
+pub enum PutWebhook {
+    /// It is new.
+    Created(Webhook),
+    /// It was there and is as asked now. `moved_from` names the endpoint that it pointed at before, where the URL
+    /// changed: what waited there for this registration waits at the new endpoint now.
+    Updated {
+        /// The registration.
+        webhook: Webhook,
+        /// The endpoint before, where it is another one.
+        moved_from: Option<EndpointId>,
+    },
+    /// There is no such partner.
+    NoSuchPartner,
+    /// The brand or branch is not one of the partner's business, whose hierarchy is registered.
+    Invalid(Invalid),
+}
+
+/// A business's hierarchy: which brands it has, and in which branches each is sold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Business {
+    /// The business.
+    pub business_id: BusinessId,
+    /// Its name.
+    pub name: String,
+    /// Its brands.
+    pub brands: Vec<Brand>,
+}
+
+/// A brand in a business's hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Brand {
+    /// The brand.
+    pub brand_id: BrandId,
+    /// Its name.
+    pub title: String,
+    /// Where it is sold.
+    pub branches: Vec<BranchId>,
+}
+
+/// What became of a hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PutBusiness {
+    /// It is as asked now; the one before is replaced.
+    Done,
+    /// A brand belongs to another business.
+    BrandTaken {
+        /// The brand.
+        brand_id: BrandId,
+        /// Whose it is.
+        business_id: BusinessId,
+    },
+}
+
+/// Which deliveries to list, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct DeliveryQuery {
+    /// Only those committed before this one: the last of the page before.
+    pub before: Option<DeliverySeq>,
+    /// Only in this state.
+    pub state: Option<DeliveryState>,
+    /// Only to this endpoint.
+    pub endpoint_id: Option<EndpointId>,
+    /// Only those that carry this order.
+    pub order_id: Option<OrderId>,
+    /// Only of this event type.
+    pub event_type: Option<EventType>,
+    /// Committed at or after.
+    pub since: Option<Timestamp>,
+    /// Committed before.
+    pub until: Option<Timestamp>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// A delivery, as it is shown.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Its place in the order of commits.
+    pub seq: DeliverySeq,
+    /// Its public id.
+    pub delivery_id: DeliveryId,
+    /// Where it goes.
+    pub endpoint_id: EndpointId,
+    /// The registration that it belongs to.
+    pub webhook_id: WebhookId,
+    /// The event type.
+    pub event_type: EventType,
+    /// The envelope's brand.
+    pub brand_id: BrandId,
+    /// The envelope's branch.
+    pub branch_id: BranchId,
+    /// The orders, in the order of the envelope, each with the version that it carries.
+    pub orders: Vec<(OrderId, i64)>,
+    /// Where it stands.
+    pub state: DeliveryState,
+    /// Attempts made.
+    pub attempts: u32,
+    /// When it was committed.
+    pub created_at: Timestamp,
+    /// When the next attempt is due, while it is pending.
+    pub next_attempt_at: Option<Timestamp>,
+    /// When it ended, where it has.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// How many deliveries stand where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Orders.
+    pub orders: u64,
+    /// Events: changes of orders.
+    pub events: u64,
+    /// Deliveries that are pending.
+    pub pending: u64,
+    /// Deliveries that were acknowledged.
+    pub delivered: u64,
+    /// Deliveries that were given up.
+    pub dead: u64,
+    /// Deliveries that an operator took back.
+    pub cancelled: u64,
+    /// Attempts.
+    pub attempts: u64,
+}
+
+/// The platform's store. Every verb is atomic, and durable (fsync) when it answers.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Changes an order: checks it against the order as it stands, stores the record, appends the event, and forms
+    /// the deliveries, in one transaction, together with whatever else is waiting: the tick. Deliveries of one tick
+    /// that go to one (endpoint, brand, branch, event type) are one delivery of several orders, no order twice.
+    async fn change(&self, change: Change, now: Timestamp) -> Result<Changed, Error>;
+
+    /// An order as it stands.
+    async fn order(&self, order_id: OrderId) -> Result<Option<StoredOrder>, Error>;
+
+    /// Orders by id.
+    async fn orders(&self, query: OrderQuery) -> Result<Vec<StoredOrder>, Error>;
+
+    /// Pending deliveries of an endpoint behind a place in the order of commits.
+    async fn pending(
+        &self,
+        endpoint_id: EndpointId,
+        after: DeliverySeq,
+        limit: usize,
+    ) -> Result<PendingPage, Error>;
+
+    /// What to send for a delivery; none where it is not pending any more.
+    async fn payload(&self, seq: DeliverySeq) -> Result<Option<Payload>, Error>;
+
+    /// Writes attempts into `webhook_logs` and moves their deliveries on. An attempt of that number that is there
+    /// already, or whose delivery is not pending any more, changes nothing.
+    async fn record_attempts(&self, attempts: Vec<Attempt>, now: Timestamp) -> Result<(), Error>;
+
+    /// Deliveries, newest first.
+    async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, Error>;
+
+    /// One delivery with its attempts, oldest first.
+    async fn delivery(&self, delivery_id: &DeliveryId) -> Result<Option<(Delivery, Vec<Attempt>)>, Error>;
+
+    /// Keeps a new partner. Its id and key are made unique by the caller.
+    async fn add_partner(&self, partner: Partner) -> Result<(), Error>;
+
+    /// Changes a partner; false where there is none.
+    async fn change_partner(
+        &self,
+        partner_id: &PartnerId,
+        change: PartnerChange,
+        now: Timestamp,
+    ) -> Result<bool, Error>;
+
+    /// All partners, by the time they were issued.
+    async fn partners(&self) -> Result<Vec<Partner>, Error>;
+
+    /// The partner of a key. Answered from memory: it is asked at every call of the Partner API.
+    async fn partner_by_key(&self, partner_key: &str) -> Result<Option<Partner>, Error>;
+
+    /// Makes or changes a registration.
+    async fn put_webhook(&self, webhook: NewWebhook, now: Timestamp) -> Result<PutWebhook, Error>;
+
+    /// All registrations, by id.
+    async fn webhooks(&self) -> Result<Vec<Webhook>, Error>;
+
+    /// All endpoints that registrations point at, or that have pending deliveries.
+    async fn endpoints(&self) -> Result<Vec<EndpointId>, Error>;
+
+    /// Sets a business's hierarchy. From then on its orders and registrations must name brands and branches in it;
+    /// a business without one may name any.
+    async fn put_business(&self, business: Business) -> Result<PutBusiness, Error>;
+
+    /// A business's hierarchy, where it has one.
+    async fn business(&self, business_id: BusinessId) -> Result<Option<Business>, Error>;
+
+    /// How many deliveries stand where. Cheap: asked every second.
+    async fn counts(&self) -> Result<Counts, Error>;
+
+    /// The hints of new deliveries, for the dispatcher.
+    fn hints(&self) -> &crate::hints::Hints;
+
+    /// Commits what waits, and closes. Later verbs answer [`Error::Busy`].
+    async fn close(&self);
+}

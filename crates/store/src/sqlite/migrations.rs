@@ -1,0 +1,37 @@
+//! From an empty file, or an older schema, to the present one. A migration is a numbered SQL text; the number of the
+//! last one that ran is the file's `user_version`. Each runs in a transaction of its own, so a crash leaves a file
+//! between two migrations, never within one.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::file::Kind;
+
+/// What a file says of itself.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) application_id: i32,
+    pub(crate) version: i64,
+    /// True for a file in which nothing was made yet.
+    pub(crate) is_empty: bool,
+}
+
+pub(crate) fn look(db: &Connection) -> rusqlite::Result<Found> {
+    let application_id = db.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    let version = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let objects: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    Ok(Found { application_id, version, is_empty: application_id == 0 && version == 0 && objects == 0 })
+}
+
+pub(crate) fn run(db: &mut Connection, kind: &Kind, done: i64) -> rusqlite::Result<()> {
+    for (number, sql) in (1i64..).zip(kind.migrations) {
+        if number <= done {
+            continue;
+        }
+        let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(sql)?;
+        transaction.pragma_update(None, "application_id", kind.application_id)?;
+        transaction.pragma_update(None, "user_version", number)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! Embedded SQLite behind the two stores. No SQL is to be found outside this module.
+//!
+//! Start reading at the two schemas (`platform/schema_1.sql`, `inbox/schema_1.sql`), then `writer.rs`: one thread
+//! owns the writing connection and commits in groups. Reads go to a few connections of their own, in `readers.rs`.
+
+mod file;
+mod ids;
+mod inbox;
+mod lock;
+mod migrations;
+mod platform;
+mod readers;
+mod writer;
+
+pub use inbox::{InboxOptions, InboxStore};
+pub use platform::{PlatformOptions, PlatformStore};
+
+use crate::Error;
+
+/// Commands that wait at most, where the options say nothing else. Beyond it, and beyond a bound on their bytes,
+/// verbs that write answer [`Error::Busy`] at once.
+pub const QUEUE_MAX: usize = 16_384;
+
+/// Orders in one delivery at most, where the options say nothing else.
+pub const ORDERS_PER_DELIVERY_MAX: usize = 50;
+
+/// Makes the database's error ours.
+fn failed(doing: &'static str) -> impl Fn(rusqlite::Error) -> Error {
+    move |source| Error::Database { doing, source: Box::new(source) }
+}
+
+/// Reads a word that the schema allows only from a list.
+fn word<T: std::str::FromStr>(text: &str, what: &'static str) -> Result<T, Error> {
+    text.parse().map_err(|_| Error::Corrupt(format!("{text:?} is no {what}")))
+}
+
+/// Reads a number that is never negative.
+fn count(number: i64, what: &'static str) -> Result<u64, Error> {
+    u64::try_from(number).map_err(|_| Error::Corrupt(format!("{what} is {number}")))
+}
+
+/// A limit as SQLite takes it.
+fn limit(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

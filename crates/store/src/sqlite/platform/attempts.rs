@@ -1,0 +1,71 @@
+//! Writes attempts into `webhook_logs`, and moves their deliveries on.
+
+use hookit_contract::Timestamp;
+use rusqlite::{Connection, params};
+
+use super::book::Tick;
+use crate::Error;
+use crate::platform::{Attempt, Verdict};
+use crate::sqlite::failed;
+
+pub(super) fn record(
+    db: &Connection,
+    tick: &mut Tick,
+    attempts: &[Attempt],
+    now: Timestamp,
+) -> Result<(), Error> {
+    let writing = failed("writing an attempt");
+    for attempt in attempts {
+        let (state, next_attempt_at, finished_at) = match attempt.verdict {
+            Verdict::RetryAt(at) => ("pending", Some(at.as_millis()), None),
+            Verdict::Delivered => ("delivered", None, Some(now.as_millis())),
+            Verdict::Dead => ("dead", None, Some(now.as_millis())),
+        };
+        // The delivery is moved first: it tells whether this attempt counts at all.
+        let counts = db
+            .prepare_cached(
+                "UPDATE deliveries SET state = ?2, attempts = attempts + 1, next_attempt_at = ?3, finished_at = ?4
+                 WHERE delivery_seq = ?1 AND state = 'pending'
+                   AND NOT EXISTS (SELECT 1 FROM webhook_logs WHERE delivery_seq = ?1 AND attempt = ?5)",
+            )
+            .and_then(|mut s| s.execute(params![attempt.seq.0, state, next_attempt_at, finished_at, attempt.number]))
+            .map_err(&writing)?
+            > 0;
+        if !counts {
+            continue;
+        }
+        db.prepare_cached(
+            "INSERT INTO webhook_logs (delivery_seq, attempt, started_at, duration_us, outcome, http_status, address,
+                 answer, error, next_attempt_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        )
+        .and_then(|mut s| {
+            s.execute(params![
+                attempt.seq.0,
+                attempt.number,
+                attempt.started_at.as_millis(),
+                i64::try_from(attempt.duration.as_micros()).unwrap_or(i64::MAX),
+                attempt.outcome.as_str(),
+                attempt.status,
+                attempt.address,
+                &attempt.answer[..],
+                attempt.error,
+                next_attempt_at
+            ])
+        })
+        .map_err(&writing)?;
+        tick.counts.attempts += 1;
+        match attempt.verdict {
+            Verdict::RetryAt(_) => {}
+            Verdict::Delivered => {
+                tick.counts.pending -= 1;
+                tick.counts.delivered += 1;
+            }
+            Verdict::Dead => {
+                tick.counts.pending -= 1;
+                tick.counts.dead += 1;
+            }
+        }
+    }
+    Ok(())
+}

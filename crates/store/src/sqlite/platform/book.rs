@@ -1,0 +1,245 @@
+//! The platform's commands, and what one tick gathers: changes, the events for the fan-out, the totals.
+
+use std::sync::{Arc, PoisonError};
+
+use hookit_contract::{EndpointId, OrderId, PartnerId, StatusCodes, Timestamp};
+use rusqlite::Connection;
+
+use super::changes::Prepared;
+use super::registry::Registry;
+use super::{PlatformOptions, Published, attempts, changes, deliveries, registrations};
+use crate::fanout::Event;
+use crate::platform::{
+    Attempt, Business, Changed, Counts, NewWebhook, Partner, PartnerChange, PendingDelivery, PutBusiness,
+    PutWebhook,
+};
+use crate::sqlite::ids::DeliveryIds;
+use crate::sqlite::writer::Book;
+use crate::sqlite::{count, failed};
+use crate::Error;
+
+pub(super) enum Command {
+    Change(Prepared, Timestamp),
+    Attempts(Vec<Attempt>, Timestamp),
+    AddPartner(Partner),
+    ChangePartner(PartnerId, PartnerChange, Timestamp),
+    PutWebhook(NewWebhook, Timestamp),
+    PutBusiness(Business),
+}
+
+pub(super) enum Reply {
+    Changed(Changed),
+    Attempts(()),
+    PartnerAdded(()),
+    PartnerChanged(bool),
+    Webhook(PutWebhook),
+    Business(PutBusiness),
+}
+
+/// Ids that the platform gives begin above this one.
+const ORDER_ID_BEFORE_FIRST: i64 = 1_000_000;
+
+/// Up to here every reader of JSON keeps an integer exactly. An order that a surface gave a higher id does not lift
+/// the ids that the platform gives.
+const ORDER_ID_EXACT_MAX: i64 = (1 << 53) - 1;
+
+/// The numbers that are given next.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Numbers {
+    pub(super) order_id: i64,
+    pub(super) record_id: i64,
+    pub(super) delivery_seq: i64,
+}
+
+impl Numbers {
+    fn load(db: &Connection) -> rusqlite::Result<Self> {
+        let last = |sql| db.query_row(sql, [], |row| row.get::<_, Option<i64>>(0)).map(|n| n.unwrap_or(0));
+        let last_order = db.query_row(
+            "SELECT max(order_id) FROM orders WHERE order_id < ?1",
+            [ORDER_ID_EXACT_MAX],
+            |row| row.get::<_, Option<i64>>(0),
+        )?;
+        Ok(Numbers {
+            order_id: last_order.unwrap_or(0).max(ORDER_ID_BEFORE_FIRST) + 1,
+            record_id: last("SELECT max(record_id) FROM records")? + 1,
+            delivery_seq: last("SELECT max(delivery_seq) FROM deliveries")? + 1,
+        })
+    }
+
+    /// Keeps clear of an id that is taken now.
+    pub(super) fn order_taken(&mut self, order_id: OrderId) {
+        if order_id.0 < ORDER_ID_EXACT_MAX {
+            self.order_id = self.order_id.max(order_id.0 + 1);
+        }
+    }
+}
+
+/// What the writing thread knows between ticks. All of it is on disk too; it is here so that it is not read again.
+pub(super) struct PlatformBook {
+    pub(super) codes: StatusCodes,
+    orders_per_delivery_max: usize,
+    ids: DeliveryIds,
+    numbers: Numbers,
+    counts: Counts,
+    registry: Arc<Registry>,
+    published: Arc<Published>,
+}
+
+/// What one tick gathers.
+pub(super) struct Tick {
+    pub(super) numbers: Numbers,
+    pub(super) counts: Counts,
+    pub(super) events: Vec<Event>,
+    pub(super) hints: Vec<PendingDelivery>,
+    /// Endpoints that are new, or got or lost deliveries.
+    pub(super) endpoints: Vec<EndpointId>,
+    /// The hierarchy and the registrations; none where a command of this tick has changed them on disk.
+    registry: Option<Arc<Registry>>,
+}
+
+impl Tick {
+    /// The hierarchy and the registrations as they are at this point of the tick.
+    pub(super) fn registry(&mut self, db: &Connection) -> Result<Arc<Registry>, Error> {
+        if let Some(registry) = &self.registry {
+            return Ok(Arc::clone(registry));
+        }
+        // Read anew as a whole: registrations change seldom, and this way there is one way to read them.
+        let registry = Arc::new(Registry::load(db)?);
+        self.registry = Some(Arc::clone(&registry));
+        Ok(registry)
+    }
+
+    /// Says that a command has changed partners, registrations or the hierarchy.
+    pub(super) fn registry_changed(&mut self) {
+        self.registry = None;
+    }
+}
+
+impl PlatformBook {
+    pub(super) fn load(
+        db: &Connection,
+        options: &PlatformOptions,
+        id_seed: u64,
+        registry: Arc<Registry>,
+        published: Arc<Published>,
+    ) -> Result<Self, Error> {
+        let reading = failed("reading the totals");
+        let numbers = Numbers::load(db).map_err(&reading)?;
+        let totals: [i64; 7] = db
+            .query_row(
+                "SELECT orders, events, pending, delivered, dead, cancelled, attempts FROM totals",
+                [],
+                |row| {
+                    let mut totals = [0; 7];
+                    for (i, total) in totals.iter_mut().enumerate() {
+                        *total = row.get(i)?;
+                    }
+                    Ok(totals)
+                },
+            )
+            .map_err(&reading)?;
+        let [orders, events, pending, delivered, dead, cancelled, attempts] = totals;
+        let counts = Counts {
+            orders: count(orders, "the total of orders")?,
+            events: count(events, "the total of events")?,
+            pending: count(pending, "the total of pending deliveries")?,
+            delivered: count(delivered, "the total of delivered deliveries")?,
+            dead: count(dead, "the total of dead deliveries")?,
+            cancelled: count(cancelled, "the total of cancelled deliveries")?,
+            attempts: count(attempts, "the total of attempts")?,
+        };
+        *published.counts.lock().unwrap_or_else(PoisonError::into_inner) = counts;
+        Ok(PlatformBook {
+            codes: options.codes,
+            orders_per_delivery_max: options.orders_per_delivery_max.max(1),
+            ids: DeliveryIds::new(id_seed),
+            numbers,
+            counts,
+            registry,
+            published,
+        })
+    }
+}
+
+impl Book for PlatformBook {
+    type Command = Command;
+    type Reply = Reply;
+    type Tick = Tick;
+
+    fn bytes(command: &Command) -> usize {
+        /// What a command weighs besides the bytes that it brings.
+        const EMPTY: usize = 256;
+        EMPTY
+            + match command {
+                Command::Change(prepared, _) => prepared.bytes(),
+                Command::Attempts(attempts, _) => attempts.iter().map(|a| EMPTY + a.answer.len()).sum(),
+                Command::PutBusiness(business) => {
+                    business.brands.iter().map(|b| EMPTY + 8 * b.branches.len()).sum()
+                }
+                Command::AddPartner(_) | Command::ChangePartner(..) | Command::PutWebhook(..) => EMPTY,
+            }
+    }
+
+    fn begin(&mut self) -> Tick {
+        Tick {
+            numbers: self.numbers,
+            counts: self.counts,
+            events: Vec::new(),
+            hints: Vec::new(),
+            endpoints: Vec::new(),
+            registry: Some(Arc::clone(&self.registry)),
+        }
+    }
+
+    fn apply(&mut self, db: &Connection, tick: &mut Tick, command: &Command) -> Result<Reply, Error> {
+        match command {
+            Command::Change(change, now) => changes::apply(db, tick, &self.codes, change, *now).map(Reply::Changed),
+            Command::Attempts(attempts, now) => attempts::record(db, tick, attempts, *now).map(Reply::Attempts),
+            Command::AddPartner(partner) => registrations::add_partner(db, tick, partner).map(Reply::PartnerAdded),
+            Command::ChangePartner(partner_id, change, now) => {
+                registrations::change_partner(db, tick, partner_id, change, *now).map(Reply::PartnerChanged)
+            }
+            Command::PutWebhook(webhook, now) => {
+                registrations::put_webhook(db, tick, webhook, *now).map(Reply::Webhook)
+            }
+            Command::PutBusiness(business) => {
+                registrations::put_business(db, tick, business).map(Reply::Business)
+            }
+        }
+    }
+
+    fn finish(&mut self, db: &Connection, tick: &mut Tick) -> Result<(), Error> {
+        let registry = tick.registry(db)?;
+        deliveries::form(db, tick, &registry, &mut self.ids, self.orders_per_delivery_max)?;
+        if tick.counts != self.counts {
+            write_totals(db, &tick.counts).map_err(failed("writing the totals"))?;
+        }
+        Ok(())
+    }
+
+    fn committed(&mut self, tick: Tick) {
+        self.numbers = tick.numbers;
+        if tick.counts != self.counts {
+            self.counts = tick.counts;
+            *self.published.counts.lock().unwrap_or_else(PoisonError::into_inner) = tick.counts;
+        }
+        if let Some(registry) = tick.registry
+            && !Arc::ptr_eq(&registry, &self.registry)
+        {
+            self.registry = Arc::clone(&registry);
+            *self.published.registry.write().unwrap_or_else(PoisonError::into_inner) = registry;
+        }
+        self.published.hints.put(tick.endpoints, tick.hints);
+    }
+}
+
+fn write_totals(db: &Connection, counts: &Counts) -> rusqlite::Result<()> {
+    let Counts { orders, events, pending, delivered, dead, cancelled, attempts } = *counts;
+    let totals = [orders, events, pending, delivered, dead, cancelled, attempts].map(|n| n as i64);
+    db.prepare_cached(
+        "UPDATE totals SET orders = ?1, events = ?2, pending = ?3, delivered = ?4, dead = ?5, cancelled = ?6,
+         attempts = ?7",
+    )?
+    .execute(totals)
+    .map(|_| ())
+}

@@ -1,0 +1,355 @@
+//! Changes of orders: the checks against the order as it stands, the new record, the event.
+
+use std::borrow::Cow;
+
+use hookit_contract::{
+    Actor, BranchId, BrandId, BusinessId, Changes, EventType, KnownStatus, MoveVerdict, OWNED_FIELDS, OrderId,
+    OrderStatus, OwnedFields, Record, RecordError, StatusCodes, Timestamp, check_move,
+};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::book::Tick;
+use super::order_rows::{CurrentOrder, current};
+use crate::Error;
+use crate::fanout::Event;
+use crate::platform::{Change, Changed, Invalid, Reason, StoredOrder};
+use crate::sqlite::failed;
+
+/// The fields beside the owned ones that the platform reads of a new order.
+const READ_FIELDS: [&str; 4] = ["business_id", "branch_id", "brands", "type"];
+
+/// The fields by which an order is found and routed. They stay what they were at its creation.
+const FIXED_FIELDS: [&str; 3] = ["business_id", "branch_id", "brands"];
+
+const AN_ID: &str = "an integer above zero";
+const BRANDS: &str = "an array of brands, each an object with an id";
+
+/// A change that has passed all checks for which the order itself is not needed.
+#[derive(Debug)]
+pub(super) enum Prepared {
+    Create(NewOrder),
+    Move { order_id: OrderId, to: KnownStatus, actor: Actor, reason: Option<Reason>, occurred_at: Option<Timestamp> },
+    EditCart { order_id: OrderId, edit: Changes, bytes: usize },
+}
+
+/// A new order, read.
+#[derive(Debug)]
+pub(super) struct NewOrder {
+    record: Record,
+    id: Option<OrderId>,
+    business_id: BusinessId,
+    branch_id: BranchId,
+    brands: Vec<BrandId>,
+    status: KnownStatus,
+}
+
+impl Prepared {
+    pub(super) fn new(change: Change, codes: &StatusCodes) -> Result<Self, Invalid> {
+        match change {
+            Change::Create { record } => NewOrder::read(record, codes).map(Prepared::Create),
+            Change::Move { order_id, to, actor, reason, occurred_at } => {
+                Ok(Prepared::Move { order_id, to, actor, reason, occurred_at })
+            }
+            Change::EditCart { order_id, fields } => {
+                let mut edit = Changes::new();
+                for name in fields.names().filter(|name| !OWNED_FIELDS.contains(&name.as_ref())) {
+                    edit.copied(&name, &fields);
+                }
+                Ok(Prepared::EditCart { order_id, edit, bytes: fields.bytes().len() })
+            }
+        }
+    }
+
+    /// How many bytes it brings.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Prepared::Create(order) => order.record.bytes().len(),
+            Prepared::Move { reason: Some(Reason::Text(text)), .. } => text.len(),
+            Prepared::Move { .. } => 0,
+            Prepared::EditCart { bytes, .. } => *bytes,
+        }
+    }
+}
+
+impl NewOrder {
+    fn read(record: Record, codes: &StatusCodes) -> Result<Self, Invalid> {
+        record.refuse_repeated(&OWNED_FIELDS)?;
+        record.refuse_repeated(&READ_FIELDS)?;
+        let missing = |field, expected| RecordError::Missing { field: Cow::Borrowed(field), expected };
+        let id = record.id()?;
+        let business_id = record.business_id()?.ok_or_else(|| missing("business_id", AN_ID))?;
+        let branch_id = record.branch_id()?.ok_or_else(|| missing("branch_id", AN_ID))?;
+        let brands = record.brand_ids()?;
+        if brands.is_empty() {
+            return Err(match record.get("brands") {
+                None | Some("null") => missing("brands", BRANDS),
+                Some(_) => RecordError::Invalid {
+                    field: Cow::Borrowed("brands"),
+                    expected: BRANDS,
+                    found: "an empty array",
+                },
+            }
+            .into());
+        }
+        let status = match record.status(codes)? {
+            None => KnownStatus::Placed,
+            Some(OrderStatus::Known(status)) if !status.has_ended() => status,
+            Some(other) => return Err(Invalid::Status(other)),
+        };
+        Ok(NewOrder { record, id, business_id, branch_id, brands, status })
+    }
+}
+
+pub(super) fn apply(
+    db: &Connection,
+    tick: &mut Tick,
+    codes: &StatusCodes,
+    change: &Prepared,
+    now: Timestamp,
+) -> Result<Changed, Error> {
+    match change {
+        Prepared::Create(order) => create(db, tick, codes, order, now),
+        Prepared::Move { order_id, to, actor, reason, occurred_at } => {
+            let Some(order) = current(db, codes, *order_id)? else { return Ok(Changed::NoSuchOrder) };
+            match check_move(order.status, *to, *actor) {
+                MoveVerdict::Unchanged => return Ok(Changed::Unchanged(order.into_stored())),
+                MoveVerdict::Refused(refusal) => return Ok(Changed::MoveRefused(refusal)),
+                MoveVerdict::Allowed => {}
+            }
+            let mut changes = Changes::new();
+            match reason.as_ref().filter(|_| *to == KnownStatus::Cancelled) {
+                Some(Reason::Code(code)) => changes.integer("cancellation_reason_id", *code),
+                Some(Reason::Text(text)) => changes.string("cancellation_reason", text),
+                None => {}
+            }
+            let event = Occurrence {
+                event_type: EventType::OrderStatusUpdated,
+                status: OrderStatus::Known(*to),
+                actor: *actor,
+                occurred_at: *occurred_at,
+            };
+            renew(db, tick, codes, &order, changes, &event, now)
+        }
+        Prepared::EditCart { order_id, edit, .. } => {
+            let Some(order) = current(db, codes, *order_id)? else { return Ok(Changed::NoSuchOrder) };
+            if let OrderStatus::Known(status) = order.status
+                && status.has_ended()
+            {
+                return Ok(Changed::CartFinal(order.status));
+            }
+            if edit.are_in(&order.record) {
+                return Ok(Changed::Unchanged(order.into_stored()));
+            }
+            if let Some(field) = moved_field(&order.record, edit) {
+                return Ok(Changed::Invalid(Invalid::Field(RecordError::Invalid {
+                    field: Cow::Borrowed(field),
+                    expected: "what it was when the order was created",
+                    found: "another value",
+                })));
+            }
+            let event = Occurrence {
+                event_type: EventType::OrderCartUpdated,
+                status: order.status,
+                actor: Actor::Operator,
+                occurred_at: None,
+            };
+            renew(db, tick, codes, &order, edit.clone(), &event, now)
+        }
+    }
+}
+
+/// The first fixed field that an edit would give another value.
+fn moved_field(record: &Record, edit: &Changes) -> Option<&'static str> {
+    let edited = record.with(edit);
+    FIXED_FIELDS.into_iter().find(|field| edited.get(field) != record.get(field))
+}
+
+/// What an event says besides the order.
+struct Occurrence {
+    event_type: EventType,
+    status: OrderStatus,
+    actor: Actor,
+    occurred_at: Option<Timestamp>,
+}
+
+fn create(
+    db: &Connection,
+    tick: &mut Tick,
+    codes: &StatusCodes,
+    new: &NewOrder,
+    now: Timestamp,
+) -> Result<Changed, Error> {
+    let writing = failed("creating an order");
+    if let Err(invalid) = tick.registry(db)?.check_order(new.business_id, new.branch_id, &new.brands) {
+        return Ok(Changed::Invalid(invalid));
+    }
+    let is_taken = |order_id: OrderId| {
+        db.prepare_cached("SELECT 1 FROM orders WHERE order_id = ?1")
+            .and_then(|mut s| s.query_row([order_id.0], |_| Ok(())).optional())
+            .map(|found| found.is_some())
+            .map_err(&writing)
+    };
+    let order_id = match new.id {
+        Some(order_id) if is_taken(order_id)? => return Ok(Changed::IdTaken(order_id)),
+        Some(order_id) => order_id,
+        None => OrderId(tick.numbers.order_id),
+    };
+    tick.numbers.order_taken(order_id);
+
+    let status = OrderStatus::Known(new.status);
+    let owned = OwnedFields {
+        id: order_id,
+        status,
+        version: 1,
+        created_at: now,
+        updated_at: now,
+        order_type: new.record.order_type(),
+    };
+    let mut changes = Changes::new();
+    owned.set(codes, &mut changes);
+    let record = new.record.with(&changes);
+
+    let event = Occurrence {
+        event_type: EventType::OrderCreated,
+        status,
+        actor: Actor::Operator,
+        occurred_at: None,
+    };
+    let record_id = append(db, tick, codes, &owned, &record, None, &event, now).map_err(&writing)?;
+    db.prepare_cached(
+        "INSERT INTO orders (order_id, business_id, branch_id, status, version, record_id, created_at, updated_at)
+         VALUES (?1, ?2, ?3, ?4, 1, ?5, ?6, ?6)",
+    )
+    .and_then(|mut s| {
+        s.execute(params![
+            order_id.0,
+            new.business_id.0,
+            new.branch_id.0,
+            codes.code_of(status),
+            record_id,
+            now.as_millis()
+        ])
+    })
+    .map_err(&writing)?;
+    tick.counts.orders += 1;
+    tick.events.push(Event {
+        order_id,
+        business_id: new.business_id,
+        branch_id: new.branch_id,
+        brands: new.brands.clone(),
+        event_type: event.event_type,
+        record_id,
+        at: now,
+    });
+    Ok(Changed::Done(StoredOrder {
+        order_id,
+        business_id: new.business_id,
+        branch_id: new.branch_id,
+        status,
+        version: 1,
+        record: record.bytes().clone(),
+    }))
+}
+
+/// Gives an order its next version.
+fn renew(
+    db: &Connection,
+    tick: &mut Tick,
+    codes: &StatusCodes,
+    order: &CurrentOrder,
+    mut changes: Changes,
+    event: &Occurrence,
+    now: Timestamp,
+) -> Result<Changed, Error> {
+    let writing = failed("changing an order");
+    let brands = order
+        .record
+        .brand_ids()
+        .map_err(|e| Error::Corrupt(format!("the record of order {} cannot be read: {e}", order.order_id)))?;
+    // A clock that steps back does not make a later state look older.
+    let updated_at = now.max(order.updated_at);
+    let owned = OwnedFields {
+        id: order.order_id,
+        status: event.status,
+        version: order.version + 1,
+        created_at: order.created_at,
+        updated_at,
+        order_type: None,
+    };
+    let record = if changes.is_empty() { order.record.clone() } else { order.record.with(&changes) };
+    // The edit may have changed what the flags depend on, so they are set after it.
+    let owned = OwnedFields { order_type: record.order_type(), ..owned };
+    changes = Changes::new();
+    owned.set(codes, &mut changes);
+    let record = record.with(&changes);
+
+    let record_id =
+        append(db, tick, codes, &owned, &record, Some(order.status), event, now).map_err(&writing)?;
+    db.prepare_cached(
+        "UPDATE orders SET status = ?2, version = ?3, record_id = ?4, updated_at = ?5 WHERE order_id = ?1",
+    )
+    .and_then(|mut s| {
+        s.execute(params![
+            order.order_id.0,
+            codes.code_of(event.status),
+            owned.version,
+            record_id,
+            updated_at.as_millis()
+        ])
+    })
+    .map_err(&writing)?;
+    tick.events.push(Event {
+        order_id: order.order_id,
+        business_id: order.business_id,
+        branch_id: order.branch_id,
+        brands,
+        event_type: event.event_type,
+        record_id,
+        at: now,
+    });
+    Ok(Changed::Done(StoredOrder {
+        order_id: order.order_id,
+        business_id: order.business_id,
+        branch_id: order.branch_id,
+        status: event.status,
+        version: owned.version,
+        record: record.bytes().clone(),
+    }))
+}
+
+/// Stores a record and its event.
+#[expect(clippy::too_many_arguments, reason = "a row of two tables, made in two places")]
+fn append(
+    db: &Connection,
+    tick: &mut Tick,
+    codes: &StatusCodes,
+    owned: &OwnedFields,
+    record: &Record,
+    status_from: Option<OrderStatus>,
+    event: &Occurrence,
+    now: Timestamp,
+) -> rusqlite::Result<i64> {
+    let record_id = tick.numbers.record_id;
+    tick.numbers.record_id += 1;
+    let text = std::str::from_utf8(record.bytes()).expect("a record is made of text only");
+    db.prepare_cached("INSERT INTO records (record_id, order_id, version, record) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![record_id, owned.id.0, owned.version, text])?;
+    db.prepare_cached(
+        "INSERT INTO events (event_seq, event_type, status_from, status_to, actor, occurred_at, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?
+    .execute(params![
+        record_id,
+        event.event_type.as_str(),
+        status_from.map(|s| codes.code_of(s)),
+        codes.code_of(event.status),
+        match event.actor {
+            Actor::Operator => "operator",
+            Actor::Partner => "partner",
+        },
+        event.occurred_at.map(Timestamp::as_millis),
+        now.as_millis()
+    ])?;
+    tick.counts.events += 1;
+    Ok(record_id)
+}

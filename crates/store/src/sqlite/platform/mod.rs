@@ -1,0 +1,231 @@
+//! The platform's store in SQLite.
+
+mod attempts;
+mod book;
+mod changes;
+mod deliveries;
+mod order_rows;
+mod reads;
+mod registry;
+mod registrations;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hookit_contract::{
+    BusinessId, DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, StatusCodes, Timestamp,
+};
+
+use self::book::{Command, PlatformBook, Reply};
+use self::changes::Prepared;
+use self::registry::Registry;
+use super::file::{self, Kind};
+use super::readers::Readers;
+use super::writer::Writer;
+use crate::hints::Hints;
+use crate::platform::{
+    Attempt, Business, Change, Changed, Counts, Delivery, DeliveryQuery, NewWebhook, OrderQuery, Partner,
+    PartnerChange, Payload, PendingPage, PutBusiness, PutWebhook, Store, StoredOrder, Webhook,
+};
+use crate::{Error, OpenError};
+
+const KIND: Kind = Kind {
+    name: "platform",
+    words: "a hookit platform's store",
+    // "hkPL"
+    application_id: 0x686b_504c,
+    migrations: &[include_str!("schema_1.sql")],
+};
+
+/// How to open a platform's store.
+#[derive(Clone, Debug)]
+pub struct PlatformOptions {
+    /// The codes of statuses in records.
+    pub codes: StatusCodes,
+    /// Orders in one delivery at most.
+    pub orders_per_delivery_max: usize,
+    /// How long a tick waits for more changes after its first one. Zero waits for nobody.
+    pub tick_min: Duration,
+    /// Commands that wait at most.
+    pub queue_max: usize,
+    /// Where the random part of delivery ids begins; from the system where none is given.
+    pub id_seed: Option<u64>,
+}
+
+impl Default for PlatformOptions {
+    fn default() -> Self {
+        PlatformOptions {
+            codes: StatusCodes::default(),
+            orders_per_delivery_max: super::ORDERS_PER_DELIVERY_MAX,
+            tick_min: Duration::ZERO,
+            queue_max: super::QUEUE_MAX,
+            id_seed: None,
+        }
+    }
+}
+
+/// What the writer tells the rest after each commit.
+#[derive(Debug)]
+struct Published {
+    hints: Hints,
+    counts: Mutex<Counts>,
+    registry: RwLock<Arc<Registry>>,
+}
+
+/// The platform's store, in the file `platform.db` of a data folder.
+pub struct PlatformStore {
+    writer: Writer<PlatformBook>,
+    readers: Readers,
+    published: Arc<Published>,
+    codes: StatusCodes,
+}
+
+impl PlatformStore {
+    /// Opens the store of a data folder, or makes it. Not to be called where blocking is not allowed.
+    ///
+    /// # Errors
+    /// [`OpenError`] where it is in use, newer than this program, not a platform's, or cannot be read.
+    pub fn open(dir: &Path, options: PlatformOptions) -> Result<Self, OpenError> {
+        let file::Database { path, writer: db, lock } = file::open(dir, &KIND)?;
+        let database =
+            |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Database { path: path.clone(), source };
+        let id_seed = match options.id_seed {
+            Some(seed) => seed,
+            None => getrandom::u64().map_err(|e| database(Box::new(e)))?,
+        };
+        let registry = Arc::new(Registry::load(&db).map_err(|e| database(Box::new(e)))?);
+        let published = Arc::new(Published {
+            hints: Hints::default(),
+            counts: Mutex::default(),
+            registry: RwLock::new(Arc::clone(&registry)),
+        });
+        let book = PlatformBook::load(&db, &options, id_seed, registry, Arc::clone(&published))
+            .map_err(|e| database(Box::new(e)))?;
+        let readers = Readers::open(&path).map_err(|e| database(Box::new(e)))?;
+        let writer = Writer::start(KIND.name, db, lock, book, options.queue_max, options.tick_min)
+            .map_err(|source| OpenError::Io { path: path.clone(), source })?;
+        Ok(PlatformStore { writer, readers, published, codes: options.codes })
+    }
+
+    fn registry(&self) -> Arc<Registry> {
+        Arc::clone(&self.published.registry.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Takes the one kind of reply that a command has.
+macro_rules! reply {
+    ($reply:expr, $kind:ident) => {
+        match $reply {
+            Reply::$kind(reply) => Ok(reply),
+            _ => Err(Error::Corrupt(concat!("a command was answered with something else than ", stringify!($kind)).to_owned())),
+        }
+    };
+}
+
+#[async_trait]
+impl Store for PlatformStore {
+    async fn change(&self, change: Change, now: Timestamp) -> Result<Changed, Error> {
+        // What can be checked without the order is checked here, so that the writer has less to do.
+        let prepared = match Prepared::new(change, &self.codes) {
+            Ok(prepared) => prepared,
+            Err(invalid) => return Ok(Changed::Invalid(invalid)),
+        };
+        reply!(self.writer.run(Command::Change(prepared, now)).await?, Changed)
+    }
+
+    async fn order(&self, order_id: OrderId) -> Result<Option<StoredOrder>, Error> {
+        let codes = self.codes;
+        self.readers.read("reading an order", move |db| reads::order(db, &codes, order_id)).await
+    }
+
+    async fn orders(&self, query: OrderQuery) -> Result<Vec<StoredOrder>, Error> {
+        let codes = self.codes;
+        self.readers.read("listing orders", move |db| reads::orders(db, &codes, &query)).await
+    }
+
+    async fn pending(
+        &self,
+        endpoint_id: EndpointId,
+        after: DeliverySeq,
+        limit: usize,
+    ) -> Result<PendingPage, Error> {
+        self.readers
+            .read("listing pending deliveries", move |db| reads::pending(db, endpoint_id, after, limit))
+            .await
+    }
+
+    async fn payload(&self, seq: DeliverySeq) -> Result<Option<Payload>, Error> {
+        self.readers.read("reading a delivery's payload", move |db| reads::payload(db, seq)).await
+    }
+
+    async fn record_attempts(&self, attempts: Vec<Attempt>, now: Timestamp) -> Result<(), Error> {
+        reply!(self.writer.run(Command::Attempts(attempts, now)).await?, Attempts)
+    }
+
+    async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, Error> {
+        self.readers.read("listing deliveries", move |db| reads::deliveries(db, &query)).await
+    }
+
+    async fn delivery(&self, delivery_id: &DeliveryId) -> Result<Option<(Delivery, Vec<Attempt>)>, Error> {
+        let delivery_id = delivery_id.clone();
+        self.readers.read("reading a delivery", move |db| reads::delivery(db, &delivery_id)).await
+    }
+
+    async fn add_partner(&self, partner: Partner) -> Result<(), Error> {
+        reply!(self.writer.run(Command::AddPartner(partner)).await?, PartnerAdded)
+    }
+
+    async fn change_partner(
+        &self,
+        partner_id: &PartnerId,
+        change: PartnerChange,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let command = Command::ChangePartner(partner_id.clone(), change, now);
+        reply!(self.writer.run(command).await?, PartnerChanged)
+    }
+
+    async fn partners(&self) -> Result<Vec<Partner>, Error> {
+        self.readers.read("listing partners", registry::partners).await
+    }
+
+    async fn partner_by_key(&self, partner_key: &str) -> Result<Option<Partner>, Error> {
+        Ok(self.registry().partner_by_key(partner_key).cloned())
+    }
+
+    async fn put_webhook(&self, webhook: NewWebhook, now: Timestamp) -> Result<PutWebhook, Error> {
+        reply!(self.writer.run(Command::PutWebhook(webhook, now)).await?, Webhook)
+    }
+
+    async fn webhooks(&self) -> Result<Vec<Webhook>, Error> {
+        self.readers.read("listing registrations", registry::webhooks).await
+    }
+
+    async fn endpoints(&self) -> Result<Vec<EndpointId>, Error> {
+        self.readers.read("listing endpoints", reads::endpoints).await
+    }
+
+    async fn put_business(&self, business: Business) -> Result<PutBusiness, Error> {
+        reply!(self.writer.run(Command::PutBusiness(business)).await?, Business)
+    }
+
+    async fn business(&self, business_id: BusinessId) -> Result<Option<Business>, Error> {
+        self.readers.read("reading a business", move |db| registry::business(db, business_id)).await
+    }
+
+    async fn counts(&self) -> Result<Counts, Error> {
+        Ok(*self.published.counts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn hints(&self) -> &Hints {
+        &self.published.hints
+    }
+
+    async fn close(&self) {
+        // Readers first: the last connection to close is the writer's, which then tidies the log file away.
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}

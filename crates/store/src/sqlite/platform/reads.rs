@@ -1,0 +1,313 @@
+//! What is read from the platform's store, each from one snapshot.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hookit_contract::{
+    AttemptOutcome, BranchId, BrandId, DeliveryId, DeliverySeq, DeliveryState, EndpointId, EventType, OrderId,
+    PartnerId, StatusCodes, Timestamp, WebhookId, envelope_bytes,
+};
+use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
+
+use super::order_rows::{COLUMNS, stored, text};
+use crate::Error;
+use crate::platform::{
+    Attempt, Delivery, DeliveryQuery, OrderQuery, Payload, PendingDelivery, PendingPage, StoredOrder, Verdict,
+};
+use crate::sqlite::{count, failed, limit as sql_limit, word};
+
+pub(super) fn order(
+    db: &Connection,
+    codes: &StatusCodes,
+    order_id: OrderId,
+) -> Result<Option<StoredOrder>, Error> {
+    db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM orders o JOIN records r ON r.record_id = o.record_id WHERE o.order_id = ?1"
+    ))
+    .and_then(|mut s| s.query_row([order_id.0], |row| stored(row, codes)).optional())
+    .map_err(failed("reading an order"))
+}
+
+pub(super) fn orders(
+    db: &Connection,
+    codes: &StatusCodes,
+    query: &OrderQuery,
+) -> Result<Vec<StoredOrder>, Error> {
+    let after = query.after.map_or(0, |id| id.0);
+    let limit = sql_limit(query.limit);
+    let from = format!("SELECT {COLUMNS} FROM orders o JOIN records r ON r.record_id = o.record_id");
+    let listed = |condition: &str, values: &[&dyn ToSql]| -> rusqlite::Result<Vec<StoredOrder>> {
+        db.prepare_cached(&format!("{from} WHERE {condition} ORDER BY o.order_id LIMIT ?2"))?
+            .query_map(values, |row| stored(row, codes))?
+            .collect()
+    };
+    match query.business_id {
+        None => listed("o.order_id > ?1", &[&after, &limit]),
+        Some(business_id) => {
+            listed("o.business_id = ?3 AND o.order_id > ?1", &[&after, &limit, &business_id.0])
+        }
+    }
+    .map_err(failed("listing orders"))
+}
+
+/// An endpoint's backlog, in the order of commits.
+pub(super) const PENDING: &str = "SELECT delivery_seq, attempts, next_attempt_at FROM deliveries
+     WHERE endpoint_id = ?1 AND state = 'pending' AND delivery_seq > ?2 ORDER BY delivery_seq LIMIT ?3";
+
+/// The orders of a delivery.
+pub(super) const ORDERS_OF: &str =
+    "SELECT order_id FROM delivery_orders WHERE delivery_seq = ?1 ORDER BY position";
+
+pub(super) fn pending(
+    db: &Connection,
+    endpoint_id: EndpointId,
+    after: DeliverySeq,
+    limit: usize,
+) -> Result<PendingPage, Error> {
+    let limit = limit.max(1);
+    let read = || -> rusqlite::Result<PendingPage> {
+        let mut orders_of = db.prepare_cached(ORDERS_OF)?;
+        let mut statement = db.prepare_cached(PENDING)?;
+        // One more than asked for says whether there is more.
+        let mut rows = statement.query([endpoint_id.0, after.0, sql_limit(limit.saturating_add(1))])?;
+        let mut deliveries = Vec::with_capacity(limit.min(1024));
+        while let Some(row) = rows.next()? {
+            if deliveries.len() == limit {
+                return Ok(PendingPage { deliveries, end: false });
+            }
+            let seq: i64 = row.get(0)?;
+            let orders = orders_of.query_map([seq], |row| row.get(0).map(OrderId))?;
+            deliveries.push(PendingDelivery {
+                seq: DeliverySeq(seq),
+                endpoint_id,
+                orders: orders.collect::<Result<_, _>>()?,
+                attempts: row.get(1)?,
+                due: Timestamp::from_millis(row.get(2)?),
+            });
+        }
+        Ok(PendingPage { deliveries, end: true })
+    };
+    read().map_err(failed("listing pending deliveries"))
+}
+
+/// All that an attempt needs, but for the records.
+pub(super) const PAYLOAD: &str = "SELECT d.delivery_id, d.event_type, d.webhook_id, e.partner_id, e.url, p.webhook_secret,
+         w.basic_auth, d.created_at, d.brand_id, d.branch_id
+     FROM deliveries d
+     JOIN endpoints e ON e.endpoint_id = d.endpoint_id
+     JOIN partners p ON p.partner_id = e.partner_id
+     JOIN webhooks w ON w.webhook_id = d.webhook_id
+     WHERE d.delivery_seq = ?1 AND d.state = 'pending'";
+
+/// The records of a delivery, in the order of the envelope.
+pub(super) const RECORDS_OF: &str = "SELECT r.record FROM delivery_orders o CROSS JOIN records r
+     ON r.record_id = o.record_id WHERE o.delivery_seq = ?1 ORDER BY o.position";
+
+pub(super) fn payload(db: &Connection, seq: DeliverySeq) -> Result<Option<Payload>, Error> {
+    let reading = failed("reading a delivery's payload");
+    let row = db
+        .prepare_cached(PAYLOAD)
+        .and_then(|mut s| {
+            s.query_row([seq.0], |row| {
+                let payload = Payload {
+                    delivery_id: DeliveryId::from(row.get_ref(0)?.as_str()?),
+                    event_type: EventType::OrderCreated,
+                    webhook_id: WebhookId(row.get(2)?),
+                    partner_id: PartnerId::from(row.get_ref(3)?.as_str()?),
+                    url: row.get(4)?,
+                    webhook_secret: Bytes::from(row.get::<_, Vec<u8>>(5)?),
+                    basic_auth: row.get::<_, Option<Vec<u8>>>(6)?.map(Bytes::from),
+                    body: Bytes::new(),
+                    created_at: Timestamp::from_millis(row.get(7)?),
+                };
+                let event_type: String = row.get(1)?;
+                Ok((payload, event_type, BrandId(row.get(8)?), BranchId(row.get(9)?)))
+            })
+            .optional()
+        })
+        .map_err(&reading)?;
+    let Some((payload, event_type, brand_id, branch_id)) = row else { return Ok(None) };
+    let records: Vec<Bytes> = db
+        .prepare_cached(RECORDS_OF)
+        .and_then(|mut s| s.query_map([seq.0], |row| text(row, 0))?.collect())
+        .map_err(&reading)?;
+    Ok(Some(Payload {
+        event_type: word(&event_type, "event type")?,
+        body: envelope_bytes(brand_id, branch_id, &records),
+        ..payload
+    }))
+}
+
+const DELIVERY: &str = "d.delivery_seq, d.delivery_id, d.endpoint_id, d.webhook_id, d.event_type, d.brand_id, d.branch_id,
+     d.state, d.attempts, d.created_at, d.next_attempt_at, d.finished_at";
+
+/// A row of `deliveries`, with two words still to be read and without its orders.
+struct DeliveryRow {
+    delivery: Delivery,
+    event_type: String,
+    state: String,
+}
+
+fn delivery_row(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
+    let time = |column| row.get::<_, Option<i64>>(column).map(|t| t.map(Timestamp::from_millis));
+    Ok(DeliveryRow {
+        delivery: Delivery {
+            seq: DeliverySeq(row.get(0)?),
+            delivery_id: DeliveryId::from(row.get_ref(1)?.as_str()?),
+            endpoint_id: EndpointId(row.get(2)?),
+            webhook_id: WebhookId(row.get(3)?),
+            event_type: EventType::OrderCreated,
+            brand_id: BrandId(row.get(5)?),
+            branch_id: BranchId(row.get(6)?),
+            orders: Vec::new(),
+            state: DeliveryState::Pending,
+            attempts: row.get(8)?,
+            created_at: Timestamp::from_millis(row.get(9)?),
+            next_attempt_at: time(10)?,
+            finished_at: time(11)?,
+        },
+        event_type: row.get(4)?,
+        state: row.get(7)?,
+    })
+}
+
+fn whole(db: &Connection, row: DeliveryRow) -> Result<Delivery, Error> {
+    let orders = db
+        .prepare_cached(
+            "SELECT o.order_id, r.version FROM delivery_orders o CROSS JOIN records r ON r.record_id = o.record_id
+             WHERE o.delivery_seq = ?1 ORDER BY o.position",
+        )
+        .and_then(|mut s| {
+            s.query_map([row.delivery.seq.0], |row| Ok((OrderId(row.get(0)?), row.get(1)?)))?.collect()
+        })
+        .map_err(failed("reading a delivery's orders"))?;
+    Ok(Delivery {
+        orders,
+        event_type: word(&row.event_type, "event type")?,
+        state: word(&row.state, "state of a delivery")?,
+        ..row.delivery
+    })
+}
+
+pub(super) fn deliveries(db: &Connection, query: &DeliveryQuery) -> Result<Vec<Delivery>, Error> {
+    let reading = failed("listing deliveries");
+    let (sql, values) = listing(query);
+    let values: Vec<&dyn ToSql> = values.iter().map(AsRef::as_ref).collect();
+    let rows: Vec<DeliveryRow> = db
+        .prepare_cached(&sql)
+        .and_then(|mut s| s.query_map(&values[..], delivery_row)?.collect())
+        .map_err(&reading)?;
+    rows.into_iter().map(|row| whole(db, row)).collect()
+}
+
+/// The statement for a query, from fixed pieces: no value from outside is ever part of the text.
+fn listing(query: &DeliveryQuery) -> (String, Vec<Box<dyn ToSql>>) {
+    let mut sql = format!("SELECT {DELIVERY} FROM ");
+    let mut values: Vec<Box<dyn ToSql>> = Vec::new();
+    // Where an order is given, its few deliveries are looked through; else the newest first, which a partial index
+    // shortens for the states that are rare.
+    let seq = if query.order_id.is_some() {
+        sql.push_str(
+            "delivery_orders o CROSS JOIN deliveries d ON d.delivery_seq = o.delivery_seq WHERE o.order_id = ?",
+        );
+        "o.delivery_seq"
+    } else {
+        sql.push_str("deliveries d WHERE 1");
+        "d.delivery_seq"
+    };
+    values.extend(query.order_id.map(|id| Box::new(id.0) as Box<dyn ToSql>));
+    if let Some(state) = query.state {
+        // A word from a closed list. It stands in the text so that the partial indexes can be seen to apply.
+        write!(sql, " AND d.state = '{state}'").expect("a string takes text");
+    }
+    let mut only = |condition: &str, value: Option<Box<dyn ToSql>>| {
+        if let Some(value) = value {
+            write!(sql, " AND {condition}").expect("a string takes text");
+            values.push(value);
+        }
+    };
+    let integer = |n: i64| Box::new(n) as Box<dyn ToSql>;
+    only(&format!("{seq} < ?"), query.before.map(|before| integer(before.0)));
+    only("d.endpoint_id = ?", query.endpoint_id.map(|id| integer(id.0)));
+    only("d.event_type = ?", query.event_type.map(|t| Box::new(t.as_str()) as Box<dyn ToSql>));
+    only("d.created_at >= ?", query.since.map(|t| integer(t.as_millis())));
+    only("d.created_at < ?", query.until.map(|t| integer(t.as_millis())));
+    write!(sql, " ORDER BY {seq} DESC LIMIT ?").expect("a string takes text");
+    values.push(integer(sql_limit(query.limit)));
+    (sql, values)
+}
+
+pub(super) fn delivery(
+    db: &Connection,
+    delivery_id: &DeliveryId,
+) -> Result<Option<(Delivery, Vec<Attempt>)>, Error> {
+    let row = db
+        .prepare_cached(&format!("SELECT {DELIVERY} FROM deliveries d WHERE d.delivery_id = ?1"))
+        .and_then(|mut s| s.query_row([delivery_id.as_str()], delivery_row).optional())
+        .map_err(failed("reading a delivery"))?;
+    let Some(row) = row else { return Ok(None) };
+    let delivery = whole(db, row)?;
+    let attempts = attempts(db, &delivery)?;
+    Ok(Some((delivery, attempts)))
+}
+
+fn attempts(db: &Connection, delivery: &Delivery) -> Result<Vec<Attempt>, Error> {
+    let reading = failed("reading attempts");
+    let mut statement = db
+        .prepare_cached(
+            "SELECT attempt, started_at, duration_us, outcome, http_status, address, answer, error, next_attempt_at
+             FROM webhook_logs WHERE delivery_seq = ?1 ORDER BY attempt",
+        )
+        .map_err(&reading)?;
+    let mut rows = statement.query(params![delivery.seq.0]).map_err(&reading)?;
+    let mut attempts = Vec::new();
+    while let Some(row) = rows.next().map_err(&reading)? {
+        attempts.push(attempt(row, delivery)?);
+    }
+    Ok(attempts)
+}
+
+fn attempt(row: &Row<'_>, delivery: &Delivery) -> Result<Attempt, Error> {
+    let read = || -> rusqlite::Result<_> {
+        let outcome: String = row.get(3)?;
+        let duration_us: i64 = row.get(2)?;
+        let next_attempt_at: Option<i64> = row.get(8)?;
+        let attempt = Attempt {
+            seq: delivery.seq,
+            number: row.get(0)?,
+            started_at: Timestamp::from_millis(row.get(1)?),
+            duration: Duration::ZERO,
+            outcome: AttemptOutcome::Refused,
+            status: row.get(4)?,
+            address: row.get(5)?,
+            answer: Bytes::from(row.get::<_, Vec<u8>>(6)?),
+            error: row.get(7)?,
+            verdict: match (next_attempt_at, outcome.as_str()) {
+                (Some(at), _) => Verdict::RetryAt(Timestamp::from_millis(at)),
+                (None, "acknowledged") => Verdict::Delivered,
+                (None, _) => Verdict::Dead,
+            },
+        };
+        Ok((attempt, outcome, duration_us))
+    };
+    let (attempt, outcome, duration_us) = read().map_err(failed("reading an attempt"))?;
+    Ok(Attempt {
+        outcome: word(&outcome, "outcome of an attempt")?,
+        duration: Duration::from_micros(count(duration_us, "the duration of an attempt")?),
+        ..attempt
+    })
+}
+
+/// Endpoints that somebody points at, or that have something pending. Each endpoint is asked about by index, so that
+/// a backlog of a million costs no more than an empty one.
+pub(super) const ENDPOINTS: &str = "SELECT e.endpoint_id FROM endpoints e
+     WHERE EXISTS (SELECT 1 FROM webhooks w WHERE w.endpoint_id = e.endpoint_id)
+        OR EXISTS (SELECT 1 FROM deliveries d WHERE d.endpoint_id = e.endpoint_id AND d.state = 'pending')
+     ORDER BY e.endpoint_id";
+
+pub(super) fn endpoints(db: &Connection) -> Result<Vec<EndpointId>, Error> {
+    db.prepare_cached(ENDPOINTS)
+        .and_then(|mut s| s.query_map([], |row| row.get(0).map(EndpointId))?.collect())
+        .map_err(failed("listing endpoints"))
+}

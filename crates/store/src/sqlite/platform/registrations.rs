@@ -1,0 +1,195 @@
+//! Writes partners, registrations and hierarchies: rare commands, each in the tick like any other.
+
+use hookit_contract::{BusinessId, EndpointId, PartnerId, Timestamp, WebhookId};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::book::Tick;
+use super::registry;
+use crate::Error;
+use crate::platform::{Business, NewWebhook, Partner, PartnerChange, PutBusiness, PutWebhook};
+use crate::sqlite::failed;
+
+pub(super) fn add_partner(db: &Connection, tick: &mut Tick, partner: &Partner) -> Result<(), Error> {
+    let scopes = serde_json::to_string(&partner.scopes).expect("texts are always JSON");
+    db.prepare_cached(
+        "INSERT INTO partners (partner_id, name, business_id, scopes, partner_key, secret_hash, webhook_secret,
+             created_at, revoked_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    )
+    .and_then(|mut s| {
+        s.execute(params![
+            partner.partner_id.as_str(),
+            partner.name,
+            partner.business_id.0,
+            scopes,
+            partner.partner_key,
+            &partner.secret_hash[..],
+            &partner.webhook_secret[..],
+            partner.created_at.as_millis(),
+            partner.revoked_at.map(Timestamp::as_millis)
+        ])
+    })
+    .map_err(failed("adding a partner"))?;
+    tick.registry_changed();
+    Ok(())
+}
+
+pub(super) fn change_partner(
+    db: &Connection,
+    tick: &mut Tick,
+    partner_id: &PartnerId,
+    change: &PartnerChange,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let id = partner_id.as_str();
+    let changed = match change {
+        PartnerChange::RotateSecret { secret_hash } => db
+            .prepare_cached("UPDATE partners SET secret_hash = ?2 WHERE partner_id = ?1")
+            .and_then(|mut s| s.execute(params![id, &secret_hash[..]])),
+        PartnerChange::RotateWebhookSecret { webhook_secret } => db
+            .prepare_cached("UPDATE partners SET webhook_secret = ?2 WHERE partner_id = ?1")
+            .and_then(|mut s| s.execute(params![id, &webhook_secret[..]])),
+        // Revoked again is revoked since the first time.
+        PartnerChange::Revoke => db
+            .prepare_cached("UPDATE partners SET revoked_at = coalesce(revoked_at, ?2) WHERE partner_id = ?1")
+            .and_then(|mut s| s.execute(params![id, now.as_millis()])),
+    }
+    .map_err(failed("changing a partner"))?;
+    tick.registry_changed();
+    Ok(changed > 0)
+}
+
+pub(super) fn put_webhook(
+    db: &Connection,
+    tick: &mut Tick,
+    webhook: &NewWebhook,
+    now: Timestamp,
+) -> Result<PutWebhook, Error> {
+    let writing = failed("writing a registration");
+    let partner_id = webhook.partner_id.as_str();
+    let business_id = db
+        .prepare_cached("SELECT business_id FROM partners WHERE partner_id = ?1")
+        .and_then(|mut s| s.query_row([partner_id], |row| row.get(0).map(BusinessId)).optional())
+        .map_err(&writing)?;
+    let Some(business_id) = business_id else { return Ok(PutWebhook::NoSuchPartner) };
+    let registry = tick.registry(db)?;
+    if let Err(invalid) = registry.check_webhook(business_id, webhook.brand_id, webhook.branch_id) {
+        return Ok(PutWebhook::Invalid(invalid));
+    }
+    let (webhook_id, moved_from) = write_webhook(db, webhook, now).map_err(&writing)?;
+    tick.registry_changed();
+    let stored = registry::webhook_of(db, webhook_id)?;
+    tick.endpoints.push(stored.endpoint_id);
+    if let Written::Updated { moved_from: Some(before) } = moved_from {
+        tick.endpoints.push(before);
+    }
+    Ok(match moved_from {
+        Written::Created => PutWebhook::Created(stored),
+        Written::Updated { moved_from } => PutWebhook::Updated { webhook: stored, moved_from },
+    })
+}
+
+enum Written {
+    Created,
+    Updated { moved_from: Option<EndpointId> },
+}
+
+fn write_webhook(
+    db: &Connection,
+    webhook: &NewWebhook,
+    now: Timestamp,
+) -> rusqlite::Result<(WebhookId, Written)> {
+    let partner_id = webhook.partner_id.as_str();
+    db.prepare_cached("INSERT INTO endpoints (partner_id, url) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+        .execute([partner_id, &webhook.url])?;
+    let endpoint_id: i64 = db
+        .prepare_cached("SELECT endpoint_id FROM endpoints WHERE partner_id = ?1 AND url = ?2")?
+        .query_row([partner_id, &webhook.url], |row| row.get(0))?;
+    let brand_id = webhook.brand_id.map(|id| id.0);
+    let branch_id = webhook.branch_id.map(|id| id.0);
+    let basic_auth = webhook.basic_auth.as_deref();
+    let present: Option<(i64, i64)> = db
+        .prepare_cached(
+            "SELECT webhook_id, endpoint_id FROM webhooks
+             WHERE partner_id = ?1 AND coalesce(brand_id, 0) = coalesce(?2, 0)
+               AND coalesce(branch_id, 0) = coalesce(?3, 0) AND event_type = ?4",
+        )?
+        .query_row(params![partner_id, brand_id, branch_id, webhook.event_type.as_str()], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    let Some((webhook_id, endpoint_before)) = present else {
+        db.prepare_cached(
+            "INSERT INTO webhooks (partner_id, endpoint_id, brand_id, branch_id, event_type, basic_auth, created_at,
+                 updated_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)",
+        )?
+        .execute(params![
+            partner_id,
+            endpoint_id,
+            brand_id,
+            branch_id,
+            webhook.event_type.as_str(),
+            basic_auth,
+            now.as_millis()
+        ])?;
+        return Ok((WebhookId(db.last_insert_rowid()), Written::Created));
+    };
+    db.prepare_cached(
+        "UPDATE webhooks SET endpoint_id = ?2, basic_auth = ?3, updated_at = ?4 WHERE webhook_id = ?1",
+    )?
+    .execute(params![webhook_id, endpoint_id, basic_auth, now.as_millis()])?;
+    let moved_from = (endpoint_before != endpoint_id).then_some(EndpointId(endpoint_before));
+    if moved_from.is_some() {
+        // What waits for this registration waits at its new place, in the order in which it was committed.
+        db.prepare_cached(MOVE_PENDING)?.execute([endpoint_id, endpoint_before, webhook_id])?;
+    }
+    Ok((WebhookId(webhook_id), Written::Updated { moved_from }))
+}
+
+/// Takes a registration's backlog from one endpoint to another.
+pub(super) const MOVE_PENDING: &str = "UPDATE deliveries SET endpoint_id = ?1
+     WHERE endpoint_id = ?2 AND state = 'pending' AND webhook_id = ?3";
+
+pub(super) fn put_business(db: &Connection, tick: &mut Tick, business: &Business) -> Result<PutBusiness, Error> {
+    let writing = failed("writing a hierarchy");
+    for brand in &business.brands {
+        let owner = db
+            .prepare_cached("SELECT business_id FROM brands WHERE brand_id = ?1")
+            .and_then(|mut s| s.query_row([brand.brand_id.0], |row| row.get(0).map(BusinessId)).optional())
+            .map_err(&writing)?;
+        if let Some(business_id) = owner
+            && business_id != business.business_id
+        {
+            return Ok(PutBusiness::BrandTaken { brand_id: brand.brand_id, business_id });
+        }
+    }
+    write_business(db, business).map_err(&writing)?;
+    tick.registry_changed();
+    Ok(PutBusiness::Done)
+}
+
+fn write_business(db: &Connection, business: &Business) -> rusqlite::Result<()> {
+    let business_id = business.business_id.0;
+    db.prepare_cached(
+        "INSERT INTO businesses (business_id, name) VALUES (?1, ?2)
+         ON CONFLICT (business_id) DO UPDATE SET name = excluded.name",
+    )?
+    .execute(params![business_id, business.name])?;
+    db.prepare_cached("DELETE FROM brands WHERE business_id = ?1")?.execute([business_id])?;
+    // A brand or branch that is named twice is there once; the last title counts.
+    let mut insert_brand = db.prepare_cached(
+        "INSERT INTO brands (brand_id, business_id, title) VALUES (?1, ?2, ?3)
+         ON CONFLICT (brand_id) DO UPDATE SET title = excluded.title",
+    )?;
+    let mut insert_branch = db.prepare_cached(
+        "INSERT INTO brand_branches (brand_id, branch_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+    )?;
+    for brand in &business.brands {
+        insert_brand.execute(params![brand.brand_id.0, business_id, brand.title])?;
+        for branch_id in &brand.branches {
+            insert_branch.execute([brand.brand_id.0, branch_id.0])?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,255 @@
+//! What changes seldom and is asked all the time, held in memory: partners by key, the hierarchy, the routes. Also
+//! the reading of these tables as lists.
+
+use std::collections::{HashMap, HashSet};
+
+use bytes::Bytes;
+use hookit_contract::{
+    BranchId, BrandId, BusinessId, EndpointId, EventType, PartnerId, Timestamp, WebhookId,
+};
+use rusqlite::{Connection, OptionalExtension as _, Row};
+
+use crate::Error;
+use crate::fanout::{Registration, Routes};
+use crate::platform::{Brand, Business, Invalid, Partner, Webhook};
+use crate::sqlite::{failed, word};
+
+/// Partners, hierarchy and routes as they were at one commit.
+pub(super) struct Registry {
+    partners_by_key: HashMap<String, Partner>,
+    hierarchy: Hierarchy,
+    pub(super) routes: Routes,
+}
+
+impl std::fmt::Debug for Registry {
+    /// Partners hold secrets, if encrypted ones; they are not shown.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry").field("partners", &self.partners_by_key.len()).finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+struct Hierarchy {
+    businesses: HashSet<BusinessId>,
+    brands: HashMap<BrandId, (BusinessId, HashSet<BranchId>)>,
+}
+
+impl Registry {
+    pub(super) fn load(db: &Connection) -> Result<Self, Error> {
+        let partners = partners(db)?;
+        let business_of: HashMap<PartnerId, BusinessId> =
+            partners.iter().map(|p| (p.partner_id.clone(), p.business_id)).collect();
+        let routes = Routes::new(webhooks(db)?.into_iter().filter_map(|webhook| {
+            Some(Registration {
+                webhook_id: webhook.webhook_id,
+                endpoint_id: webhook.endpoint_id,
+                business_id: *business_of.get(&webhook.partner_id)?,
+                partner_id: webhook.partner_id,
+                brand_id: webhook.brand_id,
+                branch_id: webhook.branch_id,
+                event_type: webhook.event_type,
+            })
+        }));
+        Ok(Registry {
+            partners_by_key: partners.into_iter().map(|p| (p.partner_key.clone(), p)).collect(),
+            hierarchy: Hierarchy::load(db).map_err(failed("reading the hierarchy"))?,
+            routes,
+        })
+    }
+
+    pub(super) fn partner_by_key(&self, key: &str) -> Option<&Partner> {
+        self.partners_by_key.get(key)
+    }
+
+    /// May an order of this business name these brands and this branch?
+    pub(super) fn check_order(
+        &self,
+        business_id: BusinessId,
+        branch_id: BranchId,
+        brands: &[BrandId],
+    ) -> Result<(), Invalid> {
+        for (i, brand_id) in brands.iter().enumerate() {
+            let field = || format!("brands[{i}].id");
+            self.hierarchy.check(business_id, *brand_id, Some(branch_id), field)?;
+        }
+        Ok(())
+    }
+
+    /// May a registration of a partner of this business name this brand and this branch?
+    pub(super) fn check_webhook(
+        &self,
+        business_id: BusinessId,
+        brand_id: Option<BrandId>,
+        branch_id: Option<BranchId>,
+    ) -> Result<(), Invalid> {
+        match (brand_id, branch_id) {
+            (Some(brand_id), _) => {
+                self.hierarchy.check(business_id, brand_id, branch_id, || "brand_id".to_owned())
+            }
+            (None, Some(branch_id)) if !self.hierarchy.has_branch(business_id, branch_id) => {
+                Err(Invalid::UnknownBranchOfBusiness { branch_id, business_id })
+            }
+            (None, _) => Ok(()),
+        }
+    }
+}
+
+impl Hierarchy {
+    fn load(db: &Connection) -> rusqlite::Result<Self> {
+        let mut hierarchy = Hierarchy::default();
+        let mut statement = db.prepare_cached("SELECT business_id FROM businesses")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            hierarchy.businesses.insert(BusinessId(row.get(0)?));
+        }
+        let mut statement = db.prepare_cached(
+            "SELECT b.brand_id, b.business_id, bb.branch_id
+             FROM brands b LEFT JOIN brand_branches bb ON bb.brand_id = b.brand_id",
+        )?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let business_id = BusinessId(row.get(1)?);
+            let (_, branches) =
+                hierarchy.brands.entry(BrandId(row.get(0)?)).or_insert_with(|| (business_id, HashSet::new()));
+            if let Some(branch_id) = row.get(2)? {
+                branches.insert(BranchId(branch_id));
+            }
+        }
+        Ok(hierarchy)
+    }
+
+    /// A business without a hierarchy may name any brand and branch, except brands of another business's hierarchy.
+    fn check(
+        &self,
+        business_id: BusinessId,
+        brand_id: BrandId,
+        branch_id: Option<BranchId>,
+        field: impl Fn() -> String,
+    ) -> Result<(), Invalid> {
+        let unknown = || Invalid::UnknownBrand { field: field(), brand_id, business_id };
+        match (self.brands.get(&brand_id), branch_id) {
+            (Some((owner, _)), _) if *owner != business_id => Err(unknown()),
+            (Some((_, branches)), Some(branch_id)) if !branches.contains(&branch_id) => {
+                Err(Invalid::UnknownBranch { branch_id, brand_id })
+            }
+            (Some(_), _) => Ok(()),
+            (None, _) if self.businesses.contains(&business_id) => Err(unknown()),
+            (None, _) => Ok(()),
+        }
+    }
+
+    fn has_branch(&self, business_id: BusinessId, branch_id: BranchId) -> bool {
+        !self.businesses.contains(&business_id)
+            || self.brands.values().any(|(owner, branches)| *owner == business_id && branches.contains(&branch_id))
+    }
+}
+
+/// All partners, by the time they were issued.
+pub(super) fn partners(db: &Connection) -> Result<Vec<Partner>, Error> {
+    let reading = failed("reading partners");
+    let mut statement = db
+        .prepare_cached(
+            "SELECT partner_id, name, business_id, scopes, partner_key, secret_hash, webhook_secret, created_at,
+                 revoked_at
+             FROM partners ORDER BY created_at, partner_id",
+        )
+        .map_err(&reading)?;
+    let mut rows = statement.query([]).map_err(&reading)?;
+    let mut partners = Vec::new();
+    while let Some(row) = rows.next().map_err(&reading)? {
+        let (mut partner, scopes) = partner(row).map_err(&reading)?;
+        partner.scopes = serde_json::from_str(&scopes)
+            .map_err(|e| Error::Corrupt(format!("the scopes of partner {}: {e}", partner.partner_id)))?;
+        partners.push(partner);
+    }
+    Ok(partners)
+}
+
+fn partner(row: &Row<'_>) -> rusqlite::Result<(Partner, String)> {
+    let partner = Partner {
+        partner_id: PartnerId::from(row.get::<_, String>(0)?),
+        name: row.get(1)?,
+        business_id: BusinessId(row.get(2)?),
+        scopes: Vec::new(),
+        partner_key: row.get(4)?,
+        secret_hash: Bytes::from(row.get::<_, Vec<u8>>(5)?),
+        webhook_secret: Bytes::from(row.get::<_, Vec<u8>>(6)?),
+        created_at: Timestamp::from_millis(row.get(7)?),
+        revoked_at: row.get::<_, Option<i64>>(8)?.map(Timestamp::from_millis),
+    };
+    Ok((partner, row.get(3)?))
+}
+
+const WEBHOOKS: &str = "SELECT w.webhook_id, w.endpoint_id, w.partner_id, w.brand_id, w.branch_id, w.event_type, e.url,
+         w.basic_auth IS NOT NULL, w.created_at, w.updated_at
+     FROM webhooks w JOIN endpoints e ON e.endpoint_id = w.endpoint_id";
+
+/// All registrations, by id.
+pub(super) fn webhooks(db: &Connection) -> Result<Vec<Webhook>, Error> {
+    let reading = failed("reading registrations");
+    let mut statement =
+        db.prepare_cached(&format!("{WEBHOOKS} ORDER BY w.webhook_id")).map_err(&reading)?;
+    let mut rows = statement.query([]).map_err(&reading)?;
+    let mut webhooks = Vec::new();
+    while let Some(row) = rows.next().map_err(&reading)? {
+        let (webhook, event_type) = webhook(row).map_err(&reading)?;
+        webhooks.push(Webhook { event_type: word(&event_type, "event type")?, ..webhook });
+    }
+    Ok(webhooks)
+}
+
+/// One registration.
+pub(super) fn webhook_of(db: &Connection, webhook_id: WebhookId) -> Result<Webhook, Error> {
+    let (webhook, event_type) = db
+        .prepare_cached(&format!("{WEBHOOKS} WHERE w.webhook_id = ?1"))
+        .and_then(|mut s| s.query_row([webhook_id.0], webhook))
+        .map_err(failed("reading a registration"))?;
+    Ok(Webhook { event_type: word(&event_type, "event type")?, ..webhook })
+}
+
+/// A row, with the event type's name still to be read.
+fn webhook(row: &Row<'_>) -> rusqlite::Result<(Webhook, String)> {
+    let webhook = Webhook {
+        webhook_id: WebhookId(row.get(0)?),
+        endpoint_id: EndpointId(row.get(1)?),
+        partner_id: PartnerId::from(row.get::<_, String>(2)?),
+        brand_id: row.get::<_, Option<i64>>(3)?.map(BrandId),
+        branch_id: row.get::<_, Option<i64>>(4)?.map(BranchId),
+        event_type: EventType::OrderCreated,
+        url: row.get(6)?,
+        has_basic_auth: row.get(7)?,
+        created_at: Timestamp::from_millis(row.get(8)?),
+        updated_at: Timestamp::from_millis(row.get(9)?),
+    };
+    Ok((webhook, row.get(5)?))
+}
+
+/// A business's hierarchy, brands and branches by id.
+pub(super) fn business(db: &Connection, business_id: BusinessId) -> Result<Option<Business>, Error> {
+    read_business(db, business_id).map_err(failed("reading a business"))
+}
+
+fn read_business(db: &Connection, business_id: BusinessId) -> rusqlite::Result<Option<Business>> {
+    let name = db
+        .prepare_cached("SELECT name FROM businesses WHERE business_id = ?1")?
+        .query_row([business_id.0], |row| row.get(0))
+        .optional()?;
+    let Some(name) = name else { return Ok(None) };
+    let mut statement = db.prepare_cached(
+        "SELECT b.brand_id, b.title, bb.branch_id
+         FROM brands b LEFT JOIN brand_branches bb ON bb.brand_id = b.brand_id
+         WHERE b.business_id = ?1 ORDER BY b.brand_id, bb.branch_id",
+    )?;
+    let mut rows = statement.query([business_id.0])?;
+    let mut brands: Vec<Brand> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let brand_id = BrandId(row.get(0)?);
+        if brands.last().is_none_or(|b| b.brand_id != brand_id) {
+            brands.push(Brand { brand_id, title: row.get(1)?, branches: Vec::new() });
+        }
+        if let (Some(brand), Some(branch_id)) = (brands.last_mut(), row.get(2)?) {
+            brand.branches.push(BranchId(branch_id));
+        }
+    }
+    Ok(Some(Business { business_id, name, brands }))
+}

@@ -1,0 +1,255 @@
+//! The writer: one thread owns the writing connection and commits in groups.
+//!
+//! While a commit is being written, commands wait in a bounded queue; the next transaction - the *tick* - takes all
+//! of them. So one fsync serves many callers, and a lone caller waits for nobody. A caller is answered after the
+//! commit that holds its command, never before.
+//!
+//! The writer knows nothing of orders or deliveries: a [`Book`] does the work of a command inside the transaction.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tokio::sync::{oneshot, watch};
+
+use super::lock::Lock;
+use crate::Error;
+
+/// Commands in one tick at most: it bounds what one failure can take along, and how long a caller waits for others.
+pub(crate) const TICK_COMMANDS_MAX: usize = 1_000;
+
+/// Bytes of commands in one tick at most; the command that passes it is the last one in.
+pub(crate) const TICK_BYTES_MAX: usize = 8 << 20;
+
+/// Bytes of waiting commands at most.
+pub(crate) const QUEUE_BYTES_MAX: usize = 64 << 20;
+
+/// What a command does, inside the transaction that the writer holds open.
+pub(crate) trait Book: Send + 'static {
+    type Command: Send + 'static;
+    type Reply: Send + 'static;
+    /// What one tick gathers, and what holds only if it is committed.
+    type Tick;
+
+    /// About how many bytes a command brings.
+    fn bytes(command: &Self::Command) -> usize;
+
+    /// Begins a tick.
+    fn begin(&mut self) -> Self::Tick;
+
+    /// Does one command. Its checks come before its writes, so that a refusal leaves nothing behind. An error undoes
+    /// the whole transaction.
+    fn apply(
+        &mut self,
+        db: &Connection,
+        tick: &mut Self::Tick,
+        command: &Self::Command,
+    ) -> Result<Self::Reply, Error>;
+
+    /// Does what is done once a tick, before the commit.
+    fn finish(&mut self, db: &Connection, tick: &mut Self::Tick) -> Result<(), Error>;
+
+    /// The tick is on disk. Called before the callers are answered. A tick that is not committed is just dropped.
+    fn committed(&mut self, tick: Self::Tick);
+}
+
+struct Job<B: Book> {
+    command: B::Command,
+    bytes: usize,
+    reply: oneshot::Sender<Result<B::Reply, Error>>,
+}
+
+/// The handle of the writing thread.
+pub(crate) struct Writer<B: Book> {
+    queue: Mutex<Option<SyncSender<Job<B>>>>,
+    waiting_bytes: Arc<AtomicUsize>,
+    ended: watch::Receiver<()>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the thread owns.
+struct Thread<B: Book> {
+    db: Connection,
+    book: B,
+    queue: Receiver<Job<B>>,
+    waiting_bytes: Arc<AtomicUsize>,
+    tick_min: Duration,
+}
+
+/// Why a tick was not committed.
+enum Undone {
+    /// A command failed, perhaps only that one.
+    Command(Error),
+    /// The transaction itself failed, with all that was in it.
+    Transaction(&'static str, Arc<rusqlite::Error>),
+}
+
+impl<B: Book> Writer<B> {
+    /// Starts the thread. `lock` is let go after the connection is closed.
+    pub(crate) fn start(
+        name: &str,
+        db: Connection,
+        lock: Lock,
+        book: B,
+        queue_max: usize,
+        tick_min: Duration,
+    ) -> std::io::Result<Self> {
+        let (sender, queue) = sync_channel(queue_max.max(1));
+        let (alive, ended) = watch::channel(());
+        let waiting_bytes = Arc::new(AtomicUsize::new(0));
+        let thread = Thread { db, book, queue, waiting_bytes: Arc::clone(&waiting_bytes), tick_min };
+        let thread = std::thread::Builder::new().name(format!("{name}-writer")).spawn(move || {
+            // Dropped in reverse: the connection is closed by `serve`, then the lock, and only then the end is told.
+            let _alive = alive;
+            let _lock = lock;
+            thread.serve();
+        })?;
+        Ok(Writer { queue: Mutex::new(Some(sender)), waiting_bytes, ended, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Has a command done, and answers after its commit. A full queue answers at once.
+    pub(crate) async fn run(&self, command: B::Command) -> Result<B::Reply, Error> {
+        let answer = self.submit(command)?;
+        // A thread that panics drops the replies it owes; its transaction was rolled back with its connection.
+        answer.await.unwrap_or(Err(Error::Busy))
+    }
+
+    fn submit(&self, command: B::Command) -> Result<oneshot::Receiver<Result<B::Reply, Error>>, Error> {
+        let bytes = B::bytes(&command);
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let queue = queue.as_ref().ok_or(Error::Busy)?;
+        let before = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        // A command that is too large by itself still goes in alone.
+        let too_much = before > 0 && before + bytes > QUEUE_BYTES_MAX;
+        let (reply, answer) = oneshot::channel();
+        let sent = if too_much { Err(()) } else { try_send(queue, Job { command, bytes, reply }) };
+        sent.map(|()| answer).map_err(|()| {
+            self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            Error::Busy
+        })
+    }
+
+    /// Takes nothing more, commits what waits, and returns when the connection is closed.
+    pub(crate) async fn close(&self) {
+        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let mut ended = self.ended.clone();
+        // The sender says nothing; it is dropped when the thread ends.
+        while ended.changed().await.is_ok() {}
+    }
+}
+
+fn try_send<B: Book>(queue: &SyncSender<Job<B>>, job: Job<B>) -> Result<(), ()> {
+    queue.try_send(job).map_err(|refused| match refused {
+        TrySendError::Full(_) | TrySendError::Disconnected(_) => (),
+    })
+}
+
+impl<B: Book> Drop for Writer<B> {
+    /// A store that is dropped without being closed still commits what waits, and has let go of its files after.
+    fn drop(&mut self) {
+        drop(self.queue.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+        if let Some(thread) = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the store's writing thread had panicked");
+        }
+    }
+}
+
+impl<B: Book> Thread<B> {
+    fn serve(mut self) {
+        let mut jobs: Vec<Job<B>> = Vec::new();
+        while let Ok(first) = self.queue.recv() {
+            if !self.tick_min.is_zero() {
+                std::thread::sleep(self.tick_min);
+            }
+            let mut bytes = first.bytes;
+            jobs.push(first);
+            while jobs.len() < TICK_COMMANDS_MAX && bytes < TICK_BYTES_MAX {
+                let Ok(job) = self.queue.try_recv() else { break };
+                bytes += job.bytes;
+                jobs.push(job);
+            }
+            self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.tick(&mut jobs);
+        }
+        // Only tidiness: whoever opens the file next would do it too.
+        if let Err(error) = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
+            tracing::debug!(%error, "no last checkpoint");
+        }
+    }
+
+    /// Commits these commands and answers them; none is left after.
+    fn tick(&mut self, jobs: &mut Vec<Job<B>>) {
+        match self.transact(jobs) {
+            Ok(replies) => {
+                for (job, reply) in jobs.drain(..).zip(replies) {
+                    // Whoever has gone away does not want to know.
+                    let _ = job.reply.send(Ok(reply));
+                }
+            }
+            Err(Undone::Transaction(doing, source)) => {
+                tracing::error!(%source, commands = jobs.len(), "{doing} failed");
+                for job in jobs.drain(..) {
+                    let _ = job.reply.send(Err(Error::Database { doing, source: Box::new(Arc::clone(&source)) }));
+                }
+            }
+            Err(Undone::Command(error)) if jobs.len() == 1 => {
+                for job in jobs.drain(..) {
+                    tracing::error!(error = &error as &dyn std::error::Error, "a command failed");
+                    let _ = job.reply.send(Err(error));
+                    return;
+                }
+            }
+            Err(Undone::Command(error)) => {
+                // One of them is bad; by itself it fails nobody else.
+                tracing::warn!(error = &error as &dyn std::error::Error, "a tick is done again command by command");
+                for job in jobs.drain(..).collect::<Vec<_>>() {
+                    self.tick(&mut vec![job]);
+                }
+            }
+        }
+    }
+
+    fn transact(&mut self, jobs: &[Job<B>]) -> Result<Vec<B::Reply>, Undone> {
+        const BEGIN: &str = "beginning a transaction";
+        const COMMIT: &str = "committing a transaction";
+        let run = |db: &Connection, sql| db.prepare_cached(sql).and_then(|mut s| s.execute([])).map(|_| ());
+        run(&self.db, "BEGIN IMMEDIATE").map_err(|e| Undone::Transaction(BEGIN, Arc::new(e)))?;
+        let done = self.work(jobs).map_err(Undone::Command).and_then(|done| {
+            run(&self.db, "COMMIT").map_err(|e| Undone::Transaction(COMMIT, Arc::new(e)))?;
+            Ok(done)
+        });
+        match done {
+            Ok((replies, tick)) => {
+                self.book.committed(tick);
+                Ok(replies)
+            }
+            Err(undone) => {
+                // Some errors have ended the transaction already.
+                if !self.db.is_autocommit()
+                    && let Err(error) = run(&self.db, "ROLLBACK")
+                {
+                    tracing::error!(%error, "a rollback failed");
+                }
+                Err(undone)
+            }
+        }
+    }
+
+    fn work(&mut self, jobs: &[Job<B>]) -> Result<(Vec<B::Reply>, B::Tick), Error> {
+        let mut tick = self.book.begin();
+        let mut replies = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            replies.push(self.book.apply(&self.db, &mut tick, &job.command)?);
+        }
+        self.book.finish(&self.db, &mut tick)?;
+        Ok((replies, tick))
+    }
+}
+
+#[cfg(test)]
+mod tests;

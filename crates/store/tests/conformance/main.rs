@@ -1,0 +1,83 @@
+//! What every backend has to do, written against the two traits alone. A later backend adds its `open` functions and
+//! a line for each suite.
+
+mod fixture;
+mod inbox;
+mod platform;
+
+/// Runs a suite's checks, each as a test of its own on a store of its own.
+macro_rules! suite {
+    ($backend:ident, $suite:ident, $open:path, [$($check:ident),* $(,)?]) => {
+        mod $backend {
+            $(
+                #[tokio::test]
+                async fn $check() {
+                    let (store, _folder) = $open();
+                    super::$suite::$check(&store).await;
+                    hookit_store::$suite::Store::close(&store).await;
+                }
+            )*
+        }
+    };
+}
+
+/// The platform's checks, for one backend.
+macro_rules! platform_suite {
+    ($backend:ident, $open:path) => {
+        suite!(
+            $backend,
+            platform,
+            $open,
+            [
+                a_new_order_has_the_fields_that_the_platform_owns,
+                an_id_is_kept_where_it_is_free,
+                a_record_that_cannot_be_an_order_is_refused_by_its_field_and_leaves_nothing,
+                an_order_moves_as_the_table_says,
+                a_cancellation_keeps_its_reason,
+                a_cart_edit_replaces_fields_until_the_order_has_ended,
+                a_cart_edit_may_not_take_an_order_elsewhere,
+                a_clock_that_steps_back_does_not_make_a_later_state_look_older,
+                a_registered_hierarchy_is_asked_of_orders_and_registrations,
+                the_most_specific_registration_of_each_partner_gets_the_event,
+                an_order_of_several_brands_is_delivered_for_each,
+                a_delivery_carries_the_records_bytes_and_keeps_them,
+                an_attempt_moves_its_delivery_on_once,
+                a_backlog_is_read_in_pages_in_the_order_of_commits,
+                a_registration_takes_its_backlog_along_to_another_url,
+                a_revoked_partner_still_gets_deliveries,
+                partners_are_kept_and_changed,
+                a_registration_exists_once_for_each_tuple,
+                deliveries_are_found_by_what_they_are,
+                orders_are_listed_by_id,
+                counts_say_what_is_there,
+                hints_name_every_new_delivery,
+                of_many_moves_at_once_each_is_checked_against_the_one_before,
+                a_closed_store_is_busy,
+            ]
+        );
+    };
+}
+
+/// The inbox's checks, for one backend.
+macro_rules! inbox_suite {
+    ($backend:ident, $open:path) => {
+        suite!(
+            $backend,
+            inbox,
+            $open,
+            [
+                a_delivery_renews_the_view_and_the_history,
+                a_repeat_changes_nothing,
+                of_the_same_delivery_many_times_at_once_one_counts,
+                an_older_state_never_overwrites_a_newer_one,
+                an_order_twice_in_one_envelope_is_applied_in_order,
+                what_cannot_be_read_is_kept_aside_and_does_not_hinder_its_neighbours,
+                orders_and_quarantine_are_read_in_pages,
+                a_closed_inbox_is_busy,
+            ]
+        );
+    };
+}
+
+platform_suite!(sqlite_platform, crate::fixture::sqlite_platform);
+inbox_suite!(sqlite_inbox, crate::fixture::sqlite_inbox);

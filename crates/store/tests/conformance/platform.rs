@@ -1,0 +1,649 @@
+//! The platform's store.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use hookit_contract::{
+    Actor, BranchId, BrandId, BusinessId, DeliveryId, DeliverySeq, DeliveryState, EventType, KnownStatus,
+    MoveRefusal, OWNED_FIELDS, OrderId, OrderStatus, PartnerId, Timestamp, envelope_bytes,
+};
+use hookit_store::Error;
+use hookit_store::platform::{
+    Brand, Business, Change, Changed, Counts, DeliveryQuery, Invalid, OrderQuery, PartnerChange, PutBusiness,
+    PutWebhook, Reason, Store, Verdict,
+};
+
+use crate::fixture::*;
+
+pub(crate) async fn a_new_order_has_the_fields_that_the_platform_owns(store: &impl Store) {
+    let given = order_of(r#"[{"id":663}]"#, r#","status":null,"version":77,"can_void":true"#);
+    let order = create(store, given.clone(), at(5)).await;
+    assert_eq!((order.version, order.status), (1, KnownStatus::Placed.into()));
+    assert_eq!((order.business_id, order.branch_id), (BUSINESS, BRANCH));
+    assert!(order.order_id.0 > 1_000_000);
+    let stored = hookit_contract::Record::parse(order.record.clone()).unwrap();
+    assert_eq!(stored.id().unwrap(), Some(order.order_id));
+    assert_eq!(stored.version(), Some(1));
+    assert_eq!(stored.updated_at(), Some(at(5)));
+    assert_eq!(stored.get("can_void"), Some("false"));
+    for field in OWNED_FIELDS {
+        assert!(stored.get(field).is_some(), "{field}");
+    }
+    for name in given.names().filter(|n| !OWNED_FIELDS.contains(&n.as_ref())) {
+        assert_eq!(stored.get(&name), given.get(&name));
+    }
+    assert_eq!(store.order(order.order_id).await.unwrap().unwrap().record, order.record);
+    assert!(store.order(OrderId(5)).await.unwrap().is_none());
+    let scheduled = create(store, order_of(r#"[{"id":663}]"#, r#","status":6"#), at(5)).await;
+    assert_eq!(scheduled.status, KnownStatus::Scheduled.into());
+}
+
+pub(crate) async fn an_id_is_kept_where_it_is_free(store: &impl Store) {
+    let with_id = |id: i64| order_of(r#"[{"id":663}]"#, &format!(r#","id":{id}"#));
+    assert_eq!(create(store, with_id(42), at(0)).await.order_id, OrderId(42));
+    assert_eq!(plain(store, at(0)).await.order_id, OrderId(1_000_001));
+    assert_eq!(create(store, with_id(7_585_307), at(0)).await.order_id, OrderId(7_585_307));
+    assert_eq!(plain(store, at(0)).await.order_id, OrderId(7_585_308));
+    // An id beyond what JavaScript can count must not draw all later ones there.
+    assert_eq!(create(store, with_id(i64::MAX), at(0)).await.order_id, OrderId(i64::MAX));
+    assert_eq!(plain(store, at(0)).await.order_id, OrderId(7_585_309));
+    let before = store.order(OrderId(42)).await.unwrap().unwrap();
+    let again = store.change(Change::Create { record: with_id(42) }, at(9)).await.unwrap();
+    assert!(matches!(again, Changed::IdTaken(OrderId(42))), "{again:?}");
+    assert_eq!(store.order(OrderId(42)).await.unwrap().unwrap().record, before.record);
+    assert_eq!(store.counts().await.unwrap().orders, 6);
+}
+
+pub(crate) async fn a_record_that_cannot_be_an_order_is_refused_by_its_field_and_leaves_nothing(
+    store: &impl Store,
+) {
+    listener(store, "pos").await;
+    for (text, message) in [
+        ("{}", "business_id: missing"),
+        (r#"{"business_id":9,"brands":[{"id":1}]}"#, "branch_id: missing"),
+        (r#"{"business_id":9,"branch_id":1}"#, "brands: missing"),
+        (r#"{"business_id":9,"branch_id":1,"brands":null}"#, "brands: missing"),
+        (r#"{"business_id":9,"branch_id":1,"brands":[]}"#, "brands: expected"),
+        (r#"{"business_id":9,"branch_id":1,"brands":[{}]}"#, "brands[0].id: missing"),
+        (r#"{"business_id":"9","branch_id":1,"brands":[{"id":1}]}"#, "business_id: expected"),
+        (r#"{"business_id":9,"branch_id":1,"brands":[{"id":1}],"id":-4}"#, "id: expected"),
+        (r#"{"business_id":9,"branch_id":1,"brands":[{"id":1}],"status":"PLACED"}"#, "status: expected"),
+        (r#"{"business_id":9,"branch_id":1,"brands":[{"id":1}],"status":5}"#, "may not begin as DELIVERED"),
+        (r#"{"business_id":9,"branch_id":1,"brands":[{"id":1}],"status":99}"#, "may not begin as UNKNOWN_99"),
+        (r#"{"business_id":9,"branch_id":1,"brands":[{"id":1}],"status":1,"status":2}"#, "status: given more"),
+        (r#"{"business_id":9,"branch_id":1,"brands":[{"id":1}],"type":1,"type":2}"#, "type: given more"),
+    ] {
+        match store.change(Change::Create { record: record(text) }, at(0)).await.unwrap() {
+            Changed::Invalid(invalid) => assert!(invalid.to_string().contains(message), "{text}: {invalid}"),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+    assert_eq!(store.counts().await.unwrap(), Counts::default());
+    assert!(backlog(store).await.is_empty());
+}
+
+pub(crate) async fn an_order_moves_as_the_table_says(store: &impl Store) {
+    listener(store, "pos").await;
+    let placed = plain(store, at(0)).await;
+    let id = placed.order_id;
+    let accepted = done(store, moved(id, KnownStatus::Accepted), at(1)).await;
+    assert_eq!((accepted.version, accepted.status), (2, KnownStatus::Accepted.into()));
+    let again = store.change(moved(id, KnownStatus::Accepted), at(2)).await.unwrap();
+    match again {
+        Changed::Unchanged(order) => assert_eq!(order.record, accepted.record),
+        other => panic!("{other:?}"),
+    }
+    let back = store.change(moved(id, KnownStatus::Placed), at(3)).await.unwrap();
+    assert!(matches!(back, Changed::MoveRefused(MoveRefusal::Backward { .. })), "{back:?}");
+    let not_theirs = Change::Move {
+        order_id: id,
+        to: KnownStatus::Delivered,
+        actor: Actor::Partner,
+        reason: None,
+        occurred_at: None,
+    };
+    let refused = store.change(not_theirs, at(3)).await.unwrap();
+    assert!(matches!(refused, Changed::MoveRefused(MoveRefusal::NotForPartners { .. })), "{refused:?}");
+    let none = store.change(moved(OrderId(5), KnownStatus::Ready), at(3)).await.unwrap();
+    assert!(matches!(none, Changed::NoSuchOrder), "{none:?}");
+    assert_eq!(store.order(id).await.unwrap().unwrap().record, accepted.record);
+    // Only what was done fires: the creation and one move.
+    assert_eq!(backlog(store).await.len(), 2);
+    assert_eq!(store.counts().await.unwrap().events, 2);
+}
+
+pub(crate) async fn a_cancellation_keeps_its_reason(store: &impl Store) {
+    let first = plain(store, at(0)).await.order_id;
+    let order = done(store, cancelled(first, Reason::Code(12)), at(1)).await;
+    let stored = hookit_contract::Record::parse(order.record).unwrap();
+    assert_eq!(stored.get("cancellation_reason_id"), Some("12"));
+    let second = plain(store, at(0)).await.order_id;
+    let order = done(store, cancelled(second, Reason::Text("sold \"out\"".to_owned())), at(1)).await;
+    let stored = hookit_contract::Record::parse(order.record).unwrap();
+    assert_eq!(stored.get("cancellation_reason"), Some(r#""sold \"out\"""#));
+    assert_eq!(stored.get("cancellation_reason_id"), None);
+}
+
+pub(crate) async fn a_cart_edit_replaces_fields_until_the_order_has_ended(store: &impl Store) {
+    listener(store, "pos").await;
+    let id = create(store, order_of(r#"[{"id":663}]"#, r#","cart":[{"a":1}]"#), at(0)).await.order_id;
+    let edited = done(store, edit(id, r#"{"cart":[{"b":2.50}],"item_count":1,"version":9,"id":3}"#), at(1)).await;
+    assert_eq!((edited.order_id, edited.version, edited.status), (id, 2, KnownStatus::Placed.into()));
+    let stored = hookit_contract::Record::parse(edited.record.clone()).unwrap();
+    assert_eq!(stored.get("cart"), Some(r#"[{"b":2.50}]"#));
+    assert_eq!(stored.get("item_count"), Some("1"));
+    assert_eq!((stored.version(), stored.id().unwrap()), (Some(2), Some(id)));
+    let again = store.change(edit(id, r#"{"cart":[{"b":2.50}],"version":9}"#), at(2)).await.unwrap();
+    assert!(matches!(again, Changed::Unchanged(ref order) if order.record == edited.record), "{again:?}");
+    done(store, moved(id, KnownStatus::Delivered), at(3)).await;
+    let late = store.change(edit(id, r#"{"cart":[]}"#), at(4)).await.unwrap();
+    assert!(
+        matches!(late, Changed::CartFinal(OrderStatus::Known(KnownStatus::Delivered))),
+        "{late:?}"
+    );
+    let none = store.change(edit(OrderId(5), r#"{"cart":[]}"#), at(4)).await.unwrap();
+    assert!(matches!(none, Changed::NoSuchOrder), "{none:?}");
+    let mut types = Vec::new();
+    for delivery in backlog(store).await {
+        types.push(store.payload(delivery.seq).await.unwrap().unwrap().event_type);
+    }
+    assert_eq!(
+        types,
+        [EventType::OrderCreated, EventType::OrderCartUpdated, EventType::OrderStatusUpdated]
+    );
+}
+
+pub(crate) async fn a_cart_edit_may_not_take_an_order_elsewhere(store: &impl Store) {
+    let order = plain(store, at(0)).await;
+    for (fields, field) in [
+        (r#"{"cart":[],"business_id":10}"#, "business_id"),
+        (r#"{"cart":[],"branch_id":"x"}"#, "branch_id"),
+        (r#"{"cart":[],"brands":[]}"#, "brands"),
+    ] {
+        match store.change(edit(order.order_id, fields), at(1)).await.unwrap() {
+            Changed::Invalid(Invalid::Field(error)) => assert_eq!(error.field(), Some(field)),
+            other => panic!("{other:?}"),
+        }
+    }
+    done(store, edit(order.order_id, r#"{"cart":[],"branch_id":1062}"#), at(1)).await;
+}
+
+pub(crate) async fn a_clock_that_steps_back_does_not_make_a_later_state_look_older(store: &impl Store) {
+    let id = plain(store, at(1000)).await.order_id;
+    let order = done(store, moved(id, KnownStatus::Accepted), at(0)).await;
+    let stored = hookit_contract::Record::parse(order.record).unwrap();
+    assert_eq!(stored.updated_at(), Some(at(1000)));
+    let order = done(store, moved(id, KnownStatus::Ready), at(2000)).await;
+    let stored = hookit_contract::Record::parse(order.record).unwrap();
+    assert_eq!(stored.updated_at(), Some(at(2000)));
+    assert_eq!(stored.get("created_at"), Some(format!("\"{}\"", at(1000)).as_str()));
+}
+
+fn hierarchy(business_id: BusinessId, brands: &[(i64, &[i64])]) -> Business {
+    Business {
+        business_id,
+        name: format!("business {business_id}"),
+        brands: brands
+            .iter()
+            .map(|(id, branches)| Brand {
+                brand_id: BrandId(*id),
+                title: format!("brand {id}"),
+                branches: branches.iter().copied().map(BranchId).collect(),
+            })
+            .collect(),
+    }
+}
+
+pub(crate) async fn a_registered_hierarchy_is_asked_of_orders_and_registrations(store: &impl Store) {
+    store.add_partner(partner("pos", BUSINESS)).await.unwrap();
+    let business = hierarchy(BUSINESS, &[(663, &[1062, 1063]), (664, &[1063])]);
+    assert_eq!(store.put_business(business.clone()).await.unwrap(), PutBusiness::Done);
+    assert_eq!(store.business(BUSINESS).await.unwrap(), Some(business));
+    assert_eq!(store.business(BusinessId(8)).await.unwrap(), None);
+    let taken = store.put_business(hierarchy(BusinessId(10), &[(700, &[1]), (664, &[])])).await.unwrap();
+    assert_eq!(taken, PutBusiness::BrandTaken { brand_id: BrandId(664), business_id: BUSINESS });
+    assert_eq!(store.business(BusinessId(10)).await.unwrap(), None);
+
+    plain(store, at(0)).await;
+    for (text, message) in [
+        (r#"{"business_id":9,"branch_id":1062,"brands":[{"id":663},{"id":5}]}"#, "brands[1].id: brand 5 is not"),
+        (r#"{"business_id":9,"branch_id":1062,"brands":[{"id":664}]}"#, "branch 1062 is not a branch of brand 664"),
+        (r#"{"business_id":10,"branch_id":1062,"brands":[{"id":663}]}"#, "brand 663 is not a brand of business 10"),
+    ] {
+        match store.change(Change::Create { record: record(text) }, at(0)).await.unwrap() {
+            Changed::Invalid(invalid) => assert!(invalid.to_string().contains(message), "{text}: {invalid}"),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+    // A business without a hierarchy may name any.
+    create(store, record(r#"{"business_id":10,"branch_id":1,"brands":[{"id":77}]}"#), at(0)).await;
+
+    let put = |brand: Option<i64>, branch: Option<i64>| {
+        let (brand, branch) = (brand.map(BrandId), branch.map(BranchId));
+        store.put_webhook(registration("pos", brand, branch, EventType::OrderCreated, "https://a.example"), at(0))
+    };
+    for (brand, branch, message) in [
+        (Some(5), None, "brand_id: brand 5 is not a brand of business 9"),
+        (Some(664), Some(1062), "branch_id: branch 1062 is not a branch of brand 664"),
+        (None, Some(5), "branch_id: branch 5 is not a branch of business 9"),
+    ] {
+        match put(brand, branch).await.unwrap() {
+            PutWebhook::Invalid(invalid) => assert_eq!(invalid.to_string(), message),
+            _ => panic!("{message}"),
+        }
+    }
+    for (brand, branch) in [(None, None), (None, Some(1063)), (Some(664), Some(1063))] {
+        assert!(matches!(put(brand, branch).await.unwrap(), PutWebhook::Created(_)));
+    }
+    // Replaced, not merged.
+    store.put_business(hierarchy(BUSINESS, &[(664, &[1062])])).await.unwrap();
+    let gone = store.change(Change::Create { record: order_of(r#"[{"id":663}]"#, "") }, at(0)).await.unwrap();
+    assert!(matches!(gone, Changed::Invalid(Invalid::UnknownBrand { .. })), "{gone:?}");
+    create(store, order_of(r#"[{"id":664}]"#, ""), at(0)).await;
+}
+
+pub(crate) async fn the_most_specific_registration_of_each_partner_gets_the_event(store: &impl Store) {
+    let created = EventType::OrderCreated;
+    for name in ["pos", "erp"] {
+        store.add_partner(partner(name, BUSINESS)).await.unwrap();
+    }
+    store.add_partner(partner("stranger", BusinessId(10))).await.unwrap();
+    register(store, registration("stranger", None, None, created, "https://s.example")).await;
+    register(store, registration("erp", None, None, created, "https://erp.example")).await;
+    register(store, registration("erp", None, None, EventType::OrderCartUpdated, "https://erp.example/c")).await;
+    // From the least to the most specific, each takes over from the one before.
+    for (brand, branch, url) in [
+        (None, None, "https://pos.example/any"),
+        (None, Some(BRANCH), "https://pos.example/branch"),
+        (Some(BRAND), None, "https://pos.example/brand"),
+        (Some(BRAND), Some(BRANCH), "https://pos.example/both"),
+    ] {
+        register(store, registration("pos", brand, branch, created, url)).await;
+        // Others' tuples of the same partner do not matter.
+        register(store, registration("pos", Some(BrandId(1)), Some(BRANCH), created, "https://pos.example/1")).await;
+        let order_id = plain(store, at(0)).await.order_id;
+        let mut urls = BTreeSet::new();
+        let query = DeliveryQuery { order_id: Some(order_id), limit: 10, ..DeliveryQuery::default() };
+        for delivery in store.deliveries(query).await.unwrap() {
+            assert!(urls.insert(store.payload(delivery.seq).await.unwrap().unwrap().url));
+        }
+        assert_eq!(urls, BTreeSet::from(["https://erp.example".to_owned(), url.to_owned()]));
+    }
+}
+
+pub(crate) async fn an_order_of_several_brands_is_delivered_for_each(store: &impl Store) {
+    store.add_partner(partner("pos", BUSINESS)).await.unwrap();
+    for brand in [664, 663] {
+        register(
+            store,
+            registration("pos", Some(BrandId(brand)), None, EventType::OrderCreated, "https://pos.example"),
+        )
+        .await;
+    }
+    let order = create(store, order_of(r#"[{"id":663},{"id":5},{"id":664}]"#, ""), at(0)).await;
+    let mut bodies = Vec::new();
+    for delivery in backlog(store).await {
+        assert_eq!(&delivery.orders[..], [order.order_id]);
+        bodies.push(store.payload(delivery.seq).await.unwrap().unwrap().body);
+    }
+    let body = |brand| envelope_bytes(BrandId(brand), BRANCH, std::slice::from_ref(&order.record));
+    assert_eq!(bodies, [body(663), body(664)]);
+}
+
+pub(crate) async fn a_delivery_carries_the_records_bytes_and_keeps_them(store: &impl Store) {
+    let webhooks = listener(store, "pos").await;
+    let order = plain(store, at(7)).await;
+    let pending = backlog(store).await;
+    assert_eq!(pending.len(), 1);
+    let first = store.payload(pending[0].seq).await.unwrap().unwrap();
+    assert_eq!(first.body, envelope_bytes(BRAND, BRANCH, std::slice::from_ref(&order.record)));
+    assert_eq!(first.webhook_id, webhooks[0].webhook_id);
+    assert_eq!(first.partner_id, webhooks[0].partner_id);
+    assert_eq!(first.url, webhooks[0].url);
+    assert_eq!(first.webhook_secret, "sealed pos");
+    assert_eq!((first.basic_auth, first.created_at), (None, at(7)));
+    assert!(first.delivery_id.as_str().starts_with("evt_"));
+    done(store, moved(order.order_id, KnownStatus::Accepted), at(8)).await;
+    let again = store.payload(pending[0].seq).await.unwrap().unwrap();
+    assert_eq!((again.body, again.delivery_id), (first.body, first.delivery_id));
+    assert!(store.payload(DeliverySeq(1_000)).await.unwrap().is_none());
+}
+
+pub(crate) async fn an_attempt_moves_its_delivery_on_once(store: &impl Store) {
+    listener(store, "pos").await;
+    for _ in 0..2 {
+        plain(store, at(0)).await;
+    }
+    let (first, second) = (backlog(store).await[0].seq, backlog(store).await[1].seq);
+    let retry = attempt(first, 1, Verdict::RetryAt(at(5_000)));
+    store.record_attempts(vec![retry.clone()], at(11)).await.unwrap();
+    let waiting = backlog(store).await;
+    assert_eq!((waiting[0].attempts, waiting[0].due), (1, at(5_000)));
+    assert_eq!((waiting[1].attempts, waiting[1].due), (0, at(0)));
+    // The same attempt again, whatever it says, changes nothing.
+    store.record_attempts(vec![attempt(first, 1, Verdict::Dead)], at(12)).await.unwrap();
+    assert_eq!(backlog(store).await, waiting);
+
+    let last = attempt(first, 2, Verdict::Delivered);
+    let dead = attempt(second, 1, Verdict::Dead);
+    store.record_attempts(vec![last.clone(), dead.clone()], at(20)).await.unwrap();
+    // Nor does one of a delivery that has ended.
+    store
+        .record_attempts(vec![attempt(first, 3, Verdict::Dead), attempt(second, 2, Verdict::Delivered)], at(30))
+        .await
+        .unwrap();
+    assert!(backlog(store).await.is_empty());
+    assert!(store.payload(first).await.unwrap().is_none());
+    for (seq, state, made) in
+        [(first, DeliveryState::Delivered, vec![retry, last]), (second, DeliveryState::Dead, vec![dead])]
+    {
+        let query = DeliveryQuery { state: Some(state), limit: 9, ..DeliveryQuery::default() };
+        let listed = store.deliveries(query).await.unwrap();
+        assert_eq!(listed.len(), 1);
+        let (delivery, attempts) = store.delivery(&listed[0].delivery_id).await.unwrap().unwrap();
+        assert_eq!((delivery.seq, delivery.state), (seq, state));
+        assert_eq!((delivery.finished_at, delivery.next_attempt_at), (Some(at(20)), None));
+        assert_eq!(delivery.attempts as usize, made.len());
+        assert_eq!(attempts.len(), made.len());
+        for (found, made) in attempts.iter().zip(&made) {
+            assert_eq!((found.seq, found.number, found.verdict), (made.seq, made.number, made.verdict));
+            assert_eq!((found.started_at, found.duration), (made.started_at, made.duration));
+            assert_eq!((found.outcome, found.status), (made.outcome, made.status));
+            assert_eq!((&found.address, &found.error), (&made.address, &made.error));
+            assert_eq!(found.answer, made.answer);
+        }
+    }
+    let counts = store.counts().await.unwrap();
+    assert_eq!((counts.pending, counts.delivered, counts.dead, counts.attempts), (0, 1, 1, 3));
+}
+
+pub(crate) async fn a_backlog_is_read_in_pages_in_the_order_of_commits(store: &impl Store) {
+    let endpoint_id = listener(store, "pos").await[0].endpoint_id;
+    listener(store, "erp").await;
+    let mut orders = Vec::new();
+    for _ in 0..5 {
+        orders.push(plain(store, at(0)).await.order_id);
+    }
+    let mut after = DeliverySeq(0);
+    let mut seen = Vec::new();
+    let mut pages = 0;
+    loop {
+        let page = store.pending(endpoint_id, after, 2).await.unwrap();
+        pages += 1;
+        for delivery in &page.deliveries {
+            assert!(delivery.seq > after);
+            assert_eq!(delivery.endpoint_id, endpoint_id);
+            after = delivery.seq;
+            seen.extend(delivery.orders.iter().copied());
+        }
+        if page.end {
+            break;
+        }
+        assert_eq!(page.deliveries.len(), 2);
+    }
+    assert_eq!((seen, pages), (orders, 3));
+    let exactly = store.pending(endpoint_id, DeliverySeq(0), 5).await.unwrap();
+    assert!(exactly.end && exactly.deliveries.len() == 5);
+    let behind = store.pending(endpoint_id, after, 5).await.unwrap();
+    assert!(behind.end && behind.deliveries.is_empty());
+}
+
+pub(crate) async fn a_registration_takes_its_backlog_along_to_another_url(store: &impl Store) {
+    let webhooks = listener(store, "pos").await;
+    let order_id = plain(store, at(0)).await.order_id;
+    done(store, moved(order_id, KnownStatus::Accepted), at(1)).await;
+    let before = backlog(store).await;
+    let mut ended = attempt(before[0].seq, 1, Verdict::Delivered);
+    let other = plain(store, at(2)).await.order_id;
+    store.record_attempts(vec![ended.clone()], at(3)).await.unwrap();
+
+    let new = registration("pos", None, None, EventType::OrderCreated, "https://new.example");
+    let moved_to = match store.put_webhook(new, at(4)).await.unwrap() {
+        PutWebhook::Updated { webhook, moved_from } => {
+            assert_eq!(moved_from, Some(webhooks[0].endpoint_id));
+            assert_eq!((webhook.webhook_id, webhook.updated_at), (webhooks[0].webhook_id, at(4)));
+            webhook.endpoint_id
+        }
+        _ => panic!("it was there before"),
+    };
+    let of = |orders: Vec<hookit_store::platform::PendingDelivery>| -> Vec<OrderId> {
+        orders.iter().flat_map(|d| d.orders.to_vec()).collect()
+    };
+    let new_place = store.pending(moved_to, DeliverySeq(0), 9).await.unwrap().deliveries;
+    assert_eq!(store.payload(new_place[0].seq).await.unwrap().unwrap().url, "https://new.example");
+    assert_eq!(of(new_place), [other]);
+    let old_place = store.pending(webhooks[0].endpoint_id, DeliverySeq(0), 9).await.unwrap().deliveries;
+    assert_eq!(of(old_place), [order_id]);
+    // What has ended stays where it was sent.
+    ended.number = 2;
+    let query = DeliveryQuery { state: Some(DeliveryState::Delivered), limit: 9, ..DeliveryQuery::default() };
+    assert_eq!(store.deliveries(query).await.unwrap()[0].endpoint_id, webhooks[0].endpoint_id);
+    assert_eq!(store.endpoints().await.unwrap(), [webhooks[0].endpoint_id, moved_to]);
+}
+
+pub(crate) async fn a_revoked_partner_still_gets_deliveries(store: &impl Store) {
+    listener(store, "pos").await;
+    store.change_partner(&PartnerId::from("ptn_pos"), PartnerChange::Revoke, at(3)).await.unwrap();
+    plain(store, at(4)).await;
+    assert_eq!(backlog(store).await.len(), 1);
+}
+
+pub(crate) async fn partners_are_kept_and_changed(store: &impl Store) {
+    let id = PartnerId::from("ptn_pos");
+    assert!(!store.change_partner(&id, PartnerChange::Revoke, at(3)).await.unwrap());
+    store.add_partner(partner("pos", BUSINESS)).await.unwrap();
+    store.add_partner(partner("erp", BUSINESS)).await.unwrap();
+    // An id or a key exists once.
+    assert!(matches!(store.add_partner(partner("pos", BUSINESS)).await, Err(Error::Database { .. })));
+    assert_eq!(store.partners().await.unwrap().len(), 2);
+    let found = store.partner_by_key("key_pos").await.unwrap().unwrap();
+    assert_eq!((found.partner_id, found.business_id, found.revoked_at), (id.clone(), BUSINESS, None));
+    assert_eq!(found.scopes, ["orders:read", "webhooks:read"]);
+    assert!(store.partner_by_key("pos").await.unwrap().is_none());
+
+    let secret_hash = Bytes::from_static(b"other");
+    let webhook_secret = Bytes::from_static(b"sealed again");
+    for change in [
+        PartnerChange::RotateSecret { secret_hash: secret_hash.clone() },
+        PartnerChange::RotateWebhookSecret { webhook_secret: webhook_secret.clone() },
+        PartnerChange::Revoke,
+    ] {
+        assert!(store.change_partner(&id, change, at(3)).await.unwrap());
+    }
+    store.change_partner(&id, PartnerChange::Revoke, at(9)).await.unwrap();
+    let changed = store.partner_by_key("key_pos").await.unwrap().unwrap();
+    assert_eq!((&changed.secret_hash, &changed.webhook_secret), (&secret_hash, &webhook_secret));
+    assert_eq!(changed.revoked_at, Some(at(3)));
+    let other = store.partner_by_key("key_erp").await.unwrap().unwrap();
+    assert_eq!((&other.secret_hash[..], other.revoked_at), (&b"hash"[..], None));
+}
+
+pub(crate) async fn a_registration_exists_once_for_each_tuple(store: &impl Store) {
+    let nobody = registration("pos", None, None, EventType::OrderCreated, "https://a.example");
+    assert!(matches!(store.put_webhook(nobody, at(0)).await.unwrap(), PutWebhook::NoSuchPartner));
+    store.add_partner(partner("pos", BUSINESS)).await.unwrap();
+    let mut new = registration("pos", Some(BRAND), None, EventType::OrderCreated, "https://a.example");
+    let first = register(store, new.clone()).await;
+    assert_eq!((first.has_basic_auth, first.created_at), (false, at(0)));
+    new.basic_auth = Some(Bytes::from_static(b"sealed"));
+    match store.put_webhook(new, at(5)).await.unwrap() {
+        PutWebhook::Updated { webhook, moved_from: None } => {
+            assert_eq!((webhook.webhook_id, webhook.endpoint_id), (first.webhook_id, first.endpoint_id));
+            assert_eq!((webhook.created_at, webhook.updated_at), (at(0), at(5)));
+            assert!(webhook.has_basic_auth);
+        }
+        _ => panic!("it is the same tuple, and the same URL"),
+    }
+    // The same URL is the same endpoint, for whatever it is registered.
+    let other =
+        register(store, registration("pos", None, Some(BRANCH), EventType::OrderCreated, "https://a.example")).await;
+    assert_eq!(other.endpoint_id, first.endpoint_id);
+    assert_ne!(other.webhook_id, first.webhook_id);
+    let listed = store.webhooks().await.unwrap();
+    assert_eq!(listed.iter().map(|w| w.webhook_id).collect::<Vec<_>>(), [first.webhook_id, other.webhook_id]);
+    assert_eq!((listed[0].brand_id, listed[0].branch_id), (Some(BRAND), None));
+    plain(store, at(6)).await;
+    let seq = backlog(store).await[0].seq;
+    assert_eq!(store.payload(seq).await.unwrap().unwrap().basic_auth, Some(Bytes::from_static(b"sealed")));
+}
+
+pub(crate) async fn deliveries_are_found_by_what_they_are(store: &impl Store) {
+    let endpoint_id = listener(store, "pos").await[0].endpoint_id;
+    let other_endpoint = listener(store, "erp").await[0].endpoint_id;
+    let first = plain(store, at(0)).await.order_id;
+    let second = plain(store, at(100)).await.order_id;
+    done(store, moved(first, KnownStatus::Accepted), at(200)).await;
+    let seq = store.pending(endpoint_id, DeliverySeq(0), 1).await.unwrap().deliveries[0].seq;
+    store.record_attempts(vec![attempt(seq, 1, Verdict::Dead)], at(300)).await.unwrap();
+
+    let all = DeliveryQuery { limit: 100, ..DeliveryQuery::default() };
+    let find = async |query: DeliveryQuery| -> Vec<(OrderId, i64, bool)> {
+        let found = store.deliveries(query).await.unwrap();
+        assert!(found.is_sorted_by(|a, b| a.seq > b.seq), "newest first");
+        found.iter().map(|d| (d.orders[0].0, d.orders[0].1, d.endpoint_id == endpoint_id)).collect()
+    };
+    assert_eq!(find(all.clone()).await.len(), 6);
+    assert_eq!(
+        find(DeliveryQuery { endpoint_id: Some(endpoint_id), ..all.clone() }).await,
+        [(first, 2, true), (second, 1, true), (first, 1, true)]
+    );
+    assert_eq!(find(DeliveryQuery { order_id: Some(second), ..all.clone() }).await.len(), 2);
+    let created = Some(EventType::OrderCreated);
+    assert_eq!(
+        find(DeliveryQuery { order_id: Some(first), event_type: created, endpoint_id: Some(other_endpoint), ..all.clone() })
+            .await,
+        [(first, 1, false)]
+    );
+    assert_eq!(
+        find(DeliveryQuery { state: Some(DeliveryState::Dead), ..all.clone() }).await,
+        [(first, 1, true)]
+    );
+    assert_eq!(find(DeliveryQuery { state: Some(DeliveryState::Pending), ..all.clone() }).await.len(), 5);
+    assert!(find(DeliveryQuery { state: Some(DeliveryState::Cancelled), ..all.clone() }).await.is_empty());
+    let window = DeliveryQuery { since: Some(at(100)), until: Some(at(200)), ..all.clone() };
+    assert!(find(window).await.iter().all(|d| d.0 == second));
+    let page = store.deliveries(DeliveryQuery { limit: 2, ..all.clone() }).await.unwrap();
+    let rest = store.deliveries(DeliveryQuery { before: Some(page[1].seq), ..all }).await.unwrap();
+    assert_eq!((page.len(), rest.len()), (2, 4));
+    assert!(rest[0].seq < page[1].seq);
+    assert!(store.delivery(&DeliveryId::from("evt_none")).await.unwrap().is_none());
+}
+
+pub(crate) async fn orders_are_listed_by_id(store: &impl Store) {
+    let mut ids = Vec::new();
+    for business in [9, 10, 9, 9] {
+        let text = format!(r#"{{"business_id":{business},"branch_id":1,"brands":[{{"id":1}}]}}"#);
+        ids.push(create(store, record(&text), at(0)).await.order_id);
+    }
+    let list = async |query| -> Vec<OrderId> {
+        store.orders(query).await.unwrap().iter().map(|order| order.order_id).collect()
+    };
+    assert_eq!(list(OrderQuery { limit: 9, ..OrderQuery::default() }).await, ids);
+    assert_eq!(list(OrderQuery { after: Some(ids[1]), limit: 1, business_id: None }).await, [ids[2]]);
+    let ours = OrderQuery { after: Some(ids[0]), limit: 9, business_id: Some(BUSINESS) };
+    assert_eq!(list(ours).await, [ids[2], ids[3]]);
+}
+
+pub(crate) async fn counts_say_what_is_there(store: &impl Store) {
+    assert_eq!(store.counts().await.unwrap(), Counts::default());
+    listener(store, "pos").await;
+    let id = plain(store, at(0)).await.order_id;
+    done(store, moved(id, KnownStatus::Accepted), at(1)).await;
+    let seq = backlog(store).await[0].seq;
+    store.record_attempts(vec![attempt(seq, 1, Verdict::Delivered)], at(2)).await.unwrap();
+    let expected =
+        Counts { orders: 1, events: 2, pending: 1, delivered: 1, dead: 0, cancelled: 0, attempts: 1 };
+    assert_eq!(store.counts().await.unwrap(), expected);
+}
+
+pub(crate) async fn hints_name_every_new_delivery(store: &impl Store) {
+    listener(store, "pos").await;
+    listener(store, "erp").await;
+    let id = plain(store, at(0)).await.order_id;
+    done(store, moved(id, KnownStatus::Accepted), at(1)).await;
+    // A change that is not made hints at nothing.
+    store.change(moved(id, KnownStatus::Accepted), at(2)).await.unwrap();
+    let taken = store.hints().take().await;
+    assert!(!taken.lost);
+    assert!(taken.deliveries.is_sorted_by_key(|d| d.seq));
+    let mut known = backlog(store).await;
+    known.sort_by_key(|d| d.seq);
+    assert_eq!(taken.deliveries, known);
+    assert_eq!(known.len(), 4);
+}
+
+pub(crate) async fn of_many_moves_at_once_each_is_checked_against_the_one_before(store: &impl Store) {
+    let endpoint_id = listener(store, "pos").await[0].endpoint_id;
+    let id = plain(store, at(0)).await.order_id;
+    let path = [
+        KnownStatus::Accepted,
+        KnownStatus::Preparing,
+        KnownStatus::Ready,
+        KnownStatus::Dispatched,
+        KnownStatus::Delivered,
+        KnownStatus::Cancelled,
+    ];
+    let changes = (0..64usize).map(|i| {
+        let change = if i % 3 == 2 {
+            edit(id, &format!(r#"{{"cart":[{i}]}}"#))
+        } else {
+            moved(id, path[(i * 7 / 3) % path.len()])
+        };
+        store.change(change, at(i as i64))
+    });
+    let mut versions: Vec<(i64, Bytes)> = Vec::new();
+    for changed in join_all(changes).await {
+        match changed.unwrap() {
+            Changed::Done(order) => versions.push((order.version, order.record)),
+            Changed::Unchanged(_) | Changed::MoveRefused(_) | Changed::CartFinal(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    versions.sort_by_key(|(version, _)| *version);
+    let numbers: Vec<i64> = versions.iter().map(|(version, _)| *version).collect();
+    assert_eq!(numbers, (2..2 + versions.len() as i64).collect::<Vec<_>>(), "each version exists once");
+    assert!(versions.len() >= 2, "{numbers:?}");
+    // What was answered is what is delivered, in this order, and each step is one that the table allows.
+    let pending = store.pending(endpoint_id, DeliverySeq(0), 100).await.unwrap().deliveries;
+    assert_eq!(pending.len(), versions.len() + 1);
+    let codes = hookit_contract::StatusCodes::default();
+    let mut status = OrderStatus::Known(KnownStatus::Placed);
+    for (delivery, (_, record)) in pending[1..].iter().zip(&versions) {
+        let body = store.payload(delivery.seq).await.unwrap().unwrap().body;
+        assert_eq!(body, envelope_bytes(BRAND, BRANCH, std::slice::from_ref(record)));
+        let record = hookit_contract::Record::parse(record.clone()).unwrap();
+        let OrderStatus::Known(next) = record.status(&codes).unwrap().unwrap() else { panic!("unknown status") };
+        let verdict = hookit_contract::check_move(status, next, Actor::Operator);
+        assert!(!matches!(verdict, hookit_contract::MoveVerdict::Refused(_)), "{status} to {next}");
+        status = next.into();
+    }
+    assert_eq!(status, KnownStatus::Cancelled.into(), "there is no way out of it, so it comes last");
+}
+
+/// Polls all of them together.
+async fn join_all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let mut futures: Vec<_> = futures.map(|f| (Box::pin(f), None)).collect();
+    std::future::poll_fn(|context| {
+        let mut is_ready = true;
+        for (future, result) in &mut futures {
+            if result.is_none() {
+                match future.as_mut().poll(context) {
+                    std::task::Poll::Ready(value) => *result = Some(value),
+                    std::task::Poll::Pending => is_ready = false,
+                }
+            }
+        }
+        if is_ready { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    futures.into_iter().map(|(_, result)| result.unwrap()).collect()
+}
+
+pub(crate) async fn a_closed_store_is_busy(store: &impl Store) {
+    let order = plain(store, at(0)).await;
+    store.close().await;
+    store.close().await;
+    let late = store.change(moved(order.order_id, KnownStatus::Accepted), Timestamp::from_millis(0)).await;
+    assert!(matches!(late, Err(Error::Busy)), "{late:?}");
+    assert!(matches!(store.order(order.order_id).await, Err(Error::Busy)));
+}

@@ -1,0 +1,3 @@
+module klikit-receiver
+
+go 1.19

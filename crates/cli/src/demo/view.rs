@@ -104,9 +104,11 @@ fn draw(frame: &mut Frame<'_>, snapshot: &Snapshot, rates: &[u64]) {
     let bars: Vec<Bar<'_>> = statuses
         .into_iter()
         .map(|status| {
+            let orders = traffic.board[status as usize];
             Bar::default()
-                .label(Line::from(format!("{:>15}", status.name())))
-                .value(traffic.board[status as usize])
+                .label(Line::from(format!("{:>15} {orders:>5} ", status.name())))
+                .value(orders)
+                .text_value(String::new())
                 .style(Style::new().fg(colour(status)))
         })
         .collect();
@@ -128,10 +130,9 @@ fn draw(frame: &mut Frame<'_>, snapshot: &Snapshot, rates: &[u64]) {
             Span::raw(format!("{} attempts  {} in flight", status.attempts, status.in_flight)),
         ]),
         Line::from(format!(
-            " inbox     {} received  {} duplicates  {} older states kept out  {} quarantined  {} refused",
+            " inbox     {} received  {} duplicates  {} quarantined  {} refused",
             inbox.received,
             inbox.duplicates,
-            inbox.stale,
             inbox.quarantined,
             inbox.refused_in_all()
         )),

@@ -113,7 +113,7 @@ impl Script {
     pub(super) fn resets_now(&mut self) -> bool {
         match (self.next.front(), &self.rule) {
             (Some((_, Answer::Reset)), _) => self.take_next().is_some(),
-            (None, Rule::Always(Answer::Reset)) => false,
+            (None, Rule::Always(Answer::Reset)) => true,
             _ => false,
         }
     }

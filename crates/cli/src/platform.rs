@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use hookit_egress::Egress;
 use hookit_platform::{Platform, PlatformConfig, Vault};
 use hookit_server::{Limits, Secret, SystemClock, create_private_dir, private_file, random_hex};
 use hookit_store::sqlite::PlatformStore;
@@ -60,12 +61,14 @@ impl Running {
         let stop_timeout = parts.egress.exchange_timeout + Duration::from_secs(5);
         let config = PlatformConfig {
             engine: parts.engine,
-            egress: parts.egress,
+            url_rules: parts.egress.url_rules(),
             operator_token: operator_token.clone(),
             codes: parts.codes,
+            jitter_seed: getrandom::u64()?,
             stop_timeout,
         };
-        let platform = Platform::start(config, store, Arc::new(SystemClock), vault).await?;
+        let sender = Arc::new(Egress::new(parts.egress)?);
+        let platform = Platform::start(config, store, Arc::new(SystemClock), vault, sender).await?;
         let stop = CancellationToken::new();
         let limits: Limits = parts.limits;
         let serving = hookit_server::serve(listener, platform.router(), limits, stop.clone());

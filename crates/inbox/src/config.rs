@@ -7,7 +7,7 @@ use hookit_server::Secret;
 
 /// Bodies up to this size do not draw on [`InboxConfig::large_bodies_bytes_max`]. A delivery of ordinary orders is
 /// well below it, so junk in large bodies cannot crowd it out; the limit of connections bounds these.
-pub(crate) const SMALL_BODY_BYTES: usize = 64 << 10;
+pub(crate) const SMALL_BODY_BYTES: u64 = 64 << 10;
 
 /// A `webhook_secret_key`, with a name that may be shown.
 #[derive(Clone, Debug)]

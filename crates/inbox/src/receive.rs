@@ -17,7 +17,7 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
@@ -107,18 +107,19 @@ impl Shared {
         limits: Limits,
     ) -> Result<(SemaphorePermit<'_>, Bytes), Refusal> {
         let bytes_max = self.config.body_bytes_max;
-        let announced =
-            headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-        if announced.is_some_and(|bytes| bytes > bytes_max) && asks_first(headers) {
+        // Not off the header: beside `Transfer-Encoding` it would say nothing about the body.
+        let announced = body.size_hint().exact();
+        if announced.is_some_and(|bytes| bytes > bytes_max as u64) && asks_first(headers) {
             // It has not begun to send, and the answer keeps it from doing so. Others are sending already, and what
             // they send is read and thrown away below, or the closing connection would swallow their answer.
             let message = format!("body: at most {bytes_max} bytes are taken");
             return Err(Refusal::from(ApiError::new(ErrorCode::RequestTooLarge, message)));
         }
         let needed = match announced {
-            Some(bytes) if bytes <= SMALL_BODY_BYTES || bytes > bytes_max => 0,
+            // One over the limit is refused without being kept.
+            Some(bytes) if bytes <= SMALL_BODY_BYTES || bytes > bytes_max as u64 => 0,
             Some(bytes) => bytes,
-            None => bytes_max,
+            None => bytes_max as u64,
         };
         let permits = u32::try_from(needed).expect("the configuration was checked: a body's limit fits");
         let room = tokio::time::timeout(limits.body_timeout, self.body_room.acquire_many(permits))

@@ -17,6 +17,9 @@ use zeroize::Zeroizing;
 use crate::Shared;
 use crate::api::{Result, store_error};
 
+/// What a 401 of the Partner API asks for. The one of the operator API asks for a Bearer token, as is the rule.
+const PARTNER_CHALLENGE: &str = "Basic realm=\"klikit partner API\", charset=\"UTF-8\"";
+
 /// What a partner's credential allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Scope {
@@ -74,11 +77,11 @@ pub(crate) async fn operator_only(
 /// The partner whose credential this request carries, which must have this scope. Key and secret are not told apart,
 /// in words or in time.
 pub(crate) async fn partner(shared: &Shared, headers: &HeaderMap, scope: Scope) -> Result<Partner> {
-    let missing = || {
-        ApiError::new(ErrorCode::AuthMissing, "Authorization: expected Basic and base64(partner_key:secret_key)")
-    };
+    let refused = |code, message: &str| ApiError::new(code, message).with_challenge(PARTNER_CHALLENGE);
+    let missing =
+        || refused(ErrorCode::AuthMissing, "Authorization: expected Basic and base64(partner_key:secret_key)");
     let invalid =
-        || ApiError::new(ErrorCode::AuthInvalidCredential, "Authorization: not a valid partner_key and secret_key");
+        || refused(ErrorCode::AuthInvalidCredential, "Authorization: not a valid partner_key and secret_key");
     let value = headers.get(header::AUTHORIZATION).ok_or_else(missing)?.to_str().map_err(|_| invalid())?;
     let (scheme, pair) = value.split_once(' ').ok_or_else(missing)?;
     if !scheme.eq_ignore_ascii_case("basic") {

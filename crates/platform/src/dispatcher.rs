@@ -14,14 +14,16 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hookit_contract::{AttemptOutcome, DeliverySeq, EndpointId, Timestamp};
-use hookit_egress::Egress;
 use hookit_engine::{Action, Engine, EngineConfig, Flow, Input, Verdict, Waiting};
 use hookit_server::Tasks;
-use hookit_store::hints::Hint;
+use hookit_store::hints::{Hint, Taken};
 use hookit_store::platform::{self as store, PendingDelivery};
+use rand::rngs::SmallRng;
+use rand::{RngExt as _, SeedableRng as _};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::sender::Sender;
 use crate::{Shared, StartError, payload};
 
 /// Reports that wait for the dispatcher; beyond it their senders wait.
@@ -58,8 +60,10 @@ struct Ended {
 
 struct Dispatcher {
     shared: Arc<Shared>,
-    egress: Egress,
+    sender: Arc<dyn Sender>,
     engine: Engine,
+    /// How late each retry is, as a part of the longest lateness.
+    jitter: SmallRng,
     reports: mpsc::Sender<Report>,
     /// Verdicts that wait while others are being written.
     unrecorded: Vec<store::Attempt>,
@@ -81,16 +85,18 @@ const MEASURED_MAX: usize = 100_000;
 /// Starts the dispatcher as a task.
 pub(crate) async fn start(
     shared: Arc<Shared>,
-    egress: Egress,
+    sender: Arc<dyn Sender>,
     config: EngineConfig,
+    jitter_seed: u64,
     tasks: &Tasks,
 ) -> Result<(), StartError> {
     let endpoints = shared.store.endpoints().await?;
     let (reports, inbox) = mpsc::channel(REPORTS_MAX);
     let mut dispatcher = Dispatcher {
         shared,
-        egress,
+        sender,
         engine: Engine::new(config),
+        jitter: SmallRng::seed_from_u64(jitter_seed),
         reports,
         unrecorded: Vec::new(),
         recording: JoinSet::new(),
@@ -130,45 +136,65 @@ impl Dispatcher {
         while !(stopping && self.engine.is_quiet()) {
             let now = self.shared.clock.now();
             let pause = self.engine.next_due().map(|due| due.since(now).max(Duration::from_millis(1)));
+            // The order of the branches is fixed so that a simulated run can be repeated. It starves nobody: once
+            // woken, everything that is ready is taken in, whichever branch it was.
             tokio::select! {
+                biased;
                 () = stop.cancelled(), if !stopping => {
                     stopping = true;
                     self.input(Input::Stopping);
                 }
-                _ = inbox.recv_many(&mut batch, REPORTS_MAX), if self.unrecorded.len() < UNRECORDED_MAX => {
-                    for report in batch.drain(..) {
-                        self.report(report);
-                    }
-                }
-                Some(recorded) = self.recording.join_next() => {
-                    // A record task has no way to fail; it repeats until it is done.
-                    for seq in recorded.expect("recording does not panic") {
-                        self.input(Input::Recorded { seq });
-                    }
-                }
-                taken = store.hints().take() => {
-                    if taken.lost {
-                        self.input(Input::HintsLost);
-                    }
-                    for hint in taken.hints {
-                        match hint {
-                            Hint::Committed(deliveries) => self.committed(deliveries),
-                            Hint::Endpoint(endpoint) => {
-                                self.input(Input::Endpoint { endpoint, flow: Flow::Open });
-                                self.input(Input::Reread { endpoint });
-                            }
-                        }
-                    }
-                }
+                _ = inbox.recv_many(&mut batch, REPORTS_MAX), if self.has_room() => {}
+                Some(recorded) = self.recording.join_next() => self.recorded(recorded),
+                taken = store.hints().take() => self.hinted(taken),
                 () = tokio::time::sleep(pause.unwrap_or(Duration::MAX)), if pause.is_some() => {
                     self.input(Input::TimePassed);
                 }
+            }
+            while batch.len() < REPORTS_MAX && self.has_room() {
+                let Ok(report) = inbox.try_recv() else { break };
+                batch.push(report);
+            }
+            for report in batch.drain(..) {
+                self.report(report);
+            }
+            if let Some(recorded) = self.recording.try_join_next() {
+                self.recorded(recorded);
+            }
+            if let Some(taken) = store.hints().try_take() {
+                self.hinted(taken);
             }
             // Tasks that have reported are done; reaping them keeps the set as small as what is under way.
             while self.sends.try_join_next().is_some() {}
             self.act();
         }
-        self.egress.close_idle();
+        self.sender.close_idle();
+    }
+
+    /// False while too many verdicts wait to be written.
+    fn has_room(&self) -> bool {
+        self.unrecorded.len() < UNRECORDED_MAX
+    }
+
+    fn recorded(&mut self, recorded: Result<Vec<DeliverySeq>, tokio::task::JoinError>) {
+        for seq in recorded.expect("recording repeats until it is done; it neither panics nor is it cancelled") {
+            self.input(Input::Recorded { seq });
+        }
+    }
+
+    fn hinted(&mut self, taken: Taken) {
+        if taken.lost {
+            self.input(Input::HintsLost);
+        }
+        for hint in taken.hints {
+            match hint {
+                Hint::Committed(deliveries) => self.committed(deliveries),
+                Hint::Endpoint(endpoint) => {
+                    self.input(Input::Endpoint { endpoint, flow: Flow::Open });
+                    self.input(Input::Reread { endpoint });
+                }
+            }
+        }
     }
 
     fn input(&mut self, input: Input) {
@@ -192,7 +218,7 @@ impl Dispatcher {
                     outcome: ended.outcome,
                     status: ended.status,
                     retry_after: ended.retry_after,
-                    jitter: jitter(),
+                    jitter: self.jitter.random(),
                 };
                 if ended.outcome == AttemptOutcome::Acknowledged
                     && let Some(committed) = self.committed.remove(&seq)
@@ -240,10 +266,10 @@ impl Dispatcher {
     }
 
     fn send(&mut self, seq: DeliverySeq) {
-        let (shared, egress, reports) = (self.shared.clone(), self.egress.clone(), self.reports.clone());
+        let (shared, sender, reports) = (self.shared.clone(), self.sender.clone(), self.reports.clone());
         shared.stats.in_flight.fetch_add(1, Ordering::Relaxed);
         self.sends.spawn(async move {
-            let ended = attempt(&shared, &egress, seq).await;
+            let ended = attempt(&shared, &*sender, seq).await;
             shared.stats.in_flight.fetch_sub(1, Ordering::Relaxed);
             let report = match ended {
                 Some(ended) => Report::Ended { seq, ended: Box::new(ended) },
@@ -301,7 +327,7 @@ impl Dispatcher {
 }
 
 /// One attempt, from the store to the partner and back. None where the delivery is not pending any more.
-async fn attempt(shared: &Shared, egress: &Egress, seq: DeliverySeq) -> Option<Ended> {
+async fn attempt(shared: &Shared, sender: &dyn Sender, seq: DeliverySeq) -> Option<Ended> {
     let payload = loop {
         match shared.store.payload(seq).await {
             Ok(payload) => break payload?,
@@ -314,7 +340,7 @@ async fn attempt(shared: &Shared, egress: &Egress, seq: DeliverySeq) -> Option<E
     let started_at = shared.clock.now();
     match payload::post(&shared.vault, &shared.url_rules, payload) {
         Ok(post) => {
-            let attempt = egress.post(post, started_at).await;
+            let attempt = sender.post(post, started_at).await;
             Some(Ended {
                 started_at,
                 duration: attempt.timings.total.unwrap_or_default(),
@@ -349,9 +375,4 @@ fn waiting(delivery: PendingDelivery) -> Waiting {
         attempts: delivery.attempts,
         due: delivery.due,
     }
-}
-
-/// A number from 0.0 to 1.0, evenly spread: how much of the longest lateness a retry gets.
-fn jitter() -> f64 {
-    f64::from(getrandom::u32().unwrap_or(0)) / f64::from(u32::MAX)
 }

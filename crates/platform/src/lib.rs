@@ -14,6 +14,7 @@ mod dispatcher;
 mod operator;
 mod partner;
 mod payload;
+mod sender;
 mod stats;
 mod vault;
 
@@ -23,12 +24,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get;
 use hookit_contract::{Clock, StatusCodes};
-use hookit_egress::{Egress, EgressConfig, UrlRules};
+use hookit_egress::UrlRules;
 use hookit_engine::EngineConfig;
 use hookit_server::{Answer, ApiError, Secret, Tasks};
 use hookit_store::platform::Store;
 
 pub use operator::status::{LatencyStatus, Status};
+pub use sender::Sender;
 pub use vault::{Vault, VaultError};
 
 /// How the platform behaves. Where it listens and keeps its data is the caller's to say.
@@ -36,12 +38,14 @@ pub use vault::{Vault, VaultError};
 pub struct PlatformConfig {
     /// Limits and retry plan of the delivery engine.
     pub engine: EngineConfig,
-    /// Limits and address policy of the sender.
-    pub egress: EgressConfig,
+    /// What a registration's URL must be like; the same as the sender's.
+    pub url_rules: UrlRules,
     /// The token that the operator API asks for.
     pub operator_token: Secret,
     /// Which code stands for which status; the same as the store's.
     pub codes: StatusCodes,
+    /// Seed of the jitter of retries. Any number; another one after each start.
+    pub jitter_seed: u64,
     /// How long a stop waits for attempts under way; longer than one exchange may last.
     pub stop_timeout: Duration,
 }
@@ -52,9 +56,6 @@ pub enum StartError {
     /// The store does not answer.
     #[error("the store cannot be read")]
     Store(#[from] hookit_store::Error),
-    /// The sender cannot be made.
-    #[error("the sender cannot be set up")]
-    Egress(#[from] hookit_egress::Error),
     /// The key file and the store do not belong together.
     #[error("the webhook secret of partner {partner_id} cannot be read with the key of this data folder; was platform.key replaced?")]
     WrongKey {
@@ -91,25 +92,24 @@ impl Platform {
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         vault: Vault,
+        sender: Arc<dyn Sender>,
     ) -> Result<Platform, StartError> {
         for partner in store.partners().await? {
             if payload::webhook_secret(&vault, &partner.partner_id, &partner.webhook_secret).is_none() {
                 return Err(StartError::WrongKey { partner_id: partner.partner_id.to_string() });
             }
         }
-        let url_rules = config.egress.url_rules();
-        let egress = Egress::new(config.egress)?;
         let shared = Arc::new(Shared {
             store,
             clock,
             vault,
             operator_token: config.operator_token,
             codes: config.codes,
-            url_rules,
+            url_rules: config.url_rules,
             stats: stats::Stats::new(),
         });
         let tasks = Tasks::new();
-        dispatcher::start(shared.clone(), egress, config.engine, &tasks).await?;
+        dispatcher::start(shared.clone(), sender, config.engine, config.jitter_seed, &tasks).await?;
         Ok(Platform { shared, tasks, stop_timeout: config.stop_timeout })
     }
 

@@ -53,13 +53,22 @@ pub struct ApiError {
     message: String,
     details: Option<Box<RawValue>>,
     retry_after_seconds: Option<u32>,
-    allow: Option<HeaderValue>,
+    challenge: &'static str,
 }
+
+/// What a 401 asks for where nothing else is said.
+const CHALLENGE: &str = "Bearer realm=\"hookit\"";
 
 impl ApiError {
     /// A refusal with its message.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        ApiError { code, message: message.into(), details: None, retry_after_seconds: None, allow: None }
+        ApiError {
+            code,
+            message: message.into(),
+            details: None,
+            retry_after_seconds: None,
+            challenge: CHALLENGE,
+        }
     }
 
     /// The request is not what the call expects. The message begins with the field.
@@ -88,6 +97,12 @@ impl ApiError {
     pub fn with_details(mut self, details: &impl Serialize) -> Self {
         self.details = serde_json::value::to_raw_value(details).ok();
         self
+    }
+
+    /// Sets what a 401 asks for in `WWW-Authenticate`, where that is not a Bearer token.
+    #[must_use]
+    pub fn with_challenge(self, challenge: &'static str) -> Self {
+        ApiError { challenge, ..self }
     }
 
     /// The code.
@@ -136,11 +151,8 @@ impl IntoResponse for ApiError {
         if let Some(seconds) = self.retry_after_seconds {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if let Some(allow) = &self.allow {
-            headers.insert(header::ALLOW, allow.clone());
-        }
         if status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic, Bearer"));
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(self.challenge));
         }
         response.extensions_mut().insert(Content::Error(self));
         response
@@ -203,6 +215,7 @@ pub async fn not_found(request: Request) -> ApiError {
 
 /// The fallback of a path: not with this method.
 pub async fn method_not_allowed(request: Request) -> ApiError {
-    let message = format!("{} is not answered at {}", request.method(), request.uri().path());
+    // Which methods are is said by the router, in `Allow`.
+    let message = format!("{} takes no {}; the Allow header says what it takes", request.uri().path(), request.method());
     ApiError::new(ErrorCode::RequestMethodNotAllowed, message)
 }

@@ -1,5 +1,7 @@
 //! Reading request bodies and query parameters, bounded in bytes and time, with errors that name the field.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -9,12 +11,11 @@ use hookit_contract::ErrorCode;
 use http::request::Parts;
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{ApiError, Limits};
-
-/// How much of an over-long body is read and thrown away so that its sender, still writing, gets to read the answer.
-const DISCARDED_BYTES_MAX: u64 = 256 << 20;
+use crate::{ApiError, Limits, wrong};
 
 /// Reads a body of at most `bytes_max` bytes within `timeout`.
 ///
@@ -30,31 +31,27 @@ pub async fn read_body(body: Body, bytes_max: usize, timeout: Duration) -> Resul
     let reading = tokio::time::timeout(timeout, collect(body, bytes_max));
     match reading.await.map_err(|_| late())? {
         Ok(bytes) => Ok(bytes),
-        Err(Failed::TooLarge(body)) => {
-            // Whether the rest arrives makes no difference to the answer.
-            let _ = tokio::time::timeout(timeout, discard(body)).await;
-            Err(too_large())
-        }
+        Err(Failed::TooLarge) => Err(too_large()),
         Err(Failed::BrokeOff) => Err(ApiError::invalid("body: broke off before its end")),
     }
 }
 
 enum Failed {
-    TooLarge(Body),
+    TooLarge,
     BrokeOff,
 }
 
 async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Failed> {
     let announced = body.size_hint().lower();
     if announced > bytes_max as u64 {
-        return Err(Failed::TooLarge(body));
+        return Err(Failed::TooLarge);
     }
     let mut first: Option<Bytes> = None;
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| Failed::BrokeOff)?.into_data() else { continue };
         if first.as_ref().map_or(0, Bytes::len) + rest.len() + data.len() > bytes_max {
-            return Err(Failed::TooLarge(body));
+            return Err(Failed::TooLarge);
         }
         match &first {
             None => first = Some(data),
@@ -71,16 +68,6 @@ async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Failed> {
     Ok(if rest.is_empty() { first.unwrap_or_default() } else { rest.freeze() })
 }
 
-async fn discard(mut body: Body) {
-    let mut discarded = 0;
-    while let Some(Ok(frame)) = body.frame().await {
-        discarded += frame.data_ref().map_or(0, |data| data.len() as u64);
-        if discarded > DISCARDED_BYTES_MAX {
-            return;
-        }
-    }
-}
-
 /// A request's body, within the limits that the router carries.
 #[derive(Clone, Debug)]
 pub struct RawBody(pub Bytes);
@@ -94,8 +81,50 @@ impl<S: Send + Sync> FromRequest<S> for RawBody {
     }
 }
 
-/// A request's body as a value. The error names the path of what is wrong in it. Fields that the type does not know
-/// are refused where the type says so.
+/// The body of a call that takes none: empty, or an object without fields.
+#[derive(Clone, Copy, Debug)]
+pub struct NoBody;
+
+impl<S: Send + Sync> FromRequest<S> for NoBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let RawBody(bytes) = RawBody::from_request(request, state).await?;
+        match bytes.trim_ascii() {
+            b"" | b"{}" => Ok(NoBody),
+            _ => Err(ApiError::invalid("body: this call takes none")),
+        }
+    }
+}
+
+/// A value that is an object in JSON. A derived struct by itself takes an array of its fields too, which would be a
+/// second, undocumented way to say the same.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(transparent)]
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+
+        deserializer.deserialize_map(Fields(PhantomData)).map(Object)
+    }
+}
+
+/// A request's body, an object, as a value. The error names the path of what is wrong in it. Fields that the type does
+/// not know are refused where the type says so.
 #[derive(Clone, Debug)]
 pub struct JsonBody<T>(pub T);
 
@@ -104,19 +133,23 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let RawBody(bytes) = RawBody::from_request(request, state).await?;
-        let mut reader = serde_json::Deserializer::from_slice(&bytes);
-        let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-            let path = error.path().to_string();
-            let cause = error.into_inner();
-            match path.as_str() {
-                _ if cause.is_syntax() || cause.is_eof() => {
-                    ApiError::invalid(format!("body: not JSON: {cause}"))
-                }
-                "." => ApiError::invalid(format!("body: {cause}")),
-                path => ApiError::invalid(format!("{path}: {cause}")),
+        // The JSON reader would find it too, but only where it is in a field that counts.
+        let text = std::str::from_utf8(&bytes).map_err(|error| {
+            ApiError::invalid(format!("body: not UTF-8: the first bad byte is number {}", error.valid_up_to()))
+        })?;
+        if text.trim_ascii().is_empty() {
+            return Err(ApiError::invalid("body: missing; expected an object"));
+        }
+        let not_json = |error| ApiError::invalid(format!("body: not JSON: {error}"));
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let Object(value) = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+            if error.inner().is_data() {
+                ApiError::invalid(wrong::in_words("body", &error.path().to_string(), &error.inner().to_string()))
+            } else {
+                not_json(error.into_inner())
             }
         })?;
-        reader.end().map_err(|error| ApiError::invalid(format!("body: not JSON: {error}")))?;
+        reader.end().map_err(not_json)?;
         Ok(JsonBody(value))
     }
 }
@@ -132,7 +165,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
         let Query(value) = Query::try_from_uri(&parts.uri).map_err(|rejection| {
             let text = rejection.body_text();
             let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
-            ApiError::invalid(format!("query: {text}"))
+            let (name, text) = text.split_once(": ").unwrap_or(("", text));
+            ApiError::invalid(wrong::in_words("query", name, text))
         })?;
         Ok(Params(value))
     }

@@ -11,11 +11,13 @@ mod request;
 mod secret;
 mod serve;
 mod tasks;
+mod unread;
+mod wrong;
 
 pub use answer::{Answer, ApiError, envelope, method_not_allowed, not_found};
-pub use body::{JsonBody, Params, RawBody, read_body};
+pub use body::{JsonBody, NoBody, Object, Params, RawBody, read_body};
 pub use clock::SystemClock;
-pub use request::{PathId, RequestId, bearer};
+pub use request::{PathId, PathText, RequestId, bearer};
 pub use secret::{PrivateFileError, Secret, create_private_dir, private_file, random_hex};
 pub use serve::{Limits, serve};
 pub use tasks::Tasks;

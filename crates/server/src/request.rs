@@ -48,12 +48,25 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let Path(text) = Path::<String>::from_request_parts(parts, state)
-            .await
-            .map_err(|_| ApiError::invalid("id: expected one id in the path"))?;
-        match text.parse() {
-            Ok(id) if id > 0 => Ok(PathId(id)),
-            _ => Err(ApiError::invalid("id: expected an integer above zero in the path")),
+        let invalid = || ApiError::invalid("id: expected an integer above zero in the path");
+        let PathText(text) = PathText::from_request_parts(parts, state).await.map_err(|_| invalid())?;
+        // Digits alone: `+7` would be a second name for 7.
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse().ok().filter(|id| digits && *id > 0).map(PathId).ok_or_else(invalid)
+    }
+}
+
+/// The one id in a path, a text.
+#[derive(Clone, Debug)]
+pub struct PathText(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathText {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(text)) => Ok(PathText(text)),
+            Err(_) => Err(ApiError::invalid("id: not UTF-8 in the path")),
         }
     }
 }

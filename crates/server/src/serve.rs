@@ -21,6 +21,7 @@ use tower::Service as _;
 
 use crate::ApiError;
 use crate::answer::{envelope, method_not_allowed, not_found};
+use crate::unread::Unread;
 
 /// What a listener takes, and what it does beyond it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +73,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
         .pipeline_flush(true);
 
     let connections = TaskTracker::new();
+    let broken_off = CancellationToken::new();
     let places = Arc::new(Semaphore::new(limits.connections_max));
     loop {
         let place = tokio::select! {
@@ -93,8 +95,8 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
         };
         // Answers are small and waited for.
         let _ = stream.set_nodelay(true);
-        let connection = builder.serve_connection(TokioIo::new(stream), service(router.clone(), peer));
-        let stop = stop.clone();
+        let connection = builder.serve_connection(TokioIo::new(stream), service(router.clone(), peer, limits));
+        let (stop, broken_off) = (stop.clone(), broken_off.clone());
         connections.spawn(async move {
             let _place = place;
             let mut connection = std::pin::pin!(connection);
@@ -102,7 +104,10 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
                 ended = connection.as_mut() => ended,
                 () = stop.cancelled() => {
                     connection.as_mut().graceful_shutdown();
-                    connection.await
+                    tokio::select! {
+                        ended = connection => ended,
+                        () = broken_off.cancelled() => return,
+                    }
                 }
             };
             if let Err(error) = ended {
@@ -114,17 +119,26 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
     connections.close();
     if tokio::time::timeout(limits.stop_timeout, connections.wait()).await.is_err() {
         tracing::warn!(connections = connections.len(), "some answers did not finish before the stop");
+        broken_off.cancel();
+        connections.wait().await;
     }
 }
 
 fn service(
     router: Router,
     peer: SocketAddr,
+    limits: Limits,
 ) -> impl hyper::service::Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> {
     hyper::service::service_fn(move |request: Request<Incoming>| {
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(ConnectInfo(peer));
-        router.clone().call(request)
+        let mut router = router.clone();
+        async move {
+            let unread = Unread::of(&request, limits.body_timeout);
+            let mut request = request.map(|body| Body::new(unread.watch(body)));
+            request.extensions_mut().insert(ConnectInfo(peer));
+            let response = router.call(request).await;
+            unread.discard().await;
+            response
+        }
     })
 }
 

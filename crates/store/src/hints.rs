@@ -58,14 +58,17 @@ impl Hints {
     pub async fn take(&self) -> Taken {
         loop {
             let filled = self.filled.notified();
-            {
-                let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-                if inbox.lost || !inbox.hints.is_empty() {
-                    return std::mem::take(&mut *inbox);
-                }
+            if let Some(taken) = self.try_take() {
+                return taken;
             }
             filled.await;
         }
+    }
+
+    /// Takes all that there is now, if there is something.
+    pub fn try_take(&self) -> Option<Taken> {
+        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        (inbox.lost || !inbox.hints.is_empty()).then(|| std::mem::take(&mut *inbox))
     }
 }
 

@@ -63,6 +63,12 @@ async fn the_log_names_deliveries_and_outcomes_and_no_secret_signature_or_body()
         }
         signatures.push(signature);
     }
+    let repeat = [
+        (header::SIGNATURE, signatures[0].as_str()),
+        (header::EVENT_ID, "evt_logged_0"),
+        ("authorization", credentials),
+    ];
+    inbox.post(&repeat, genuine.as_bytes()).await.is(200, r#"{"status":"duplicate-ignored"}"#);
     for token in ["Bearer hush_token", "Bearer hush_wrong"] {
         exchange(inbox.address, head("GET", "/orders/42", &[("authorization", token)], None)).await;
     }
@@ -70,9 +76,14 @@ async fn the_log_names_deliveries_and_outcomes_and_no_secret_signature_or_body()
     inbox.stop().await;
 
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    for expected in
-        ["evt_logged_0", "secret=\"first\"", "evt_logged_3", "secret=\"second\"", "signature_wrong"]
-    {
+    for expected in [
+        "evt_logged_0",
+        "secret=\"first\"",
+        "evt_logged_3",
+        "secret=\"second\"",
+        "signature_wrong",
+        "repeat ignored",
+    ] {
         assert!(log.contains(expected), "{expected} is not in the log");
     }
     let encoded = [&credentials["Basic ".len()..], "aHVzaA=="];

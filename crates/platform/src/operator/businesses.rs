@@ -1,17 +1,21 @@
 //! Businesses: the hierarchy that orders and registrations are checked against, where one is set.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
 use hookit_contract::{BranchId, BrandId, BusinessId};
-use hookit_server::{Answer, ApiError, JsonBody, PathId};
+use hookit_server::{Answer, ApiError, JsonBody, Object, PathId};
 use hookit_store::platform::{Brand, Business, PutBusiness};
 use serde::{Deserialize, Serialize};
 
 use crate::Shared;
 use crate::api::{Result, store_error};
+
+/// Characters of a name.
+const NAME_MAX: usize = 200;
 
 pub(super) fn router() -> Router<Arc<Shared>> {
     Router::new().route("/businesses/{id}", get(one).put(put))
@@ -21,7 +25,7 @@ pub(super) fn router() -> Router<Arc<Shared>> {
 #[serde(deny_unknown_fields)]
 struct Hierarchy {
     name: String,
-    brands: Vec<HierarchyBrand>,
+    brands: Vec<Object<HierarchyBrand>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -38,11 +42,15 @@ async fn put(
     PathId(id): PathId,
     JsonBody(body): JsonBody<Hierarchy>,
 ) -> Result<Answer> {
-    for (b, brand) in body.brands.iter().enumerate() {
+    if body.name.trim().is_empty() || body.name.chars().count() > NAME_MAX {
+        return Err(ApiError::invalid(format!("name: expected 1 to {NAME_MAX} characters")));
+    }
+    let mut seen = HashSet::new();
+    for (b, Object(brand)) in body.brands.iter().enumerate() {
         if brand.id.0 <= 0 {
             return Err(ApiError::invalid(format!("brands[{b}].id: expected an integer above zero")));
         }
-        if body.brands[..b].iter().any(|other| other.id == brand.id) {
+        if !seen.insert(brand.id) {
             return Err(ApiError::invalid(format!("brands[{b}].id: brand {} is given more than once", brand.id)));
         }
         for (i, branch) in brand.branches.iter().enumerate() {
@@ -57,7 +65,7 @@ async fn put(
         brands: body
             .brands
             .iter()
-            .map(|brand| Brand {
+            .map(|Object(brand)| Brand {
                 brand_id: brand.id,
                 title: brand.title.clone(),
                 branches: brand.branches.clone(),
@@ -67,7 +75,9 @@ async fn put(
     match shared.store.put_business(business).await.map_err(store_error)? {
         PutBusiness::Done => Ok(Answer::ok(&body)),
         PutBusiness::BrandTaken { brand_id, business_id } => {
-            Err(ApiError::invalid(format!("brands: brand {brand_id} belongs to business {business_id}")))
+            let at = body.brands.iter().position(|Object(brand)| brand.id == brand_id).unwrap_or_default();
+            let message = format!("brands[{at}].id: brand {brand_id} belongs to business {business_id}");
+            Err(ApiError::invalid(message))
         }
     }
 }
@@ -81,7 +91,7 @@ async fn one(State(shared): State<Arc<Shared>>, PathId(id): PathId) -> Result<An
         brands: business
             .brands
             .into_iter()
-            .map(|b| HierarchyBrand { id: b.brand_id, title: b.title, branches: b.branches })
+            .map(|b| Object(HierarchyBrand { id: b.brand_id, title: b.title, branches: b.branches }))
             .collect(),
     }))
 }

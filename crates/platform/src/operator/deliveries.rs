@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::routing::get;
 use hookit_contract::{
     AttemptOutcome, BranchId, BrandId, DeliveryId, DeliverySeq, DeliveryState, EndpointId, EventType, OrderId,
     Timestamp, WebhookId,
 };
-use hookit_server::{Answer, ApiError, Params};
+use hookit_server::{Answer, ApiError, Params, PathText};
 use hookit_store::platform::{Attempt, Delivery, DeliveryQuery};
 use serde::{Deserialize, Serialize};
 
@@ -139,7 +139,7 @@ async fn list(State(shared): State<Arc<Shared>>, Params(params): Params<ListPara
 }
 
 /// `GET /v1/operator/deliveries/{id}`: one delivery with its attempts.
-async fn one(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Result<Answer> {
+async fn one(State(shared): State<Arc<Shared>>, PathText(id): PathText) -> Result<Answer> {
     let found = shared.store.delivery(&DeliveryId::from(id)).await.map_err(store_error)?;
     let (delivery, attempts) = found.ok_or_else(|| ApiError::not_found("there is no such delivery"))?;
     Ok(Answer::ok(&Shown::of(&delivery, Some(&attempts))))

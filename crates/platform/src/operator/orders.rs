@@ -1,5 +1,6 @@
 //! Orders: new ones, moves, cart edits, and reading them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::Router;
@@ -7,7 +8,7 @@ use axum::extract::State;
 use axum::routing::{get, patch, put};
 use hookit_contract::{Actor, BusinessId, KnownStatus, OWNED_FIELDS, OrderId, OrderStatus, Record, Timestamp};
 use hookit_server::{Answer, ApiError, JsonBody, Params, PathId, RawBody};
-use hookit_store::platform::{Change, Changed, OrderQuery, Reason};
+use hookit_store::platform::{Change, OrderQuery, Reason};
 use serde::Deserialize;
 
 use crate::Shared;
@@ -16,6 +17,12 @@ use crate::api::{self, Result, no_such_order, store_error};
 /// Orders in one page.
 const PAGE_MAX: usize = 1000;
 const PAGE_DEFAULT: usize = 100;
+
+/// Fields in one cart edit. A record has a little over a hundred; every field given is looked for in it.
+const CART_EDIT_FIELDS_MAX: usize = 256;
+
+/// Characters that are shown of what was sent as a status and is none.
+const STATUS_SHOWN_MAX: usize = 32;
 
 /// What a cart edit may not touch, beside the fields that the platform owns: where the order belongs. Another brand
 /// or branch would be another order.
@@ -72,7 +79,8 @@ async fn move_to(
     };
     let to = match body.status {
         NameOrCode::Name(name) => {
-            KnownStatus::from_name(&name).ok_or_else(|| unknown(format!("{:?}", name.get(..32).unwrap_or(&name))))?
+            let shown = || format!("{:?}", name.chars().take(STATUS_SHOWN_MAX).collect::<String>());
+            KnownStatus::from_name(&name).ok_or_else(|| unknown(shown()))?
         }
         NameOrCode::Code(code) => match shared.codes.status(code) {
             OrderStatus::Known(status) => status,
@@ -101,26 +109,26 @@ async fn edit_cart(
     let fields = Record::parse(body).map_err(|error| ApiError::invalid(format!("body: {error}")))?;
     check_cart_edit(&fields)?;
     let change = Change::EditCart { order_id: OrderId(id), fields };
-    let changed = shared.store.change(change, shared.clock.now()).await.map_err(store_error)?;
-    if let Changed::Invalid(invalid) = &changed {
-        return Err(ApiError::invalid(invalid.to_string()));
-    }
-    api::changed(changed)
+    api::changed(shared.store.change(change, shared.clock.now()).await.map_err(store_error)?)
 }
 
 fn check_cart_edit(fields: &Record) -> Result<()> {
-    let mut seen: Vec<String> = Vec::new();
+    let mut seen = HashSet::new();
     for name in fields.names() {
+        if seen.len() == CART_EDIT_FIELDS_MAX {
+            let message = format!("body: a cart edit may replace at most {CART_EDIT_FIELDS_MAX} fields");
+            return Err(ApiError::invalid(message));
+        }
         if OWNED_FIELDS.contains(&name.as_ref()) {
             return Err(ApiError::invalid(format!("{name}: the platform owns this field; a cart edit cannot set it")));
         }
         if ROUTING_FIELDS.contains(&name.as_ref()) {
             return Err(ApiError::invalid(format!("{name}: an order stays where it was placed")));
         }
-        if seen.iter().any(|s| *s == name) {
+        if seen.contains(&name) {
             return Err(ApiError::invalid(format!("{name}: given more than once")));
         }
-        seen.push(name.into_owned());
+        seen.insert(name);
     }
     match fields.get("cart") {
         None => return Err(ApiError::invalid("cart: missing; expected an array of items")),

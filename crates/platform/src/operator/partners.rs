@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::routing::{get, post};
 use hookit_contract::{BusinessId, PartnerId, Timestamp};
-use hookit_server::{Answer, ApiError, JsonBody};
+use hookit_server::{Answer, ApiError, JsonBody, NoBody, PathText};
 use hookit_store::platform::{Partner, PartnerChange};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -80,7 +80,7 @@ async fn issue(State(shared): State<Arc<Shared>>, JsonBody(body): JsonBody<Issue
     }
     let scopes = body.scopes.unwrap_or_else(|| Scope::ALL.to_vec());
     if scopes.is_empty() {
-        return Err(ApiError::invalid("scopes: expected one or more, or none of the field for all"));
+        return Err(ApiError::invalid("scopes: expected at least one; leave the field out for all of them"));
     }
     let partner_id = PartnerId::from(format!("ptn_{}", Uuid::now_v7().simple()));
     let (secret_key, webhook_secret) = (new_secret_key(), new_webhook_secret());
@@ -135,7 +135,7 @@ struct NewSecret<'a> {
 }
 
 /// `POST /v1/operator/partners/{id}/rotate-secret`: a new `secret_key`; the old one fails at once.
-async fn rotate_secret(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Result<Answer> {
+async fn rotate_secret(State(shared): State<Arc<Shared>>, PathText(id): PathText, _: NoBody) -> Result<Answer> {
     let (partner_id, secret) = (PartnerId::from(id), new_secret_key());
     let rotated = PartnerChange::RotateSecret { secret_hash: shared.vault.hash(&secret) };
     change(&shared, &partner_id, rotated).await?;
@@ -143,7 +143,7 @@ async fn rotate_secret(State(shared): State<Arc<Shared>>, Path(id): Path<String>
 }
 
 /// `POST /v1/operator/partners/{id}/rotate-webhook-secret`: a new `webhook_secret_key`, which signs from now on.
-async fn rotate_webhook_secret(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Result<Answer> {
+async fn rotate_webhook_secret(State(shared): State<Arc<Shared>>, PathText(id): PathText, _: NoBody) -> Result<Answer> {
     let (partner_id, secret) = (PartnerId::from(id), new_webhook_secret());
     let sealed = shared.vault.seal(&secret_place(&partner_id), &secret);
     change(&shared, &partner_id, PartnerChange::RotateWebhookSecret { webhook_secret: sealed }).await?;
@@ -151,7 +151,7 @@ async fn rotate_webhook_secret(State(shared): State<Arc<Shared>>, Path(id): Path
 }
 
 /// `POST /v1/operator/partners/{id}/revoke`: no more calls with this credential.
-async fn revoke(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Result<Answer> {
+async fn revoke(State(shared): State<Arc<Shared>>, PathText(id): PathText, _: NoBody) -> Result<Answer> {
     let partner_id = PartnerId::from(id);
     change(&shared, &partner_id, PartnerChange::Revoke).await?;
     Ok(Answer::ok(&NewSecret { partner_id: &partner_id, secret_key: None, webhook_secret_key: None }))

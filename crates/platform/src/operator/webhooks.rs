@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::routing::get;
 use hookit_contract::{BranchId, BrandId, EndpointId, EventType, PartnerId, Timestamp, WebhookId};
 use hookit_egress::EndpointUrl;
-use hookit_server::{Answer, ApiError, JsonBody};
+use hookit_server::{Answer, ApiError, JsonBody, Object};
 use hookit_store::platform::{NewWebhook, PutWebhook, Webhook};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -31,7 +31,7 @@ struct PutBody {
     branch_id: Option<i64>,
     event_type: EventType,
     url: String,
-    basic_auth: Option<BasicAuth>,
+    basic_auth: Option<Object<BasicAuth>>,
 }
 
 #[derive(Deserialize)]
@@ -82,13 +82,13 @@ async fn put(State(shared): State<Arc<Shared>>, JsonBody(body): JsonBody<PutBody
     EndpointUrl::parse(&body.url, &shared.url_rules)
         .map_err(|error| ApiError::invalid(format!("url: {error}")))?;
     let basic_auth = match &body.basic_auth {
-        Some(auth) if auth.user.contains(':') => {
+        Some(Object(auth)) if auth.user.contains(':') => {
             return Err(ApiError::invalid("basic_auth.user: may not contain a colon"));
         }
-        Some(auth) if auth.user.len() + auth.password.len() > BASIC_AUTH_MAX => {
-            return Err(ApiError::invalid(format!("basic_auth: at most {BASIC_AUTH_MAX} bytes together")));
+        Some(Object(auth)) if auth.user.len() + auth.password.len() > BASIC_AUTH_MAX => {
+            return Err(ApiError::invalid(format!("basic_auth: user and password together may have at most {BASIC_AUTH_MAX} bytes")));
         }
-        Some(auth) => {
+        Some(Object(auth)) => {
             let pair = Zeroizing::new(format!("{}:{}", *auth.user, *auth.password));
             Some(shared.vault.seal(&basic_auth_place(&body.partner_id), &pair))
         }

@@ -1,0 +1,143 @@
+//! What is wrong with a value, for whoever sent it: the field first, then what was expected and what kind of value was
+//! found.
+//!
+//! The reader's own texts name Rust types and quote the value. The first says nothing to the sender of a request, the
+//! second could put a password into an answer.
+
+/// Characters of a sender's word that are given back to it.
+const QUOTED_MAX: usize = 64;
+
+/// Rewrites what the reader says of the value at this path; `whole` is what is read, for a path to no field in it.
+pub(crate) fn in_words(whole: &str, path: &str, cause: &str) -> String {
+    let path = Some(path).filter(|path| !path.is_empty() && *path != ".");
+    let here = path.unwrap_or(whole);
+    // The place in the text says less than the path.
+    let cause = cause.rsplit_once(" at line ").map_or(cause, |(cause, _)| cause);
+    let field = |name: &str| match path {
+        // A refused name may stand at the end of the path already.
+        Some(path) if path == name || path.ends_with(&format!(".{name}")) => path.to_owned(),
+        Some(path) => format!("{path}.{name}"),
+        None => name.to_owned(),
+    };
+    if let Some(name) = quoted(cause, "missing field ") {
+        return format!("{}: missing", field(name));
+    }
+    if let Some(name) = quoted(cause, "duplicate field ") {
+        return format!("{}: given more than once", field(&shortened(name)));
+    }
+    if let Some((name, known)) = unknown(cause, "unknown field ") {
+        return format!("{}: unknown field; {}", field(&shortened(name)), known.replace('`', ""));
+    }
+    if let Some((word, known)) = unknown(cause, "unknown variant ") {
+        return format!("{here}: {:?} is not known; {}", shortened(word), known.replace('`', ""));
+    }
+    if let Some((found, expected)) = mismatch(cause) {
+        return format!("{here}: expected {expected}, found {found}");
+    }
+    match cause {
+        "invalid digit found in string"
+        | "cannot parse integer from empty string"
+        | "number too large to fit in target type"
+        | "number too small to fit in target type" => format!("{here}: expected an integer"),
+        _ => format!("{here}: {cause}"),
+    }
+}
+
+/// The word in backticks that is all that follows.
+fn quoted<'t>(text: &'t str, before: &str) -> Option<&'t str> {
+    text.strip_prefix(before)?.strip_prefix('`')?.strip_suffix('`')
+}
+
+/// A refused word and what would have been known. The word is the sender's, and may have anything in it.
+fn unknown<'t>(text: &'t str, before: &str) -> Option<(&'t str, &'t str)> {
+    let text = text.strip_prefix(before)?.strip_prefix('`')?;
+    let end = text.rfind("`, expected ").or_else(|| text.rfind("`, there are no "))?;
+    Some((&text[..end], &text[end + 3..]))
+}
+
+fn shortened(word: &str) -> String {
+    match word.char_indices().nth(QUOTED_MAX) {
+        Some((end, _)) => format!("{}…", &word[..end]),
+        None => word.to_owned(),
+    }
+}
+
+/// What was found and what was expected, by kind.
+fn mismatch(cause: &str) -> Option<(&str, &str)> {
+    let kinded = cause.strip_prefix("invalid type: ");
+    let (found, expected) = kinded.or_else(|| cause.strip_prefix("invalid value: "))?.rsplit_once(", expected ")?;
+    let starts = |word: &str| found.starts_with(word);
+    let found = match () {
+        () if starts("integer") && kinded.is_none() => "an integer out of range",
+        () if starts("integer") => "a number",
+        () if starts("floating point") => "a number that is not written as an integer",
+        () if starts("number") => "a number",
+        () if starts("string") || starts("character") => "a string",
+        () if starts("boolean") => "a boolean",
+        () if starts("map") || starts("struct") => "an object",
+        () if starts("sequence") => "an array",
+        () if starts("null") || starts("unit") || starts("Option") => "null",
+        () => "something else",
+    };
+    let expected = match expected {
+        "i64" | "u64" | "i32" | "u32" | "usize" => "an integer",
+        "a sequence" => "an array",
+        "a map" => "an object",
+        expected => expected,
+    };
+    Some((found, expected))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_field_comes_first_and_the_value_is_not_repeated() {
+        for (path, cause, expect) in [
+            (".", "missing field `name` at line 1 column 2", "name: missing"),
+            ("brands[0]", "missing field `id` at line 1 column 2", "brands[0].id: missing"),
+            ("name", "duplicate field `name` at line 1 column 9", "name: given more than once"),
+            (
+                "basic_auth.password",
+                "invalid type: string \"hush\", expected i64 at line 1 column 2",
+                "basic_auth.password: expected an integer, found a string",
+            ),
+            (
+                "basic_auth",
+                "invalid type: string \"a, expected b:hush\", expected an object at line 3 column 2",
+                "basic_auth: expected an object, found a string",
+            ),
+            (".", "invalid type: sequence, expected an object", "body: expected an object, found an array"),
+            (
+                "business_id",
+                "invalid type: floating point `1.5`, expected i64 at line 1 column 20",
+                "business_id: expected an integer, found a number that is not written as an integer",
+            ),
+            (
+                "business_id",
+                "invalid value: integer `18446744073709551615`, expected i64 at line 1 column 20",
+                "business_id: expected an integer, found an integer out of range",
+            ),
+            (
+                "scopes[0]",
+                "unknown variant `a`b`, expected one of `x`, `y` at line 1 column 8",
+                "scopes[0]: \"a`b\" is not known; expected one of x, y",
+            ),
+            ("tpyo", "unknown field `tpyo`, expected `a` or `b`", "tpyo: unknown field; expected a or b"),
+            ("a.tpyo", "unknown field `tpyo`, expected `b`", "a.tpyo: unknown field; expected b"),
+            (".", "unknown field `x`, there are no fields", "x: unknown field; there are no fields"),
+            ("limit", "invalid digit found in string", "limit: expected an integer"),
+            ("status", "expected a name or a code", "status: expected a name or a code"),
+        ] {
+            assert_eq!(in_words("body", path, cause), expect, "{path}: {cause}");
+        }
+    }
+
+    #[test]
+    fn a_long_word_of_the_sender_is_not_given_back_whole() {
+        let long = "é".repeat(5_000);
+        let text = in_words("body", ".", &format!("unknown field `{long}`, expected `a`"));
+        assert!(text.chars().count() < 200, "{text}");
+    }
+}

@@ -15,6 +15,9 @@ mod signals;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::exit::Exit;
 
@@ -79,13 +82,13 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Demo(_) if cli.log == "info" => "warn".to_owned(),
         _ => cli.log.clone(),
     };
-    let filter = tracing_subscriber::EnvFilter::try_new(&filter)
-        .map_err(|error| exit::usage(format!("--log: {error}")))?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let filter: Targets = filter
+        .parse()
+        .map_err(|error| exit::usage(format!("--log: {error}; expected for example debug, or info,hookit_platform=debug")))?;
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .init();
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
+    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         match cli.command {

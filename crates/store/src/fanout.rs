@@ -75,10 +75,11 @@ impl Routes {
         for registration in registrations {
             let Registration { business_id, event_type, .. } = registration;
             let partners = routes.by_event.entry((business_id, event_type)).or_default();
-            let place = *places.entry((business_id, event_type, registration.partner_id)).or_insert_with(|| {
-                partners.push(HashMap::new());
-                partners.len() - 1
-            });
+            let place =
+                *places.entry((business_id, event_type, registration.partner_id)).or_insert_with(|| {
+                    partners.push(HashMap::new());
+                    partners.len() - 1
+                });
             partners[place].insert(
                 (registration.brand_id, registration.branch_id),
                 Route { endpoint_id: registration.endpoint_id, webhook_id: registration.webhook_id },

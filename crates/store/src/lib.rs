@@ -44,7 +44,9 @@ pub enum OpenError {
         path: std::path::PathBuf,
     },
     /// A newer hookit wrote it.
-    #[error("{path} was written by a newer hookit (schema version {found}; this program knows up to {known})")]
+    #[error(
+        "{path} was written by a newer hookit (schema version {found}; this program knows up to {known})"
+    )]
     Newer {
         /// The database file.
         path: std::path::PathBuf,

@@ -101,7 +101,15 @@ fn prepare_writer(db: &Connection) -> rusqlite::Result<()> {
     db.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     // 8 KiB: three ordinary records share a page, of which 4 KiB would hold one and waste half.
     db.pragma_update(None, "page_size", 8192)?;
-    db.pragma_update(None, "journal_mode", "WAL")?;
+    let mode: String = db.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    if mode != "wal" {
+        // SQLite keeps to the mode that it had where a file system cannot do this one, and says no more.
+        let message = format!("the file system does not allow SQLite's WAL mode; it stays in mode {mode}");
+        return Err(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN),
+            Some(message),
+        ));
+    }
     // Every commit is on disk before it is answered.
     db.pragma_update(None, "synchronous", "FULL")?;
     db.pragma_update(None, "foreign_keys", "ON")?;
@@ -127,4 +135,45 @@ pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     db.pragma_update(None, "cache_size", -(8 << 10))?;
     db.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(db)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_waits_for_the_disk_and_references_are_checked() {
+        let folder = tempfile::tempdir().unwrap();
+        let kind = Kind {
+            name: "any",
+            words: "any store",
+            application_id: 7,
+            migrations: &["CREATE TABLE t (x INTEGER) STRICT", "CREATE TABLE u (x INTEGER) STRICT"],
+        };
+        let db = open(folder.path(), &kind).unwrap().writer;
+        let ask = |pragma: &str| -> String {
+            db.query_row(&format!("SELECT CAST({pragma} AS TEXT) FROM pragma_{pragma}"), [], |row| row.get(0))
+                .unwrap()
+        };
+        assert_eq!(ask("journal_mode"), "wal");
+        assert_eq!(ask("synchronous"), "2", "FULL");
+        assert_eq!(ask("foreign_keys"), "1");
+        assert_eq!(ask("user_version"), "2");
+    }
+
+    #[test]
+    fn an_older_file_is_brought_up_to_date_by_the_migrations_that_it_lacks() {
+        let folder = tempfile::tempdir().unwrap();
+        const FIRST: &str = "CREATE TABLE t (x INTEGER) STRICT; INSERT INTO t VALUES (1);";
+        let kind = |migrations| Kind { name: "any", words: "any store", application_id: 7, migrations };
+        drop(open(folder.path(), &kind(&[FIRST])).unwrap());
+        let broken = kind(&[FIRST, "INSERT INTO t VALUES (2); INSERT INTO nowhere VALUES (1);"]);
+        assert!(matches!(open(folder.path(), &broken), Err(OpenError::Database { .. })));
+        let good = kind(&[FIRST, "INSERT INTO t VALUES (3);"]);
+        for _ in 0..2 {
+            let db = open(folder.path(), &good).unwrap().writer;
+            let rows: String = db.query_row("SELECT group_concat(x) FROM t", [], |row| row.get(0)).unwrap();
+            assert_eq!(rows, "1,3", "each ran once, and the broken one left nothing");
+        }
+    }
 }

@@ -35,10 +35,7 @@ impl Drop for Lent {
 impl Readers {
     pub(crate) fn open(path: &Path) -> rusqlite::Result<Self> {
         let connections = (0..READERS).map(|_| file::open_reader(path)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Readers {
-            free: Arc::new(Mutex::new(connections)),
-            permits: Arc::new(Semaphore::new(READERS)),
-        })
+        Ok(Readers { free: Arc::new(Mutex::new(connections)), permits: Arc::new(Semaphore::new(READERS)) })
     }
 
     /// Reads, away from the async threads: a page may have to come from disk. All statements of one read see one

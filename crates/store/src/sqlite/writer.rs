@@ -161,20 +161,19 @@ impl<B: Book> Drop for Writer<B> {
 
 impl<B: Book> Thread<B> {
     fn serve(mut self) {
-        let mut jobs: Vec<Job<B>> = Vec::new();
         while let Ok(first) = self.queue.recv() {
             if !self.tick_min.is_zero() {
                 std::thread::sleep(self.tick_min);
             }
             let mut bytes = first.bytes;
-            jobs.push(first);
+            let mut jobs = vec![first];
             while jobs.len() < TICK_COMMANDS_MAX && bytes < TICK_BYTES_MAX {
                 let Ok(job) = self.queue.try_recv() else { break };
                 bytes += job.bytes;
                 jobs.push(job);
             }
             self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            self.tick(&mut jobs);
+            self.tick(jobs);
         }
         // Only tidiness: whoever opens the file next would do it too.
         if let Err(error) = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
@@ -182,33 +181,34 @@ impl<B: Book> Thread<B> {
         }
     }
 
-    /// Commits these commands and answers them; none is left after.
-    fn tick(&mut self, jobs: &mut Vec<Job<B>>) {
-        match self.transact(jobs) {
+    /// Commits these commands and answers them. Whoever has gone away meanwhile does not want to know.
+    fn tick(&mut self, mut jobs: Vec<Job<B>>) {
+        match self.transact(&jobs) {
             Ok(replies) => {
-                for (job, reply) in jobs.drain(..).zip(replies) {
-                    // Whoever has gone away does not want to know.
+                for (job, reply) in jobs.into_iter().zip(replies) {
                     let _ = job.reply.send(Ok(reply));
                 }
             }
             Err(Undone::Transaction(doing, source)) => {
                 tracing::error!(%source, commands = jobs.len(), "{doing} failed");
-                for job in jobs.drain(..) {
-                    let _ = job.reply.send(Err(Error::Database { doing, source: Box::new(Arc::clone(&source)) }));
+                for job in jobs {
+                    let _ =
+                        job.reply.send(Err(Error::Database { doing, source: Box::new(Arc::clone(&source)) }));
                 }
             }
-            Err(Undone::Command(error)) if jobs.len() == 1 => {
-                for job in jobs.drain(..) {
-                    tracing::error!(error = &error as &dyn std::error::Error, "a command failed");
-                    let _ = job.reply.send(Err(error));
-                    return;
+            Err(Undone::Command(error)) if jobs.len() > 1 => {
+                // One of them is bad; by itself it fails nobody else.
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a tick is done again command by command"
+                );
+                for job in jobs {
+                    self.tick(vec![job]);
                 }
             }
             Err(Undone::Command(error)) => {
-                // One of them is bad; by itself it fails nobody else.
-                tracing::warn!(error = &error as &dyn std::error::Error, "a tick is done again command by command");
-                for job in jobs.drain(..).collect::<Vec<_>>() {
-                    self.tick(&mut vec![job]);
+                if let Some(job) = jobs.pop() {
+                    let _ = job.reply.send(Err(error));
                 }
             }
         }

@@ -155,3 +155,22 @@ pub(crate) fn attempt(seq: DeliverySeq, number: u32, verdict: Verdict) -> Attemp
         verdict,
     }
 }
+
+/// Polls all of them together.
+pub(crate) async fn join_all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let mut futures: Vec<_> = futures.map(|f| (Box::pin(f), None)).collect();
+    std::future::poll_fn(|context| {
+        let mut is_ready = true;
+        for (future, result) in &mut futures {
+            if result.is_none() {
+                match future.as_mut().poll(context) {
+                    std::task::Poll::Ready(value) => *result = Some(value),
+                    std::task::Poll::Pending => is_ready = false,
+                }
+            }
+        }
+        if is_ready { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    futures.into_iter().map(|(_, result)| result.unwrap()).collect()
+}

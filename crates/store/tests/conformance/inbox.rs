@@ -84,7 +84,10 @@ pub(crate) async fn an_older_state_never_overwrites_a_newer_one(store: &impl Sto
     assert_eq!(store.order(OrderId(7)).await.unwrap().unwrap().record, newer);
     // Without versions, by time; without times, by the order of statuses.
     receive(store, "d", r#"{"id":8,"updated_at":2000000000,"status":2}"#).await;
-    assert_eq!(receive(store, "e", r#"{"id":8,"updated_at":1999999999,"status":4}"#).await, received(0, 1, 0));
+    assert_eq!(
+        receive(store, "e", r#"{"id":8,"updated_at":1999999999,"status":4}"#).await,
+        received(0, 1, 0)
+    );
     assert_eq!(receive(store, "f", r#"{"id":8,"status":1}"#).await, received(0, 1, 0));
     assert_eq!(receive(store, "g", r#"{"id":8,"status":4}"#).await, received(1, 0, 0));
     let applied: Vec<_> =

@@ -1,20 +1,23 @@
 //! What every backend has to do, written against the two traits alone. A later backend adds its `open` functions and
 //! a line for each suite.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where by failing there")]
+
 mod fixture;
 mod inbox;
 mod platform;
+mod registry;
 
 /// Runs a suite's checks, each as a test of its own on a store of its own.
 macro_rules! suite {
-    ($backend:ident, $suite:ident, $open:path, [$($check:ident),* $(,)?]) => {
+    ($backend:ident, $half:ident, $checks:ident, $open:path, [$($check:ident),* $(,)?]) => {
         mod $backend {
             $(
                 #[tokio::test]
                 async fn $check() {
                     let (store, _folder) = $open();
-                    super::$suite::$check(&store).await;
-                    hookit_store::$suite::Store::close(&store).await;
+                    super::$checks::$check(&store).await;
+                    hookit_store::$half::Store::close(&store).await;
                 }
             )*
         }
@@ -27,6 +30,7 @@ macro_rules! platform_suite {
         suite!(
             $backend,
             platform,
+            platform,
             $open,
             [
                 a_new_order_has_the_fields_that_the_platform_owns,
@@ -37,22 +41,36 @@ macro_rules! platform_suite {
                 a_cart_edit_replaces_fields_until_the_order_has_ended,
                 a_cart_edit_may_not_take_an_order_elsewhere,
                 a_clock_that_steps_back_does_not_make_a_later_state_look_older,
-                a_registered_hierarchy_is_asked_of_orders_and_registrations,
-                the_most_specific_registration_of_each_partner_gets_the_event,
                 an_order_of_several_brands_is_delivered_for_each,
                 a_delivery_carries_the_records_bytes_and_keeps_them,
                 an_attempt_moves_its_delivery_on_once,
                 a_backlog_is_read_in_pages_in_the_order_of_commits,
+                deliveries_are_found_by_what_they_are,
+                orders_are_listed_by_id,
+                counts_say_what_is_there,
+                hints_name_every_new_delivery_and_every_endpoint_that_changed,
+                of_many_moves_at_once_each_is_checked_against_the_one_before,
+                a_closed_store_is_busy,
+            ]
+        );
+    };
+}
+
+/// The platform's checks of partners, registrations and hierarchies, for one backend.
+macro_rules! registry_suite {
+    ($backend:ident, $open:path) => {
+        suite!(
+            $backend,
+            platform,
+            registry,
+            $open,
+            [
+                a_registered_hierarchy_is_asked_of_orders_and_registrations,
+                the_most_specific_registration_of_each_partner_gets_the_event,
                 a_registration_takes_its_backlog_along_to_another_url,
                 a_revoked_partner_still_gets_deliveries,
                 partners_are_kept_and_changed,
                 a_registration_exists_once_for_each_tuple,
-                deliveries_are_found_by_what_they_are,
-                orders_are_listed_by_id,
-                counts_say_what_is_there,
-                hints_name_every_new_delivery,
-                of_many_moves_at_once_each_is_checked_against_the_one_before,
-                a_closed_store_is_busy,
             ]
         );
     };
@@ -63,6 +81,7 @@ macro_rules! inbox_suite {
     ($backend:ident, $open:path) => {
         suite!(
             $backend,
+            inbox,
             inbox,
             $open,
             [
@@ -80,4 +99,5 @@ macro_rules! inbox_suite {
 }
 
 platform_suite!(sqlite_platform, crate::fixture::sqlite_platform);
+registry_suite!(sqlite_registry, crate::fixture::sqlite_platform);
 inbox_suite!(sqlite_inbox, crate::fixture::sqlite_inbox);

@@ -42,7 +42,7 @@ impl Arrival {
                 .zip(envelope.orders)
                 .map(|(position, order)| {
                     let state = order.record.and_then(|record| {
-                        let order_id = record.id()?.ok_or(RecordError::Missing {
+                        let order_id = record.id()?.ok_or_else(|| RecordError::Missing {
                             field: "id".into(),
                             expected: "an integer above zero",
                         })?;
@@ -119,7 +119,12 @@ mod tests {
             ("{", None, "This is no envelope of orders: the body cannot be read: not JSON: ", "{"),
             ("{}", None, "orders: expected an array of order records, found nothing.", "{}"),
             (r#"{"orders":[null]}"#, Some(0), "expected an object, found null.", "null"),
-            (r#"{"orders":[{"status":1}]}"#, Some(0), "id: missing; expected an integer above zero.", r#"{"status":1}"#),
+            (
+                r#"{"orders":[{"status":1}]}"#,
+                Some(0),
+                "id: missing; expected an integer above zero.",
+                r#"{"status":1}"#,
+            ),
             (
                 r#"{"orders":[{"id":1,"status":"2"}]}"#,
                 Some(0),

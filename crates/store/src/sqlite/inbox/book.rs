@@ -92,8 +92,8 @@ fn receive(
     Arrival { received, parts }: &Arrival,
 ) -> rusqlite::Result<Receipt> {
     let seq = tick.next_seq;
-    let is_new = db
-        .prepare_cached(
+    let is_new =
+        db.prepare_cached(
             "INSERT INTO deliveries (delivery_seq, delivery_id, event_type, body, received_at)
              VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (delivery_id) DO NOTHING",
         )?
@@ -103,8 +103,7 @@ fn receive(
             received.event_type,
             &received.body[..],
             received.received_at.as_millis()
-        ])?
-        > 0;
+        ])? > 0;
     if !is_new {
         return Ok(Receipt::Duplicate);
     }
@@ -152,7 +151,11 @@ fn receive(
 }
 
 /// How new the state is that the view has of an order.
-fn kept_state(db: &Connection, codes: &StatusCodes, order_id: OrderId) -> rusqlite::Result<Option<RecordState>> {
+fn kept_state(
+    db: &Connection,
+    codes: &StatusCodes,
+    order_id: OrderId,
+) -> rusqlite::Result<Option<RecordState>> {
     db.prepare_cached("SELECT version, updated_at, status FROM orders WHERE order_id = ?1")?
         .query_row([order_id.0], |row| {
             Ok(RecordState {

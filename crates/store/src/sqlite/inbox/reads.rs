@@ -9,7 +9,8 @@ use crate::Error;
 use crate::inbox::{HistoryEntry, Quarantined, ViewedOrder};
 use crate::sqlite::{failed, limit as sql_limit};
 
-const ORDER: &str = "SELECT o.order_id, o.status, o.version, substr(d.body, o.record_offset + 1, o.record_bytes),
+const ORDER: &str =
+    "SELECT o.order_id, o.status, o.version, substr(d.body, o.record_offset + 1, o.record_bytes),
          d.delivery_id, o.received_at
      FROM orders o CROSS JOIN deliveries d ON d.delivery_seq = o.delivery_seq";
 
@@ -78,7 +79,11 @@ pub(super) fn history(
     Ok((!entries.is_empty()).then_some(entries))
 }
 
-pub(super) fn quarantine(db: &Connection, after: Option<i64>, limit: usize) -> Result<Vec<Quarantined>, Error> {
+pub(super) fn quarantine(
+    db: &Connection,
+    after: Option<i64>,
+    limit: usize,
+) -> Result<Vec<Quarantined>, Error> {
     let kept = |row: &Row<'_>| -> rusqlite::Result<Quarantined> {
         Ok(Quarantined {
             quarantine_id: row.get(0)?,

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use super::changes::Prepared;
 use super::registry::Registry;
 use super::{PlatformOptions, Published, attempts, changes, deliveries, registrations};
+use crate::Error;
 use crate::fanout::Event;
 use crate::platform::{
     Attempt, Business, Changed, Counts, NewWebhook, Partner, PartnerChange, PendingDelivery, PutBusiness,
@@ -16,7 +17,6 @@ use crate::platform::{
 use crate::sqlite::ids::DeliveryIds;
 use crate::sqlite::writer::Book;
 use crate::sqlite::{count, failed};
-use crate::Error;
 
 pub(super) enum Command {
     Change(Prepared, Timestamp),
@@ -193,9 +193,15 @@ impl Book for PlatformBook {
 
     fn apply(&mut self, db: &Connection, tick: &mut Tick, command: &Command) -> Result<Reply, Error> {
         match command {
-            Command::Change(change, now) => changes::apply(db, tick, &self.codes, change, *now).map(Reply::Changed),
-            Command::Attempts(attempts, now) => attempts::record(db, tick, attempts, *now).map(Reply::Attempts),
-            Command::AddPartner(partner) => registrations::add_partner(db, tick, partner).map(Reply::PartnerAdded),
+            Command::Change(change, now) => {
+                changes::apply(db, tick, &self.codes, change, *now).map(Reply::Changed)
+            }
+            Command::Attempts(attempts, now) => {
+                attempts::record(db, tick, attempts, *now).map(Reply::Attempts)
+            }
+            Command::AddPartner(partner) => {
+                registrations::add_partner(db, tick, partner).map(Reply::PartnerAdded)
+            }
             Command::ChangePartner(partner_id, change, now) => {
                 registrations::change_partner(db, tick, partner_id, change, *now).map(Reply::PartnerChanged)
             }

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use hookit_contract::{
-    Actor, BranchId, BrandId, BusinessId, Changes, EventType, KnownStatus, MoveVerdict, OWNED_FIELDS, OrderId,
-    OrderStatus, OwnedFields, Record, RecordError, StatusCodes, Timestamp, check_move,
+    Actor, BranchId, BrandId, BusinessId, Changes, EventType, KnownStatus, MoveVerdict, OWNED_FIELDS,
+    OrderId, OrderStatus, OwnedFields, Record, RecordError, StatusCodes, Timestamp, check_move,
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -28,8 +28,18 @@ const BRANDS: &str = "an array of brands, each an object with an id";
 #[derive(Debug)]
 pub(super) enum Prepared {
     Create(NewOrder),
-    Move { order_id: OrderId, to: KnownStatus, actor: Actor, reason: Option<Reason>, occurred_at: Option<Timestamp> },
-    EditCart { order_id: OrderId, edit: Changes, bytes: usize },
+    Move {
+        order_id: OrderId,
+        to: KnownStatus,
+        actor: Actor,
+        reason: Option<Reason>,
+        occurred_at: Option<Timestamp>,
+    },
+    EditCart {
+        order_id: OrderId,
+        edit: Changes,
+        bytes: usize,
+    },
 }
 
 /// A new order, read.
@@ -122,13 +132,14 @@ pub(super) fn apply(
                 Some(Reason::Text(text)) => changes.string("cancellation_reason", text),
                 None => {}
             }
+            let record = if changes.is_empty() { order.record.clone() } else { order.record.with(&changes) };
             let event = Occurrence {
                 event_type: EventType::OrderStatusUpdated,
                 status: OrderStatus::Known(*to),
                 actor: *actor,
                 occurred_at: *occurred_at,
             };
-            renew(db, tick, codes, &order, changes, &event, now)
+            renew(db, tick, codes, &order, &record, &event, now)
         }
         Prepared::EditCart { order_id, edit, .. } => {
             let Some(order) = current(db, codes, *order_id)? else { return Ok(Changed::NoSuchOrder) };
@@ -140,7 +151,8 @@ pub(super) fn apply(
             if edit.are_in(&order.record) {
                 return Ok(Changed::Unchanged(order.into_stored()));
             }
-            if let Some(field) = moved_field(&order.record, edit) {
+            let record = order.record.with(edit);
+            if let Some(field) = FIXED_FIELDS.into_iter().find(|f| record.get(f) != order.record.get(f)) {
                 return Ok(Changed::Invalid(Invalid::Field(RecordError::Invalid {
                     field: Cow::Borrowed(field),
                     expected: "what it was when the order was created",
@@ -153,15 +165,9 @@ pub(super) fn apply(
                 actor: Actor::Operator,
                 occurred_at: None,
             };
-            renew(db, tick, codes, &order, edit.clone(), &event, now)
+            renew(db, tick, codes, &order, &record, &event, now)
         }
     }
-}
-
-/// The first fixed field that an edit would give another value.
-fn moved_field(record: &Record, edit: &Changes) -> Option<&'static str> {
-    let edited = record.with(edit);
-    FIXED_FIELDS.into_iter().find(|field| edited.get(field) != record.get(field))
 }
 
 /// What an event says besides the order.
@@ -209,12 +215,8 @@ fn create(
     owned.set(codes, &mut changes);
     let record = new.record.with(&changes);
 
-    let event = Occurrence {
-        event_type: EventType::OrderCreated,
-        status,
-        actor: Actor::Operator,
-        occurred_at: None,
-    };
+    let event =
+        Occurrence { event_type: EventType::OrderCreated, status, actor: Actor::Operator, occurred_at: None };
     let record_id = append(db, tick, codes, &owned, &record, None, &event, now).map_err(&writing)?;
     db.prepare_cached(
         "INSERT INTO orders (order_id, business_id, branch_id, status, version, record_id, created_at, updated_at)
@@ -251,19 +253,18 @@ fn create(
     }))
 }
 
-/// Gives an order its next version.
+/// Gives an order its next version: `record`, and in it the fields that the platform owns.
 fn renew(
     db: &Connection,
     tick: &mut Tick,
     codes: &StatusCodes,
     order: &CurrentOrder,
-    mut changes: Changes,
+    record: &Record,
     event: &Occurrence,
     now: Timestamp,
 ) -> Result<Changed, Error> {
     let writing = failed("changing an order");
-    let brands = order
-        .record
+    let brands = record
         .brand_ids()
         .map_err(|e| Error::Corrupt(format!("the record of order {} cannot be read: {e}", order.order_id)))?;
     // A clock that steps back does not make a later state look older.
@@ -274,12 +275,9 @@ fn renew(
         version: order.version + 1,
         created_at: order.created_at,
         updated_at,
-        order_type: None,
+        order_type: record.order_type(),
     };
-    let record = if changes.is_empty() { order.record.clone() } else { order.record.with(&changes) };
-    // The edit may have changed what the flags depend on, so they are set after it.
-    let owned = OwnedFields { order_type: record.order_type(), ..owned };
-    changes = Changes::new();
+    let mut changes = Changes::new();
     owned.set(codes, &mut changes);
     let record = record.with(&changes);
 

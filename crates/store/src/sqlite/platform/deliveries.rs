@@ -50,7 +50,12 @@ pub(super) fn form(
     Ok(())
 }
 
-fn insert(db: &Connection, seq: DeliverySeq, ids: &mut DeliveryIds, delivery: &Planned) -> rusqlite::Result<()> {
+fn insert(
+    db: &Connection,
+    seq: DeliverySeq,
+    ids: &mut DeliveryIds,
+    delivery: &Planned,
+) -> rusqlite::Result<()> {
     db.prepare_cached(
         "INSERT INTO deliveries (delivery_seq, delivery_id, endpoint_id, webhook_id, event_type, brand_id, branch_id,
              envelope_format, state, attempts, next_attempt_at, created_at)

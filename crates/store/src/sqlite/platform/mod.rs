@@ -6,8 +6,8 @@ mod changes;
 mod deliveries;
 mod order_rows;
 mod reads;
-mod registry;
 mod registrations;
+mod registry;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -89,8 +89,10 @@ impl PlatformStore {
     /// [`OpenError`] where it is in use, newer than this program, not a platform's, or cannot be read.
     pub fn open(dir: &Path, options: PlatformOptions) -> Result<Self, OpenError> {
         let file::Database { path, writer: db, lock } = file::open(dir, &KIND)?;
-        let database =
-            |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Database { path: path.clone(), source };
+        let database = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Database {
+            path: path.clone(),
+            source,
+        };
         let id_seed = match options.id_seed {
             Some(seed) => seed,
             None => getrandom::u64().map_err(|e| database(Box::new(e)))?,
@@ -119,7 +121,9 @@ macro_rules! reply {
     ($reply:expr, $kind:ident) => {
         match $reply {
             Reply::$kind(reply) => Ok(reply),
-            _ => Err(Error::Corrupt(concat!("a command was answered with something else than ", stringify!($kind)).to_owned())),
+            _ => Err(Error::Corrupt(
+                concat!("a command was answered with something else than ", stringify!($kind)).to_owned(),
+            )),
         }
     };
 }
@@ -229,3 +233,6 @@ impl Store for PlatformStore {
         self.writer.close().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

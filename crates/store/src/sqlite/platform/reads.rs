@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hookit_contract::{
-    AttemptOutcome, BranchId, BrandId, DeliveryId, DeliverySeq, DeliveryState, EndpointId, EventType, OrderId,
-    PartnerId, StatusCodes, Timestamp, WebhookId, envelope_bytes,
+    AttemptOutcome, BranchId, BrandId, DeliveryId, DeliverySeq, DeliveryState, EndpointId, EventType,
+    OrderId, PartnerId, StatusCodes, Timestamp, WebhookId, envelope_bytes,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 
@@ -92,7 +92,8 @@ pub(super) fn pending(
 }
 
 /// All that an attempt needs, but for the records.
-pub(super) const PAYLOAD: &str = "SELECT d.delivery_id, d.event_type, d.webhook_id, e.partner_id, e.url, p.webhook_secret,
+pub(super) const PAYLOAD: &str =
+    "SELECT d.delivery_id, d.event_type, d.webhook_id, e.partner_id, e.url, p.webhook_secret,
          w.basic_auth, d.created_at, d.brand_id, d.branch_id
      FROM deliveries d
      JOIN endpoints e ON e.endpoint_id = d.endpoint_id
@@ -139,7 +140,8 @@ pub(super) fn payload(db: &Connection, seq: DeliverySeq) -> Result<Option<Payloa
     }))
 }
 
-const DELIVERY: &str = "d.delivery_seq, d.delivery_id, d.endpoint_id, d.webhook_id, d.event_type, d.brand_id, d.branch_id,
+const DELIVERY: &str =
+    "d.delivery_seq, d.delivery_id, d.endpoint_id, d.webhook_id, d.event_type, d.brand_id, d.branch_id,
      d.state, d.attempts, d.created_at, d.next_attempt_at, d.finished_at";
 
 /// A row of `deliveries`, with two words still to be read and without its orders.
@@ -202,7 +204,7 @@ pub(super) fn deliveries(db: &Connection, query: &DeliveryQuery) -> Result<Vec<D
 }
 
 /// The statement for a query, from fixed pieces: no value from outside is ever part of the text.
-fn listing(query: &DeliveryQuery) -> (String, Vec<Box<dyn ToSql>>) {
+pub(super) fn listing(query: &DeliveryQuery) -> (String, Vec<Box<dyn ToSql>>) {
     let mut sql = format!("SELECT {DELIVERY} FROM ");
     let mut values: Vec<Box<dyn ToSql>> = Vec::new();
     // Where an order is given, its few deliveries are looked through; else the newest first, which a partial index

@@ -151,7 +151,11 @@ fn write_webhook(
 pub(super) const MOVE_PENDING: &str = "UPDATE deliveries SET endpoint_id = ?1
      WHERE endpoint_id = ?2 AND state = 'pending' AND webhook_id = ?3";
 
-pub(super) fn put_business(db: &Connection, tick: &mut Tick, business: &Business) -> Result<PutBusiness, Error> {
+pub(super) fn put_business(
+    db: &Connection,
+    tick: &mut Tick,
+    business: &Business,
+) -> Result<PutBusiness, Error> {
     let writing = failed("writing a hierarchy");
     for brand in &business.brands {
         let owner = db

@@ -140,7 +140,10 @@ impl Hierarchy {
 
     fn has_branch(&self, business_id: BusinessId, branch_id: BranchId) -> bool {
         !self.businesses.contains(&business_id)
-            || self.brands.values().any(|(owner, branches)| *owner == business_id && branches.contains(&branch_id))
+            || self
+                .brands
+                .values()
+                .any(|(owner, branches)| *owner == business_id && branches.contains(&branch_id))
     }
 }
 
@@ -180,15 +183,15 @@ fn partner(row: &Row<'_>) -> rusqlite::Result<(Partner, String)> {
     Ok((partner, row.get(3)?))
 }
 
-const WEBHOOKS: &str = "SELECT w.webhook_id, w.endpoint_id, w.partner_id, w.brand_id, w.branch_id, w.event_type, e.url,
+const WEBHOOKS: &str =
+    "SELECT w.webhook_id, w.endpoint_id, w.partner_id, w.brand_id, w.branch_id, w.event_type, e.url,
          w.basic_auth IS NOT NULL, w.created_at, w.updated_at
      FROM webhooks w JOIN endpoints e ON e.endpoint_id = w.endpoint_id";
 
 /// All registrations, by id.
 pub(super) fn webhooks(db: &Connection) -> Result<Vec<Webhook>, Error> {
     let reading = failed("reading registrations");
-    let mut statement =
-        db.prepare_cached(&format!("{WEBHOOKS} ORDER BY w.webhook_id")).map_err(&reading)?;
+    let mut statement = db.prepare_cached(&format!("{WEBHOOKS} ORDER BY w.webhook_id")).map_err(&reading)?;
     let mut rows = statement.query([]).map_err(&reading)?;
     let mut webhooks = Vec::new();
     while let Some(row) = rows.next().map_err(&reading)? {

@@ -146,7 +146,7 @@ CREATE UNIQUE INDEX deliveries_by_id ON deliveries (delivery_id);
 CREATE INDEX deliveries_pending ON deliveries (endpoint_id, delivery_seq) WHERE state = 'pending';
 
 -- What was given up or taken back: few among many, and looked for by people.
-CREATE INDEX deliveries_given_up ON deliveries (state, delivery_seq) WHERE state IN ('dead', 'cancelled');
+CREATE INDEX deliveries_given_up ON deliveries (state, delivery_seq) WHERE state = 'dead' OR state = 'cancelled';
 
 CREATE TABLE delivery_orders (
     delivery_seq INTEGER NOT NULL REFERENCES deliveries,

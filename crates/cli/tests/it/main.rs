@@ -1,0 +1,17 @@
+//! The real binary, run as an operator or a partner runs it: on ports and folders of its own, started, killed,
+//! stopped, and looked at from outside only. What a single part does in a corner case is tested in that part's crate.
+//!
+//! What these tests must not do: reach into the program's crates for anything but the wire's own types, or wait for a
+//! time to pass where they can wait for a state.
+
+mod demo;
+mod diff;
+mod graceful;
+mod harness;
+mod kills;
+mod moved;
+mod outage;
+mod readme;
+mod secrets;
+mod startup;
+mod strangers;

@@ -4,6 +4,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::lock::Lock;
@@ -99,6 +100,7 @@ pub(crate) fn open(dir: &Path, kind: &Kind) -> Result<Database, OpenError> {
 fn prepare_writer(db: &Connection) -> rusqlite::Result<()> {
     db.busy_timeout(BUSY_TIMEOUT)?;
     db.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    keep_plans(db)?;
     // 8 KiB: three ordinary records share a page, of which 4 KiB would hold one and waste half.
     db.pragma_update(None, "page_size", 8192)?;
     let mode: String = db.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
@@ -124,12 +126,19 @@ fn prepare_writer(db: &Connection) -> rusqlite::Result<()> {
     db.pragma_update(None, "mmap_size", 0)
 }
 
+/// A statement is planned once, whatever values it gets: else SQLite plans some anew at every use, to see whether a
+/// partial index would do for the value.
+fn keep_plans(db: &Connection) -> rusqlite::Result<()> {
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ())
+}
+
 /// A connection that only reads.
 pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
     db.busy_timeout(BUSY_TIMEOUT)?;
     db.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    keep_plans(&db)?;
     db.pragma_update(None, "query_only", "ON")?;
     // 8 MiB each: readers want what was written a moment ago, and the system's cache has that too.
     db.pragma_update(None, "cache_size", -(8 << 10))?;

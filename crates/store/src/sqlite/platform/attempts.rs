@@ -21,16 +21,21 @@ pub(super) fn record(
             Verdict::Delivered => ("delivered", None, Some(now.as_millis())),
             Verdict::Dead => ("dead", None, Some(now.as_millis())),
         };
+        // Two statements: one with a subquery would gather its rows in a temporary table first.
+        let is_there = db
+            .prepare_cached("SELECT 1 FROM webhook_logs WHERE delivery_seq = ?1 AND attempt = ?2")
+            .and_then(|mut s| s.exists(params![attempt.seq.0, attempt.number]))
+            .map_err(&writing)?;
         // The delivery is moved first: it tells whether this attempt counts at all.
-        let counts = db
-            .prepare_cached(
-                "UPDATE deliveries SET state = ?2, attempts = attempts + 1, next_attempt_at = ?3, finished_at = ?4
-                 WHERE delivery_seq = ?1 AND state = 'pending'
-                   AND NOT EXISTS (SELECT 1 FROM webhook_logs WHERE delivery_seq = ?1 AND attempt = ?5)",
-            )
-            .and_then(|mut s| s.execute(params![attempt.seq.0, state, next_attempt_at, finished_at, attempt.number]))
-            .map_err(&writing)?
-            > 0;
+        let counts = !is_there
+            && db
+                .prepare_cached(
+                    "UPDATE deliveries SET state = ?2, attempts = attempts + 1, next_attempt_at = ?3, finished_at = ?4
+                     WHERE delivery_seq = ?1 AND state = 'pending'",
+                )
+                .and_then(|mut s| s.execute(params![attempt.seq.0, state, next_attempt_at, finished_at]))
+                .map_err(&writing)?
+                > 0;
         if !counts {
             continue;
         }

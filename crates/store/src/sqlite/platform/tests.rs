@@ -1,0 +1,79 @@
+//! The statements that run for each change, each send and each look at a backlog use the indexes made for them.
+
+use rusqlite::Connection;
+
+use super::{deliveries, reads, registrations};
+use crate::sqlite::file;
+
+fn plan(db: &Connection, sql: &str) -> String {
+    let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    // Unbound values are NULL, which does not matter to the plan.
+    let steps = statement.raw_query().mapped(|row| row.get::<_, String>(3)).map(Result::unwrap);
+    steps.collect::<Vec<_>>().join("; ")
+}
+
+#[test]
+fn the_hot_statements_use_their_indexes_and_sort_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = file::open(folder.path(), &super::KIND).unwrap().writer;
+    for (sql, uses) in [
+        (
+            reads::PENDING,
+            &["deliveries USING INDEX deliveries_pending (endpoint_id=? AND delivery_seq>?)"][..],
+        ),
+        (reads::ORDERS_OF, &["delivery_orders USING PRIMARY KEY (delivery_seq=?)"]),
+        (
+            reads::RECORDS_OF,
+            &["o USING PRIMARY KEY (delivery_seq=?)", "r USING INTEGER PRIMARY KEY (rowid=?)"],
+        ),
+        (
+            reads::PAYLOAD,
+            &["d USING INTEGER PRIMARY KEY", "e USING INTEGER PRIMARY KEY", "w USING INTEGER PRIMARY KEY"],
+        ),
+        (
+            reads::ENDPOINTS,
+            &["w USING COVERING INDEX webhooks_by_endpoint", "d USING COVERING INDEX deliveries_pending"],
+        ),
+        (
+            deliveries::IS_WAITING,
+            &[
+                "o USING COVERING INDEX delivery_orders_by_order (order_id=?)",
+                "d USING INTEGER PRIMARY KEY (rowid=?)",
+            ],
+        ),
+        (registrations::MOVE_PENDING, &["deliveries USING INDEX deliveries_pending (endpoint_id=?)"]),
+    ] {
+        let plan = plan(&db, sql);
+        for part in uses {
+            assert!(plan.contains(part), "{sql}\n{plan}\nshould have: {part}");
+        }
+        assert!(!plan.contains("TEMP B-TREE"), "{sql}\n{plan}");
+    }
+}
+
+#[test]
+fn lists_of_deliveries_are_read_in_order_without_sorting() {
+    use crate::platform::DeliveryQuery;
+    use hookit_contract::{DeliveryState, EndpointId, OrderId};
+    let folder = tempfile::tempdir().unwrap();
+    let db = file::open(folder.path(), &super::KIND).unwrap().writer;
+    let all = DeliveryQuery { limit: 10, ..DeliveryQuery::default() };
+    let state = |state| DeliveryQuery { state: Some(state), ..all.clone() };
+    for (query, part) in [
+        (all.clone(), "SCAN d"),
+        (state(DeliveryState::Dead), "deliveries_given_up"),
+        (state(DeliveryState::Cancelled), "deliveries_given_up"),
+        (
+            DeliveryQuery { endpoint_id: Some(EndpointId(1)), ..state(DeliveryState::Pending) },
+            "deliveries_pending (endpoint_id=?)",
+        ),
+        (
+            DeliveryQuery { order_id: Some(OrderId(1)), ..all.clone() },
+            "delivery_orders_by_order (order_id=?)",
+        ),
+    ] {
+        let (sql, _) = reads::listing(&query);
+        let plan = plan(&db, &sql);
+        assert!(plan.contains(part) && !plan.contains("TEMP B-TREE"), "{sql}\n{plan}");
+    }
+}

@@ -1,0 +1,226 @@
+//! The platform's store: partners, registrations, hierarchies, and who gets what.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use hookit_contract::{
+    BranchId, BrandId, BusinessId, DeliverySeq, DeliveryState, EventType, KnownStatus, OrderId, PartnerId,
+};
+use hookit_store::Error;
+use hookit_store::platform::{
+    Brand, Business, Change, Changed, DeliveryQuery, Invalid, PartnerChange, PutBusiness, PutWebhook, Store,
+    Verdict,
+};
+
+use crate::fixture::*;
+
+fn hierarchy(business_id: BusinessId, brands: &[(i64, &[i64])]) -> Business {
+    Business {
+        business_id,
+        name: format!("business {business_id}"),
+        brands: brands
+            .iter()
+            .map(|(id, branches)| Brand {
+                brand_id: BrandId(*id),
+                title: format!("brand {id}"),
+                branches: branches.iter().copied().map(BranchId).collect(),
+            })
+            .collect(),
+    }
+}
+
+pub(crate) async fn a_registered_hierarchy_is_asked_of_orders_and_registrations(store: &impl Store) {
+    store.add_partner(partner("pos", BUSINESS)).await.unwrap();
+    let business = hierarchy(BUSINESS, &[(663, &[1062, 1063]), (664, &[1063])]);
+    assert_eq!(store.put_business(business.clone()).await.unwrap(), PutBusiness::Done);
+    assert_eq!(store.business(BUSINESS).await.unwrap(), Some(business));
+    assert_eq!(store.business(BusinessId(8)).await.unwrap(), None);
+    let taken = store.put_business(hierarchy(BusinessId(10), &[(700, &[1]), (664, &[])])).await.unwrap();
+    assert_eq!(taken, PutBusiness::BrandTaken { brand_id: BrandId(664), business_id: BUSINESS });
+    assert_eq!(store.business(BusinessId(10)).await.unwrap(), None);
+
+    plain(store, at(0)).await;
+    for (text, message) in [
+        (
+            r#"{"business_id":9,"branch_id":1062,"brands":[{"id":663},{"id":5}]}"#,
+            "brands[1].id: brand 5 is not",
+        ),
+        (
+            r#"{"business_id":9,"branch_id":1062,"brands":[{"id":664}]}"#,
+            "branch 1062 is not a branch of brand 664",
+        ),
+        (
+            r#"{"business_id":10,"branch_id":1062,"brands":[{"id":663}]}"#,
+            "brand 663 is not a brand of business 10",
+        ),
+    ] {
+        match store.change(Change::Create { record: record(text) }, at(0)).await.unwrap() {
+            Changed::Invalid(invalid) => assert!(invalid.to_string().contains(message), "{text}: {invalid}"),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+    // A business without a hierarchy may name any.
+    create(store, record(r#"{"business_id":10,"branch_id":1,"brands":[{"id":77}]}"#), at(0)).await;
+
+    let put = |brand: Option<i64>, branch: Option<i64>| {
+        let (brand, branch) = (brand.map(BrandId), branch.map(BranchId));
+        store.put_webhook(
+            registration("pos", brand, branch, EventType::OrderCreated, "https://a.example"),
+            at(0),
+        )
+    };
+    for (brand, branch, message) in [
+        (Some(5), None, "brand_id: brand 5 is not a brand of business 9"),
+        (Some(664), Some(1062), "branch_id: branch 1062 is not a branch of brand 664"),
+        (None, Some(5), "branch_id: branch 5 is not a branch of business 9"),
+    ] {
+        match put(brand, branch).await.unwrap() {
+            PutWebhook::Invalid(invalid) => assert_eq!(invalid.to_string(), message),
+            _ => panic!("{message}"),
+        }
+    }
+    for (brand, branch) in [(None, None), (None, Some(1063)), (Some(664), Some(1063))] {
+        assert!(matches!(put(brand, branch).await.unwrap(), PutWebhook::Created(_)));
+    }
+    // Replaced, not merged.
+    store.put_business(hierarchy(BUSINESS, &[(664, &[1062])])).await.unwrap();
+    let gone = store.change(Change::Create { record: order_of(r#"[{"id":663}]"#, "") }, at(0)).await.unwrap();
+    assert!(matches!(gone, Changed::Invalid(Invalid::UnknownBrand { .. })), "{gone:?}");
+    create(store, order_of(r#"[{"id":664}]"#, ""), at(0)).await;
+}
+
+pub(crate) async fn the_most_specific_registration_of_each_partner_gets_the_event(store: &impl Store) {
+    let created = EventType::OrderCreated;
+    for name in ["pos", "erp"] {
+        store.add_partner(partner(name, BUSINESS)).await.unwrap();
+    }
+    store.add_partner(partner("stranger", BusinessId(10))).await.unwrap();
+    register(store, registration("stranger", None, None, created, "https://s.example")).await;
+    register(store, registration("erp", None, None, created, "https://erp.example")).await;
+    register(store, registration("erp", None, None, EventType::OrderCartUpdated, "https://erp.example/c"))
+        .await;
+    // From the least to the most specific, each takes over from the one before.
+    for (brand, branch, url) in [
+        (None, None, "https://pos.example/any"),
+        (None, Some(BRANCH), "https://pos.example/branch"),
+        (Some(BRAND), None, "https://pos.example/brand"),
+        (Some(BRAND), Some(BRANCH), "https://pos.example/both"),
+    ] {
+        register(store, registration("pos", brand, branch, created, url)).await;
+        // Others' tuples of the same partner do not matter.
+        register(
+            store,
+            registration("pos", Some(BrandId(1)), Some(BRANCH), created, "https://pos.example/1"),
+        )
+        .await;
+        let order_id = plain(store, at(0)).await.order_id;
+        let mut urls = BTreeSet::new();
+        let query = DeliveryQuery { order_id: Some(order_id), limit: 10, ..DeliveryQuery::default() };
+        for delivery in store.deliveries(query).await.unwrap() {
+            assert!(urls.insert(store.payload(delivery.seq).await.unwrap().unwrap().url));
+        }
+        assert_eq!(urls, BTreeSet::from(["https://erp.example".to_owned(), url.to_owned()]));
+    }
+}
+
+pub(crate) async fn a_registration_takes_its_backlog_along_to_another_url(store: &impl Store) {
+    let webhooks = listener(store, "pos").await;
+    let order_id = plain(store, at(0)).await.order_id;
+    done(store, moved(order_id, KnownStatus::Accepted), at(1)).await;
+    let before = backlog(store).await;
+    let mut ended = attempt(before[0].seq, 1, Verdict::Delivered);
+    let other = plain(store, at(2)).await.order_id;
+    store.record_attempts(vec![ended.clone()], at(3)).await.unwrap();
+
+    let new = registration("pos", None, None, EventType::OrderCreated, "https://new.example");
+    let moved_to = match store.put_webhook(new, at(4)).await.unwrap() {
+        PutWebhook::Updated { webhook, moved_from } => {
+            assert_eq!(moved_from, Some(webhooks[0].endpoint_id));
+            assert_eq!((webhook.webhook_id, webhook.updated_at), (webhooks[0].webhook_id, at(4)));
+            webhook.endpoint_id
+        }
+        _ => panic!("it was there before"),
+    };
+    let of = |orders: Vec<hookit_store::platform::PendingDelivery>| -> Vec<OrderId> {
+        orders.iter().flat_map(|d| d.orders.to_vec()).collect()
+    };
+    let new_place = store.pending(moved_to, DeliverySeq(0), 9).await.unwrap().deliveries;
+    assert_eq!(store.payload(new_place[0].seq).await.unwrap().unwrap().url, "https://new.example");
+    assert_eq!(of(new_place), [other]);
+    let old_place = store.pending(webhooks[0].endpoint_id, DeliverySeq(0), 9).await.unwrap().deliveries;
+    assert_eq!(of(old_place), [order_id]);
+    // What has ended stays where it was sent.
+    ended.number = 2;
+    let query = DeliveryQuery { state: Some(DeliveryState::Delivered), limit: 9, ..DeliveryQuery::default() };
+    assert_eq!(store.deliveries(query).await.unwrap()[0].endpoint_id, webhooks[0].endpoint_id);
+    assert_eq!(store.endpoints().await.unwrap(), [webhooks[0].endpoint_id, moved_to]);
+}
+
+pub(crate) async fn a_revoked_partner_still_gets_deliveries(store: &impl Store) {
+    listener(store, "pos").await;
+    store.change_partner(&PartnerId::from("ptn_pos"), PartnerChange::Revoke, at(3)).await.unwrap();
+    plain(store, at(4)).await;
+    assert_eq!(backlog(store).await.len(), 1);
+}
+
+pub(crate) async fn partners_are_kept_and_changed(store: &impl Store) {
+    let id = PartnerId::from("ptn_pos");
+    assert!(!store.change_partner(&id, PartnerChange::Revoke, at(3)).await.unwrap());
+    store.add_partner(partner("pos", BUSINESS)).await.unwrap();
+    store.add_partner(partner("erp", BUSINESS)).await.unwrap();
+    // An id or a key exists once.
+    assert!(matches!(store.add_partner(partner("pos", BUSINESS)).await, Err(Error::Database { .. })));
+    assert_eq!(store.partners().await.unwrap().len(), 2);
+    let found = store.partner_by_key("key_pos").await.unwrap().unwrap();
+    assert_eq!((found.partner_id, found.business_id, found.revoked_at), (id.clone(), BUSINESS, None));
+    assert_eq!(found.scopes, ["orders:read", "webhooks:read"]);
+    assert!(store.partner_by_key("pos").await.unwrap().is_none());
+
+    let secret_hash = Bytes::from_static(b"other");
+    let webhook_secret = Bytes::from_static(b"sealed again");
+    for change in [
+        PartnerChange::RotateSecret { secret_hash: secret_hash.clone() },
+        PartnerChange::RotateWebhookSecret { webhook_secret: webhook_secret.clone() },
+        PartnerChange::Revoke,
+    ] {
+        assert!(store.change_partner(&id, change, at(3)).await.unwrap());
+    }
+    store.change_partner(&id, PartnerChange::Revoke, at(9)).await.unwrap();
+    let changed = store.partner_by_key("key_pos").await.unwrap().unwrap();
+    assert_eq!((&changed.secret_hash, &changed.webhook_secret), (&secret_hash, &webhook_secret));
+    assert_eq!(changed.revoked_at, Some(at(3)));
+    let other = store.partner_by_key("key_erp").await.unwrap().unwrap();
+    assert_eq!((&other.secret_hash[..], other.revoked_at), (&b"hash"[..], None));
+}
+
+pub(crate) async fn a_registration_exists_once_for_each_tuple(store: &impl Store) {
+    let nobody = registration("pos", None, None, EventType::OrderCreated, "https://a.example");
+    assert!(matches!(store.put_webhook(nobody, at(0)).await.unwrap(), PutWebhook::NoSuchPartner));
+    store.add_partner(partner("pos", BUSINESS)).await.unwrap();
+    let mut new = registration("pos", Some(BRAND), None, EventType::OrderCreated, "https://a.example");
+    let first = register(store, new.clone()).await;
+    assert_eq!((first.has_basic_auth, first.created_at), (false, at(0)));
+    new.basic_auth = Some(Bytes::from_static(b"sealed"));
+    match store.put_webhook(new, at(5)).await.unwrap() {
+        PutWebhook::Updated { webhook, moved_from: None } => {
+            assert_eq!((webhook.webhook_id, webhook.endpoint_id), (first.webhook_id, first.endpoint_id));
+            assert_eq!((webhook.created_at, webhook.updated_at), (at(0), at(5)));
+            assert!(webhook.has_basic_auth);
+        }
+        _ => panic!("it is the same tuple, and the same URL"),
+    }
+    // The same URL is the same endpoint, for whatever it is registered.
+    let other = register(
+        store,
+        registration("pos", None, Some(BRANCH), EventType::OrderCreated, "https://a.example"),
+    )
+    .await;
+    assert_eq!(other.endpoint_id, first.endpoint_id);
+    assert_ne!(other.webhook_id, first.webhook_id);
+    let listed = store.webhooks().await.unwrap();
+    assert_eq!(listed.iter().map(|w| w.webhook_id).collect::<Vec<_>>(), [first.webhook_id, other.webhook_id]);
+    assert_eq!((listed[0].brand_id, listed[0].branch_id), (Some(BRAND), None));
+    plain(store, at(6)).await;
+    let seq = backlog(store).await[0].seq;
+    assert_eq!(store.payload(seq).await.unwrap().unwrap().basic_auth, Some(Bytes::from_static(b"sealed")));
+}

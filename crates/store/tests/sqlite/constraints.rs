@@ -1,0 +1,116 @@
+//! The schema itself refuses what must not be, whoever writes it.
+
+use hookit_contract::KnownStatus;
+use hookit_store::inbox::Store as _;
+use hookit_store::platform::{Store as _, Verdict};
+use rusqlite::{Connection, ErrorCode};
+
+use crate::fixture::*;
+
+fn check_refused(db: &Connection, statements: &[&str]) {
+    db.pragma_update(None, "foreign_keys", "ON").unwrap();
+    for sql in statements {
+        let error = match db.execute(sql, []) {
+            Ok(changed) => panic!("{sql} changed {changed} rows"),
+            Err(error) => error,
+        };
+        assert_eq!(error.sqlite_error_code(), Some(ErrorCode::ConstraintViolation), "{sql}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn the_platforms_schema_refuses_what_must_not_be() {
+    let (store, folder) = sqlite_platform();
+    listener(&store, "pos").await;
+    let id = plain(&store, at(0)).await.order_id;
+    done(&store, moved(id, KnownStatus::Accepted), at(1)).await;
+    let seq = backlog(&store).await[0].seq;
+    store.record_attempts(vec![attempt(seq, 1, Verdict::Delivered)], at(2)).await.unwrap();
+    store.close().await;
+    let db = Connection::open(folder.path().join("platform.db")).unwrap();
+    check_refused(
+        &db,
+        &[
+            // A delivery's state and its times go together.
+            "UPDATE deliveries SET state = 'sent' WHERE delivery_seq = 2",
+            "UPDATE deliveries SET state = 'delivered' WHERE delivery_seq = 2",
+            "UPDATE deliveries SET state = 'dead', finished_at = 1 WHERE delivery_seq = 2",
+            "UPDATE deliveries SET next_attempt_at = NULL WHERE delivery_seq = 2",
+            "UPDATE deliveries SET state = 'pending' WHERE delivery_seq = 1",
+            "UPDATE deliveries SET finished_at = NULL WHERE delivery_seq = 1",
+            "UPDATE deliveries SET envelope_format = 2",
+            "UPDATE deliveries SET event_type = 'klikit.order.created' WHERE delivery_seq = 1",
+            "UPDATE deliveries SET attempts = -1",
+            "UPDATE deliveries SET endpoint_id = 77",
+            "UPDATE deliveries SET delivery_id = 'evt_same'",
+            "DELETE FROM deliveries WHERE delivery_seq = 1",
+            // No order twice in a delivery, and nothing carried that is not there.
+            "INSERT INTO delivery_orders SELECT delivery_seq, 1, order_id, record_id FROM delivery_orders",
+            "INSERT INTO delivery_orders SELECT delivery_seq, 0, order_id + 1, record_id FROM delivery_orders",
+            "INSERT INTO delivery_orders VALUES (1, 1, 5, 77)",
+            // Each version once, each event with its record.
+            "INSERT INTO records SELECT 77, order_id, version, record FROM records WHERE record_id = 1",
+            "INSERT INTO events SELECT 77, event_type, status_from, status_to, actor, occurred_at, created_at
+                 FROM events WHERE event_seq = 1",
+            "DELETE FROM records WHERE record_id = 1",
+            "UPDATE events SET status_from = NULL WHERE event_seq = 2",
+            "UPDATE events SET status_from = 1 WHERE event_seq = 1",
+            "UPDATE events SET status_from = status_to WHERE event_seq = 2",
+            "UPDATE events SET actor = 'somebody'",
+            "UPDATE orders SET record_id = 77",
+            "UPDATE orders SET updated_at = created_at - 1",
+            "UPDATE orders SET version = 0",
+            "UPDATE orders SET order_id = 0",
+            // An attempt once, and a status exactly where the partner answered.
+            "INSERT INTO webhook_logs SELECT * FROM webhook_logs",
+            "UPDATE webhook_logs SET http_status = NULL",
+            "UPDATE webhook_logs SET http_status = 302",
+            "UPDATE webhook_logs SET outcome = 'refused'",
+            "UPDATE webhook_logs SET outcome = 'timed_out'",
+            "UPDATE webhook_logs SET outcome = 'lost', http_status = NULL",
+            "UPDATE webhook_logs SET attempt = 0",
+            "UPDATE webhook_logs SET next_attempt_at = 1",
+            "UPDATE webhook_logs SET delivery_seq = 77",
+            // One registration for each tuple, whichever part of it is any.
+            "INSERT INTO webhooks SELECT 77, partner_id, endpoint_id, brand_id, branch_id, event_type, basic_auth,
+                 created_at, updated_at FROM webhooks WHERE webhook_id = 1",
+            "UPDATE webhooks SET brand_id = 0",
+            "UPDATE webhooks SET endpoint_id = 77",
+            "INSERT INTO endpoints SELECT 77, partner_id, url FROM endpoints",
+            "UPDATE partners SET scopes = 'orders:read'",
+            "INSERT INTO totals SELECT 2, orders, events, pending, delivered, dead, cancelled, attempts FROM totals",
+            "UPDATE totals SET pending = -1",
+            "INSERT INTO brands VALUES (1, 77, 'no such business')",
+            // Types are types.
+            "UPDATE deliveries SET created_at = 'yesterday'",
+        ],
+    );
+}
+
+#[tokio::test]
+async fn the_inboxs_schema_refuses_what_must_not_be() {
+    let (store, folder) = sqlite_inbox();
+    let received = hookit_store::inbox::Received {
+        delivery_id: hookit_contract::DeliveryId::from("a"),
+        event_type: None,
+        body: r#"{"orders":[{"id":7},null]}"#.into(),
+        received_at: at(0),
+    };
+    store.receive(received).await.unwrap();
+    store.close().await;
+    let db = Connection::open(folder.path().join("inbox.db")).unwrap();
+    check_refused(
+        &db,
+        &[
+            "INSERT INTO deliveries SELECT 77, delivery_id, event_type, body, received_at FROM deliveries",
+            "DELETE FROM deliveries",
+            "UPDATE orders SET delivery_seq = 77",
+            "UPDATE orders SET record_bytes = 0",
+            "UPDATE orders SET record_offset = -1",
+            "INSERT INTO order_history SELECT * FROM order_history",
+            "UPDATE order_history SET applied = 2",
+            "UPDATE quarantine SET delivery_seq = 77",
+            "UPDATE totals SET orders = -1",
+        ],
+    );
+}

@@ -80,7 +80,8 @@ impl Client {
             let body = response.into_body().collect().await?.to_bytes();
             anyhow::Ok(Reply { status, body })
         };
-        let unreachable = |why: String| coded(Exit::Unreachable, format!("{} does not answer: {why}", self.base));
+        let unreachable =
+            |why: String| coded(Exit::Unreachable, format!("{} does not answer: {why}", self.base));
         match tokio::time::timeout(TIMEOUT, exchange).await {
             Err(_) => Err(unreachable(format!("nothing within {} s", TIMEOUT.as_secs()))),
             Ok(Err(error)) => Err(unreachable(format!("{:#}", error.context("the connection failed")))),

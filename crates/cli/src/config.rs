@@ -50,8 +50,8 @@ impl Default for Codes {
 }
 
 impl Codes {
-    pub(crate) fn resolve(&self) -> anyhow::Result<StatusCodes> {
-        StatusCodes::with(self.preparing, self.dispatched).map_err(|error| usage(format!("codes: {error}")))
+    fn resolve(&self) -> Result<StatusCodes, String> {
+        StatusCodes::with(self.preparing, self.dispatched).map_err(|error| format!("codes: {error}"))
     }
 }
 
@@ -83,6 +83,8 @@ pub(crate) struct Delivery {
     in_flight_per_endpoint_max: usize,
     in_flight_max: usize,
     exchange_timeout_ms: u64,
+    probe_pause_min_ms: u64,
+    probe_pause_max_ms: u64,
 }
 
 impl Default for Delivery {
@@ -94,6 +96,8 @@ impl Default for Delivery {
             in_flight_per_endpoint_max: engine.in_flight_per_endpoint_max,
             in_flight_max: engine.in_flight_max,
             exchange_timeout_ms: millis(&egress.exchange_timeout),
+            probe_pause_min_ms: millis(&engine.probe_pause_min),
+            probe_pause_max_ms: millis(&engine.probe_pause_max),
         }
     }
 }
@@ -122,6 +126,52 @@ impl Listen {
     }
 }
 
+/// The settings of a file that make no sense, gathered so that all of them are reported at once.
+#[derive(Default)]
+struct Problems(Vec<String>);
+
+impl Problems {
+    fn at_least_one(&mut self, name: &str, value: usize) {
+        if value == 0 {
+            self.0.push(format!("{name}: expected 1 or more"));
+        }
+    }
+
+    fn listen(&mut self, listen: &Listen) {
+        self.at_least_one("listen.connections_max", listen.connections_max);
+        self.at_least_one("listen.body_bytes_max", listen.body_bytes_max.unwrap_or(1));
+    }
+
+    /// The configuration's codes, or the default ones where they make no sense.
+    fn codes(&mut self, codes: &Codes) -> StatusCodes {
+        codes.resolve().map_err(|problem| self.0.push(problem)).unwrap_or_default()
+    }
+
+    fn none(self) -> anyhow::Result<()> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        Err(usage(format!("configuration: {}", self.0.join("; "))))
+    }
+}
+
+/// What the file means for the parts.
+pub(crate) struct InboxParts {
+    pub(crate) codes: StatusCodes,
+    pub(crate) listen: Listen,
+}
+
+impl InboxFile {
+    /// Checks the whole. All problems are reported at once.
+    pub(crate) fn resolve(self) -> anyhow::Result<InboxParts> {
+        let mut problems = Problems::default();
+        let codes = problems.codes(&self.codes);
+        problems.listen(&self.listen);
+        problems.none()?;
+        Ok(InboxParts { codes, listen: self.listen })
+    }
+}
+
 /// What the file means for the parts.
 pub(crate) struct PlatformParts {
     pub(crate) codes: StatusCodes,
@@ -134,31 +184,31 @@ pub(crate) struct PlatformParts {
 impl PlatformFile {
     /// Checks the whole and turns it into the parts' own settings. All problems are reported at once.
     pub(crate) fn resolve(&self, allow_private_endpoints: bool) -> anyhow::Result<PlatformParts> {
-        let mut problems = Vec::new();
-        let codes = self.codes.resolve().map_err(|e| problems.push(e.to_string())).unwrap_or_default();
+        let mut problems = Problems::default();
+        let codes = problems.codes(&self.codes);
         let delays = self.delivery.retry_delays_ms.iter().copied().map(Duration::from_millis).collect();
         let retry = RetryPlan::new(delays)
-            .map_err(|e| problems.push(format!("delivery.retry_delays_ms: {e}")))
+            .map_err(|e| problems.0.push(format!("delivery.retry_delays_ms: {e}")))
             .unwrap_or_default();
-        let mut at_least_one = |name: &str, value: usize| {
-            if value == 0 {
-                problems.push(format!("{name}: expected 1 or more"));
-            }
-        };
-        at_least_one("tick.orders_per_delivery_max", self.tick.orders_per_delivery_max);
-        at_least_one("tick.queue_max", self.tick.queue_max);
-        at_least_one("delivery.in_flight_per_endpoint_max", self.delivery.in_flight_per_endpoint_max);
-        at_least_one("delivery.in_flight_max", self.delivery.in_flight_max);
-        at_least_one("listen.connections_max", self.listen.connections_max);
+        problems.at_least_one("tick.orders_per_delivery_max", self.tick.orders_per_delivery_max);
+        problems.at_least_one("tick.queue_max", self.tick.queue_max);
+        problems
+            .at_least_one("delivery.in_flight_per_endpoint_max", self.delivery.in_flight_per_endpoint_max);
+        problems.at_least_one("delivery.in_flight_max", self.delivery.in_flight_max);
+        problems.listen(&self.listen);
         if !(100..=60_000).contains(&self.delivery.exchange_timeout_ms) {
-            problems.push("delivery.exchange_timeout_ms: expected 100 to 60000".to_owned());
+            problems.0.push("delivery.exchange_timeout_ms: expected 100 to 60000".to_owned());
+        }
+        if self.delivery.probe_pause_min_ms == 0 {
+            problems.0.push("delivery.probe_pause_min_ms: expected 1 or more".to_owned());
+        }
+        if self.delivery.probe_pause_max_ms < self.delivery.probe_pause_min_ms {
+            problems.0.push("delivery.probe_pause_max_ms: expected probe_pause_min_ms or more".to_owned());
         }
         if self.tick.tick_ms > 10_000 {
-            problems.push("tick.tick_ms: expected 0 to 10000".to_owned());
+            problems.0.push("tick.tick_ms: expected 0 to 10000".to_owned());
         }
-        if !problems.is_empty() {
-            return Err(usage(format!("configuration: {}", problems.join("; "))));
-        }
+        problems.none()?;
         let (engine, egress) = (EngineConfig::default(), EgressConfig::default());
         Ok(PlatformParts {
             codes,
@@ -173,6 +223,8 @@ impl PlatformFile {
                 retry,
                 in_flight_per_endpoint_max: self.delivery.in_flight_per_endpoint_max,
                 in_flight_max: self.delivery.in_flight_max,
+                probe_pause_min: Duration::from_millis(self.delivery.probe_pause_min_ms),
+                probe_pause_max: Duration::from_millis(self.delivery.probe_pause_max_ms),
                 ..engine
             },
             egress: EgressConfig {
@@ -216,7 +268,7 @@ mod tests {
             "codes = { preparing = 20, dispatched = 21 }\n\
              tick = { tick_ms = 22, orders_per_delivery_max = 23, queue_max = 24 }\n\
              delivery = { retry_delays_ms = [25, 26], in_flight_per_endpoint_max = 27, in_flight_max = 28, \
-             exchange_timeout_ms = 2900 }\n\
+             exchange_timeout_ms = 2900, probe_pause_min_ms = 32, probe_pause_max_ms = 33 }\n\
              listen = { connections_max = 30, body_bytes_max = 31 }\n",
         )
         .unwrap();
@@ -228,6 +280,8 @@ mod tests {
         assert_eq!(parts.engine.retry.delays(), [Duration::from_millis(25), Duration::from_millis(26)]);
         assert_eq!((parts.engine.in_flight_per_endpoint_max, parts.engine.in_flight_max), (27, 28));
         assert_eq!(parts.egress.exchange_timeout, Duration::from_millis(2900));
+        let pauses = (parts.engine.probe_pause_min, parts.engine.probe_pause_max);
+        assert_eq!(pauses, (Duration::from_millis(32), Duration::from_millis(33)));
         assert_eq!((parts.limits.connections_max, parts.limits.body_bytes_max), (30, 31));
         assert!(parts.egress.https_required && !file.resolve(true).unwrap().egress.https_required);
     }

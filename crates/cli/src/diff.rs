@@ -9,7 +9,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hookit_contract::Record;
+use hookit_contract::{BusinessId, Record};
 use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -103,8 +103,11 @@ impl Comparison {
         let version = |v: Option<i64>| v.map_or_else(|| "-".to_owned(), |v| v.to_string());
         for d in &self.differences {
             let (platform, inbox) = (version(d.platform_version), version(d.inbox_version));
-            let _ =
-                writeln!(out, "  order {}: {} (version {platform} on the platform, {inbox} in the inbox)", d.order_id, d.what);
+            let _ = writeln!(
+                out,
+                "  order {}: {} (version {platform} on the platform, {inbox} in the inbox)",
+                d.order_id, d.what
+            );
         }
         out
     }
@@ -144,7 +147,8 @@ impl<'a> Listing<'a> {
             for order in page.orders {
                 let bytes = reply.body.slice_ref(order.get().as_bytes());
                 let id = Record::parse(bytes.clone()).ok().and_then(|r| r.id().ok().flatten());
-                let id = id.ok_or_else(|| coded(Exit::Refused, "a list of orders with one that has no id"))?;
+                let id =
+                    id.ok_or_else(|| coded(Exit::Refused, "a list of orders with one that has no id"))?;
                 orders.push((id.0, bytes));
             }
             self.after = page.next_after;
@@ -196,8 +200,14 @@ pub(crate) async fn compare(sides: &Sides, settle: Duration) -> anyhow::Result<C
         tokio::time::sleep(PAUSE).await;
         let ids: Vec<i64> = unequal.keys().copied().collect();
         for id in ids {
+            // By itself an order is found whosever it is; in the list only this business's were.
+            let ours = |order: &Bytes| match sides.business_id {
+                Some(id) => Record::parse(order.clone())
+                    .is_ok_and(|record| record.business_id() == Ok(Some(BusinessId(id)))),
+                None => true,
+            };
             let now = (
-                one(&sides.platform, &format!("/v1/operator/orders/{id}")).await?,
+                one(&sides.platform, &format!("/v1/operator/orders/{id}")).await?.filter(ours),
                 one(&sides.inbox, &format!("/orders/{id}")).await?,
             );
             if now.0 == now.1 && now.0.is_some() {

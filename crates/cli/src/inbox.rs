@@ -13,7 +13,7 @@ use hookit_store::sqlite::{InboxOptions, InboxStore};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{self, InboxFile};
+use crate::config::{self, InboxFile, InboxParts};
 use crate::exit::{Exit, usage};
 use crate::platform::announce;
 use crate::signals;
@@ -59,10 +59,12 @@ impl Running {
         let mut config = InboxConfig { codes, ..InboxConfig::new(vec![named]) };
         let limits = limits(&config);
         config.body_bytes_max = limits.body_bytes_max;
-        let listener =
-            TcpListener::bind(listen).await.with_context(|| format!("--listen {listen}: cannot listen there"))?;
+        let listener = TcpListener::bind(listen)
+            .await
+            .with_context(|| format!("--listen {listen}: cannot listen there"))?;
         let address = listener.local_addr()?;
-        let inbox = Inbox::new(config, store.clone(), Arc::new(SystemClock))?;
+        let inbox = Inbox::new(config, store.clone(), Arc::new(SystemClock))
+            .map_err(|error| usage(format!("configuration: {error}")))?;
         let stop = CancellationToken::new();
         let serving = hookit_server::serve(listener, inbox.router(), limits, stop.clone());
         #[expect(clippy::disallowed_methods, reason = "its handle is awaited by stop")]
@@ -84,7 +86,7 @@ impl Running {
 }
 
 pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<Exit> {
-    let file: InboxFile = config::read(args.config.as_deref())?;
+    let InboxParts { codes, listen } = config::read::<InboxFile>(args.config.as_deref())?.resolve()?;
     let secret = match std::env::var(WEBHOOK_SECRET) {
         Ok(secret) if !secret.is_empty() => Secret::new(secret),
         Ok(_) | Err(std::env::VarError::NotPresent) => {
@@ -95,8 +97,7 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<Exit> {
         Err(std::env::VarError::NotUnicode(_)) => return Err(usage(format!("{WEBHOOK_SECRET}: not text"))),
     };
     let stop = signals::stop_token()?;
-    let codes = file.codes.resolve()?;
-    let limits = |config: &InboxConfig| file.listen.limits(config.body_bytes_max);
+    let limits = |config: &InboxConfig| listen.limits(config.body_bytes_max);
     let running = Running::start(&args.data, args.listen, secret, codes, limits).await?;
     announce("inbox", running.address)?;
     stop.cancelled().await;

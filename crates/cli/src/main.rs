@@ -82,9 +82,9 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Demo(_) if cli.log == "info" => "warn".to_owned(),
         _ => cli.log.clone(),
     };
-    let filter: Targets = filter
-        .parse()
-        .map_err(|error| exit::usage(format!("--log: {error}; expected for example debug, or info,hookit_platform=debug")))?;
+    let filter: Targets = filter.parse().map_err(|error| {
+        exit::usage(format!("--log: {error}; expected for example debug, or info,hookit_platform=debug"))
+    })?;
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use hookit_egress::Egress;
 use hookit_platform::{Platform, PlatformConfig, Vault};
 use hookit_server::{Limits, Secret, SystemClock, create_private_dir, private_file, random_hex};
+use hookit_store::platform::Store as _;
 use hookit_store::sqlite::PlatformStore;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -54,9 +55,21 @@ impl Running {
         create_private_dir(data).with_context(|| format!("--data {}", data.display()))?;
         let operator_token = operator_token(data)?;
         let store = Arc::new(PlatformStore::open(data, parts.options)?);
-        let vault = Vault::open(&data.join("platform.key"))?;
-        let listener =
-            TcpListener::bind(listen).await.with_context(|| format!("--listen {listen}: cannot listen there"))?;
+        let key = data.join("platform.key");
+        // A key made here could not open what the missing one has sealed, and would stand in the way of a restored one.
+        if !key.exists() && !store.partners().await?.is_empty() {
+            return Err(exit::coded(
+                Exit::Failed,
+                format!(
+                    "{}: missing; without it the webhook secrets in the database cannot be read",
+                    key.display()
+                ),
+            ));
+        }
+        let vault = Vault::open(&key)?;
+        let listener = TcpListener::bind(listen)
+            .await
+            .with_context(|| format!("--listen {listen}: cannot listen there"))?;
         let address = listener.local_addr()?;
         let stop_timeout = parts.egress.exchange_timeout + Duration::from_secs(5);
         let config = PlatformConfig {
@@ -97,9 +110,7 @@ fn operator_token(data: &Path) -> anyhow::Result<Secret> {
             Err(usage(format!("{OPERATOR_TOKEN}: expected {TOKEN_LEN_MIN} characters or more")))
         }
         Ok(token) => Ok(Secret::new(token)),
-        Err(std::env::VarError::NotPresent) => {
-            Ok(private_file(&token_file(data), || random_hex("op_", 32))?)
-        }
+        Err(std::env::VarError::NotPresent) => Ok(private_file(&token_file(data), || random_hex("op_", 32))?),
         Err(std::env::VarError::NotUnicode(_)) => Err(usage(format!("{OPERATOR_TOKEN}: not text"))),
     }
 }
@@ -109,7 +120,8 @@ fn token_file(data: &Path) -> PathBuf {
 }
 
 pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<Exit> {
-    let parts = config::read::<PlatformFile>(args.config.as_deref())?.resolve(args.allow_private_endpoints)?;
+    let parts =
+        config::read::<PlatformFile>(args.config.as_deref())?.resolve(args.allow_private_endpoints)?;
     let stop = signals::stop_token()?;
     tracing::info!(
         retry = ?parts.engine.retry.delays(), in_flight_max = parts.engine.in_flight_max,

@@ -68,7 +68,8 @@ pub enum AttemptOutcome {
     ConnectFailed,
     /// The TLS handshake failed: certificate, name, protocol.
     TlsFailed,
-    /// The connection broke after the request was begun and before a whole answer head.
+    /// The connection broke after the request was begun and before the end of the answer. A refusal whose body breaks
+    /// off stays a refusal.
     ConnectionLost,
     /// What came back is not HTTP, or its head is over the size limit.
     AnswerUnreadable,

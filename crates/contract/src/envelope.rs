@@ -26,6 +26,9 @@ pub fn envelope_bytes<R: AsRef<[u8]>>(brand_id: BrandId, branch_id: BranchId, re
     out.freeze()
 }
 
+/// What decides where a record belongs and how new it is. Given twice it decides nothing.
+const DECIDING_FIELDS: [&str; 4] = ["id", "status", "version", "updated_at"];
+
 /// An envelope as a receiver reads it. Fields that it does not know are ignored.
 #[derive(Clone, Debug)]
 pub struct Envelope {
@@ -70,6 +73,8 @@ impl Envelope {
     /// [`EnvelopeError`] where there is no array of orders in it.
     pub fn read(body: &Bytes) -> Result<Envelope, EnvelopeError> {
         let object = Record::parse(body.clone()).map_err(EnvelopeError::Unreadable)?;
+        // Two arrays of orders: whichever were taken, the other's orders would be lost without a word.
+        object.refuse_repeated(&["orders"]).map_err(EnvelopeError::Unreadable)?;
         let orders = object.get("orders").ok_or(EnvelopeError::NoOrders { found: "nothing" })?;
         let orders: Vec<&RawValue> = serde_json::from_str(orders)
             .map_err(|_| EnvelopeError::NoOrders { found: crate::object::kind(orders) })?;
@@ -84,7 +89,9 @@ impl Envelope {
                 .into_iter()
                 .map(|order| {
                     let bytes = body.slice_ref(order.get().as_bytes());
-                    EnvelopeOrder { record: Record::parse(bytes.clone()), bytes }
+                    let record = Record::parse(bytes.clone())
+                        .and_then(|record| record.refuse_repeated(&DECIDING_FIELDS).map(|()| record));
+                    EnvelopeOrder { record, bytes }
                 })
                 .collect(),
         })
@@ -114,15 +121,14 @@ mod tests {
 
     #[test]
     fn one_bad_record_does_not_refuse_its_neighbours() {
-        let body = Bytes::from_static(br#"{"orders":[{"id":1},null,{"id":2}],"brand_id":"x","new":true}"#);
+        let body = Bytes::from_static(
+            br#"{"orders":[{"id":1},null,{"id":2},{"id":3,"id":4},{"id":5,"x":1,"x":2}],"brand_id":"x","new":true}"#,
+        );
         let envelope = Envelope::read(&body).unwrap();
         assert_eq!(envelope.brand_id, None);
-        let ids: Vec<_> = envelope
-            .orders
-            .iter()
-            .map(|o| o.record.as_ref().ok().and_then(|r| r.id().unwrap()))
-            .collect();
-        assert_eq!(ids, [Some(OrderId(1)), None, Some(OrderId(2))]);
+        let ids: Vec<_> =
+            envelope.orders.iter().map(|o| o.record.as_ref().ok().and_then(|r| r.id().unwrap())).collect();
+        assert_eq!(ids, [Some(OrderId(1)), None, Some(OrderId(2)), None, Some(OrderId(5))]);
     }
 
     #[test]
@@ -132,6 +138,7 @@ mod tests {
             (b"[]", "cannot be read"),
             (b"\xff{}", "cannot be read"),
             (b"{}", "found nothing"),
+            (br#"{"orders":[{"id":1}],"orders":[{"id":2}]}"#, "cannot be read"),
             (br#"{"orders":{}}"#, "found an object"),
             (br#"{"orders":[]}"#, "found none"),
         ] {

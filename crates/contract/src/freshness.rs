@@ -114,5 +114,8 @@ mod tests {
             assert_eq!(state.updated_at, Some(Timestamp::from_millis(1_772_361_000_000)), "{text}");
             assert_eq!(state.status, Some(KnownStatus::Ready.into()));
         }
+        for text in [r#"{"updated_at":-9223372036854775808}"#, r#"{"updated_at":9223372036854775807}"#] {
+            assert!(Record::parse(text).unwrap().updated_at().is_some(), "{text}");
+        }
     }
 }

@@ -86,7 +86,9 @@ impl RecordError {
     /// The field at fault, where it is one field.
     pub fn field(&self) -> Option<&str> {
         match self {
-            RecordError::NotUtf8 { .. } | RecordError::NotJson { .. } | RecordError::NotAnObject { .. } => None,
+            RecordError::NotUtf8 { .. } | RecordError::NotJson { .. } | RecordError::NotAnObject { .. } => {
+                None
+            }
             RecordError::Missing { field, .. }
             | RecordError::Invalid { field, .. }
             | RecordError::Repeated { field } => Some(field),
@@ -234,9 +236,11 @@ impl Record {
 
     fn id_field(&self, name: &'static str) -> Result<Option<i64>, RecordError> {
         match self.integer(name, AN_ID)? {
-            Some(id) if id <= 0 => {
-                Err(RecordError::Invalid { field: Cow::Borrowed(name), expected: AN_ID, found: "a number below one" })
-            }
+            Some(id) if id <= 0 => Err(RecordError::Invalid {
+                field: Cow::Borrowed(name),
+                expected: AN_ID,
+                found: "a number below one",
+            }),
             id => Ok(id),
         }
     }
@@ -322,8 +326,8 @@ impl Record {
         let text = self.get("updated_at")?;
         if let Ok(number) = text.parse::<i64>() {
             // Seconds reach this bound in the year 5138, milliseconds passed it in 1973.
-            const SECONDS_BELOW: i64 = 100_000_000_000;
-            return Some(Timestamp::from_millis(if number.abs() < SECONDS_BELOW {
+            const SECONDS_BELOW: u64 = 100_000_000_000;
+            return Some(Timestamp::from_millis(if number.unsigned_abs() < SECONDS_BELOW {
                 number * 1000
             } else {
                 number
@@ -434,10 +438,7 @@ impl OwnedFields {
         changes.boolean(
             "can_find_fulfillment_rider",
             delivery
-                && matches!(
-                    known,
-                    Some(KnownStatus::Accepted | KnownStatus::Preparing | KnownStatus::Ready)
-                ),
+                && matches!(known, Some(KnownStatus::Accepted | KnownStatus::Preparing | KnownStatus::Ready)),
         );
         changes.boolean(
             "can_cancel_rider",

@@ -141,6 +141,8 @@ struct Answer {
     retry_after: Option<Duration>,
     body: Bytes,
     truncated: bool,
+    /// The connection broke before the body's end.
+    broke_off: bool,
     error: Option<String>,
 }
 
@@ -199,12 +201,8 @@ impl Egress {
         let Progress { address, timings, .. } = progress;
         match result {
             Ok(answer) => Attempt {
-                outcome: if (200..300).contains(&answer.status) {
-                    AttemptOutcome::Acknowledged
-                } else {
-                    AttemptOutcome::Refused
-                },
-                status: Some(answer.status),
+                outcome: answer.outcome(),
+                status: answer.outcome().has_status().then_some(answer.status),
                 retry_after: answer.retry_after,
                 address,
                 timings,
@@ -308,8 +306,8 @@ impl Shared {
         Ok(answer)
     }
 
-    /// Reads the body as far as it is kept. The head has decided already, so a body that is too long or breaks off
-    /// changes nothing about the outcome; only running out of time does.
+    /// Reads the body as far as it is kept. One that is too long changes nothing about the outcome: the partner has
+    /// said what it had to say. One that breaks off does, and so does running out of time.
     async fn read_answer(
         &self,
         connection: &mut Connection,
@@ -319,6 +317,7 @@ impl Shared {
         let (head, mut incoming) = response.into_parts();
         let mut body = Vec::new();
         let mut truncated = false;
+        let mut broke_off = false;
         let mut error = None;
         while let Some(data) = connection.next_data(&mut incoming).await {
             match data {
@@ -333,6 +332,7 @@ impl Shared {
                 }
                 Err(broken) => {
                     truncated = true;
+                    broke_off = true;
                     error = Some(cause_chain("the answer's body broke off", &broken));
                     break;
                 }
@@ -343,7 +343,20 @@ impl Shared {
             retry_after: retry_after(head.status, &head.headers, now),
             body: Bytes::from(body),
             truncated,
+            broke_off,
             error,
+        }
+    }
+}
+
+impl Answer {
+    /// What the answer means. The exchange includes the body, and a transport error in it is one: a 2xx whose body
+    /// breaks off is not an acknowledgement. Another status is a refusal however it goes on.
+    fn outcome(&self) -> AttemptOutcome {
+        match (200..300).contains(&self.status) {
+            true if self.broke_off => AttemptOutcome::ConnectionLost,
+            true => AttemptOutcome::Acknowledged,
+            false => AttemptOutcome::Refused,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The lanes of one endpoint: which delivery is next for each order. Knows nothing of time, limits or attempts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hookit_contract::{DeliverySeq, OrderId};
 
@@ -14,6 +14,9 @@ pub(crate) struct Lanes {
     /// Deliveries that were sent and are not settled. More than one may hold a lane: one that is on its way to an
     /// endpoint's former URL holds the lane at the new one too.
     held: BTreeSet<(OrderId, DeliverySeq)>,
+    /// For each order of a delivery that is pending but was left on disk, the lowest such number: nothing from there
+    /// on has its turn until the disk was read again.
+    aside: BTreeMap<OrderId, DeliverySeq>,
 }
 
 impl Lanes {
@@ -29,9 +32,28 @@ impl Lanes {
         }
     }
 
-    /// Takes every delivery out of line. What holds a lane goes on holding it.
+    /// Takes every delivery out of line, those set aside too. What holds a lane goes on holding it.
     pub(crate) fn clear_lines(&mut self) {
         self.line.clear();
+        self.aside.clear();
+    }
+
+    /// Keeps the place of a delivery that is not held in memory.
+    pub(crate) fn set_aside(&mut self, seq: DeliverySeq, orders: &[OrderId]) {
+        for &order in orders {
+            let lowest = self.aside.entry(order).or_insert(seq);
+            *lowest = seq.min(*lowest);
+        }
+    }
+
+    /// True where a delivery of one of these orders was set aside.
+    pub(crate) fn has_aside(&self, orders: &[OrderId]) -> bool {
+        orders.iter().any(|order| self.aside.contains_key(order))
+    }
+
+    /// How many orders have a delivery that was set aside.
+    pub(crate) fn orders_aside(&self) -> usize {
+        self.aside.len()
     }
 
     /// Closes the lanes of these orders until this delivery is released.
@@ -46,11 +68,13 @@ impl Lanes {
         }
     }
 
-    /// The next delivery of an order; `None` where nothing is in line or the lane is held.
+    /// The next delivery of an order; `None` where nothing is in line, the lane is held, or the next is set aside.
     pub(crate) fn first(&self, order: OrderId) -> Option<DeliverySeq> {
         match lowest(&self.held, order) {
             Some(_) => None,
-            None => lowest(&self.line, order),
+            None => {
+                lowest(&self.line, order).filter(|seq| self.aside.get(&order).is_none_or(|aside| seq < aside))
+            }
         }
     }
 
@@ -121,5 +145,21 @@ mod tests {
         assert_eq!(lanes.first(OrderId(1)), None);
         lanes.release(seq(1), &orders([1]));
         assert_eq!(lanes.first(OrderId(1)), Some(seq(3)));
+    }
+
+    #[test]
+    fn what_was_set_aside_stops_what_is_behind_it_and_nothing_before_it() {
+        let mut lanes = Lanes::default();
+        lanes.join(seq(4), &orders([1]));
+        lanes.set_aside(seq(7), &orders([1, 2]));
+        lanes.set_aside(seq(5), &orders([1]));
+        lanes.join(seq(6), &orders([1]));
+        assert_eq!(lanes.first(OrderId(1)), Some(seq(4)));
+        lanes.leave(seq(4), &orders([1]));
+        assert_eq!(lanes.first(OrderId(1)), None);
+        assert!(lanes.has_aside(&orders([2, 3])) && !lanes.has_aside(&orders([3])));
+        assert_eq!(lanes.orders_aside(), 2);
+        lanes.clear_lines();
+        assert_eq!(lanes.orders_aside(), 0);
     }
 }

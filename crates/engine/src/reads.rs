@@ -27,7 +27,7 @@ pub(crate) enum Settled {
     /// Delivered or dead: the page still shows it as pending.
     Final,
     /// To be attempted again: the page shows one attempt too few and the wrong time.
-    Again { attempts: u32, due: Timestamp },
+    Again { attempts: u32, failures: u32, due: Timestamp },
 }
 
 /// Remembers what was recorded while reads were under way, for deliveries that nobody in memory vouches for.

@@ -54,9 +54,6 @@ impl RetryPlan {
     pub const DELAY_MIN: Duration = Duration::from_millis(1);
     /// The longest delay.
     pub const DELAY_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
-    /// The most that jitter adds, as a part of the delay.
-    const JITTER_PART: f64 = 0.2;
-
     /// A plan of these delays. A part of a millisecond counts as a whole one.
     ///
     /// # Errors
@@ -72,17 +69,24 @@ impl RetryPlan {
         Ok(RetryPlan { delays_ms: delays.into_iter().map(whole_millis).collect() })
     }
 
-    /// The delay after this many attempts, up to a fifth longer by `jitter` (0.0 to 1.0) and never shorter; `None`
+    /// The delay after this many failures, up to a fifth longer by `jitter` (0.0 to 1.0) and never shorter; `None`
     /// when the plan is used up.
-    pub fn next(&self, attempts_made: u32, jitter: f64) -> Option<Duration> {
-        let index = usize::try_from(attempts_made.saturating_sub(1)).ok()?;
+    pub fn next(&self, failures: u32, jitter: f64) -> Option<Duration> {
+        let index = usize::try_from(failures.saturating_sub(1)).ok()?;
         let delay_ms = *self.delays_ms.get(index)?;
-        // A jitter that is no number, or outside its range, must neither shorten the delay nor stretch it for ever.
-        let jitter = if jitter.is_nan() { 0.0 } else { jitter.clamp(0.0, 1.0) };
-        let longer = Duration::from_millis(delay_ms).mul_f64(Self::JITTER_PART * jitter);
-        let longer_ms = u64::try_from(longer.as_millis()).unwrap_or(u64::MAX);
-        Some(Duration::from_millis(delay_ms.saturating_add(longer_ms)))
+        Some(later_by_jitter(Duration::from_millis(delay_ms), jitter))
     }
+}
+
+/// The most that jitter adds, as a part of the delay.
+const JITTER_PART: f64 = 0.2;
+
+/// A delay in whole milliseconds, up to a fifth longer and never shorter.
+pub(crate) fn later_by_jitter(delay: Duration, jitter: f64) -> Duration {
+    // A jitter that is no number, or outside its range, must neither shorten the delay nor stretch it for ever.
+    let jitter = if jitter.is_nan() { 0.0 } else { jitter.clamp(0.0, 1.0) };
+    let longer_ms = u64::try_from(delay.mul_f64(JITTER_PART * jitter).as_millis()).unwrap_or(u64::MAX);
+    delay.saturating_add(Duration::from_millis(longer_ms))
 }
 
 impl Default for RetryPlan {

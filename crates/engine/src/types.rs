@@ -19,6 +19,21 @@ pub struct EngineConfig {
     pub window_max: usize,
     /// How many deliveries one read from disk asks for.
     pub page_size: usize,
+    /// How many failures in a row, of deliveries that have no order in common, mean that the endpoint is down.
+    pub failures_in_a_row_to_open: u32,
+    /// The pause before the first probe of an endpoint that went down; each probe that fails doubles it.
+    pub probe_pause_min: Duration,
+    /// The longest pause between two probes, without jitter.
+    pub probe_pause_max: Duration,
+    /// How long a delivery is tried for; older than this it is given up when an attempt fails or the endpoint is down.
+    pub hold_time: Duration,
+    /// How many ends of attempts in a row without an acknowledgement make an endpoint suspect.
+    pub suspect_after_failures: u32,
+    /// How long an attempt may be under way before it makes its endpoint suspect.
+    pub slow_after: Duration,
+    /// How many attempts may be under way to a suspect endpoint at a time. Who has as many under way gets none of the
+    /// last quarter of [`EngineConfig::in_flight_max`] either, suspect or not.
+    pub suspect_in_flight_max: usize,
 }
 
 impl Default for EngineConfig {
@@ -29,6 +44,13 @@ impl Default for EngineConfig {
             in_flight_max: 512,
             window_max: 10_000,
             page_size: 1_000,
+            failures_in_a_row_to_open: 3,
+            probe_pause_min: Duration::from_secs(5),
+            probe_pause_max: Duration::from_secs(5 * 60),
+            hold_time: Duration::from_secs(72 * 3600),
+            suspect_after_failures: 3,
+            slow_after: Duration::from_secs(2),
+            suspect_in_flight_max: 4,
         }
     }
 }
@@ -43,10 +65,15 @@ pub struct Waiting {
     pub endpoint: EndpointId,
     /// The orders that it carries, each once: it stands in the lane of every one.
     pub orders: Box<[OrderId]>,
-    /// Attempts made and recorded so far.
+    /// Attempts made and recorded so far. Numbers the log and nothing else.
     pub attempts: u32,
-    /// Not before this moment.
+    /// Those of them that count against the retry plan.
+    pub failures: u32,
+    /// Not before this moment. Without meaning while nothing was attempted: a delivery is due from its commit on,
+    /// and a clock that has stepped back since must not delay it.
     pub due: Timestamp,
+    /// When it was committed; the hold time runs from here.
+    pub committed_at: Timestamp,
 }
 
 /// Whether deliveries go out to an endpoint.
@@ -54,8 +81,42 @@ pub struct Waiting {
 pub enum Flow {
     /// They do.
     Open,
-    /// Nothing is sent and everything waits: an operator disabled the endpoint.
+    /// Nothing is sent and everything waits, however long: an operator disabled the endpoint, or it answered 410.
     Held,
+}
+
+/// In which order an endpoint's deliveries go out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ordering {
+    /// Those that carry the same order strictly one after the other.
+    #[default]
+    PerOrder,
+    /// None waits for another.
+    None,
+}
+
+/// What a registration says about how its endpoint is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndpointSettings {
+    /// Whether deliveries go out.
+    pub flow: Flow,
+    /// In which order.
+    pub ordering: Ordering,
+    /// How many attempts may be under way at a time; [`EngineConfig::in_flight_per_endpoint_max`] where it is not said.
+    pub in_flight_max: Option<usize>,
+    /// How many attempts may begin in a second; no limit where it is not said.
+    pub rate_per_second_max: Option<u32>,
+}
+
+impl Default for EndpointSettings {
+    fn default() -> Self {
+        EndpointSettings {
+            flow: Flow::Open,
+            ordering: Ordering::PerOrder,
+            in_flight_max: None,
+            rate_per_second_max: None,
+        }
+    }
 }
 
 /// What the shell tells the engine. Inputs that speak of the store come in the order of its commits: a hint, a
@@ -66,8 +127,8 @@ pub enum Input {
     Endpoint {
         /// Which.
         endpoint: EndpointId,
-        /// Whether deliveries go out to it.
-        flow: Flow,
+        /// How it is to be served from now on. Opening one that was held ends the pause of its breaker.
+        settings: EndpointSettings,
     },
     /// Forget what waits for this endpoint. Attempts in flight finish and are recorded.
     EndpointGone {
@@ -117,7 +178,15 @@ pub enum Input {
         /// A random number from 0.0 to 1.0, drawn by the shell.
         jitter: f64,
     },
-    /// The verdict of [`Action::Record`] is on disk.
+    /// Nothing was sent for an [`Action::Send`], because the store had moved the delivery on meanwhile. Says nothing
+    /// about the endpoint. Answers the action in the place of [`Input::Attempted`].
+    NotSent {
+        /// Which delivery.
+        seq: DeliverySeq,
+        /// What the store says of it.
+        why: NotSent,
+    },
+    /// The verdict of [`Action::Record`] or [`Action::GiveUp`] is on disk.
     Recorded {
         /// Which delivery.
         seq: DeliverySeq,
@@ -128,14 +197,28 @@ pub enum Input {
     Stopping,
 }
 
+/// Why nothing was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotSent {
+    /// The delivery belongs to another endpoint by now; the [`Input::Reread`] of both is on its way. It waits again.
+    Moved,
+    /// It is not pending any more. It is forgotten.
+    Ended,
+}
+
 /// What an ended attempt means for its delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Acknowledged. Final.
     Delivered,
-    /// Not acknowledged; to be attempted again, not before this moment.
-    RetryAt(Timestamp),
-    /// Not acknowledged, and the retry plan is used up. Final.
+    /// Not acknowledged; to be attempted again.
+    RetryAt {
+        /// Not before this moment.
+        at: Timestamp,
+        /// Whether it counts against the retry plan: adds one to [`Waiting::failures`].
+        counted: bool,
+    },
+    /// Not acknowledged, and the retry plan or the hold time is used up. Final.
     Dead,
 }
 
@@ -160,6 +243,18 @@ pub enum Action {
         /// What it means.
         verdict: Verdict,
     },
+    /// Put on disk that this delivery is dead: it grew older than the hold time while its endpoint was down, and no
+    /// attempt has ended that could say so. Answered by [`Input::Recorded`].
+    GiveUp {
+        /// Which delivery.
+        seq: DeliverySeq,
+    },
+    /// The endpoint answered 410: disable its registrations, and say so with [`Input::Endpoint`] once that is on
+    /// disk. Nothing is sent to it meanwhile. Asked once, and again only if it was opened and answers 410 again.
+    Disable {
+        /// Which.
+        endpoint: EndpointId,
+    },
     /// Read pending deliveries of an endpoint, lowest number first. The read must see every commit that the engine
     /// was told of before it asked. Answered by [`Input::Page`] or [`Input::ReadFailed`].
     ReadPending {
@@ -170,6 +265,22 @@ pub enum Action {
         /// At most so many.
         limit: usize,
     },
+}
+
+/// Whether an endpoint is thought to be up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerState {
+    /// It is up.
+    Closed,
+    /// It is down; nothing is sent until then, and then one probe.
+    Open {
+        /// When the next probe may go. In the past where there is nothing due to probe with.
+        until: Timestamp,
+    },
+    /// It was down; one probe is under way.
+    Probing,
+    /// It acknowledged the probe; its limit is rising.
+    Recovering,
 }
 
 /// How one endpoint stands, for pages and metrics.
@@ -183,6 +294,18 @@ pub struct EndpointStats {
     pub recording: usize,
     /// True while there may be pending deliveries on disk that are not in memory.
     pub more_on_disk: bool,
+    /// Orders whose deliveries were left on disk so that newer ones have room in memory.
+    pub orders_set_aside: usize,
     /// When the next delivery that waits for nothing but its time falls due.
     pub next_due: Option<Timestamp>,
+    /// Whether it is thought to be up.
+    pub breaker: BreakerState,
+    /// Since when; an outage counts from its beginning, whatever probes there were.
+    pub breaker_since: Timestamp,
+    /// Attempts that have ended since the last acknowledgement.
+    pub failures_in_a_row: u32,
+    /// How many attempts may be under way just now.
+    pub in_flight_limit: usize,
+    /// Whether it is kept from the places that are reserved for healthy endpoints.
+    pub suspect: bool,
 }

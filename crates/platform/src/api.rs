@@ -16,7 +16,9 @@ pub(crate) type Result<T> = std::result::Result<T, ApiError>;
 /// A store error as an answer.
 pub(crate) fn store_error(error: Error) -> ApiError {
     match error {
-        Error::Busy => ApiError::unavailable("too many changes are waiting to be written; try again in a second"),
+        Error::Busy => {
+            ApiError::unavailable("too many changes are waiting to be written; try again in a second")
+        }
         Error::Database { .. } | Error::Corrupt(_) => ApiError::internal(&error),
     }
 }

@@ -68,9 +68,14 @@ pub(crate) async fn operator_only(
     next: Next,
 ) -> Result<Response> {
     match bearer(request.headers()) {
-        None => Err(ApiError::new(ErrorCode::AuthMissing, "Authorization: expected Bearer and the operator token")),
+        None => Err(ApiError::new(
+            ErrorCode::AuthMissing,
+            "Authorization: expected Bearer and the operator token",
+        )),
         Some(token) if shared.operator_token.matches(token) => Ok(next.run(request).await),
-        Some(_) => Err(ApiError::new(ErrorCode::AuthInvalidCredential, "Authorization: not the operator token")),
+        Some(_) => {
+            Err(ApiError::new(ErrorCode::AuthInvalidCredential, "Authorization: not the operator token"))
+        }
     }
 }
 
@@ -78,8 +83,9 @@ pub(crate) async fn operator_only(
 /// in words or in time.
 pub(crate) async fn partner(shared: &Shared, headers: &HeaderMap, scope: Scope) -> Result<Partner> {
     let refused = |code, message: &str| ApiError::new(code, message).with_challenge(PARTNER_CHALLENGE);
-    let missing =
-        || refused(ErrorCode::AuthMissing, "Authorization: expected Basic and base64(partner_key:secret_key)");
+    let missing = || {
+        refused(ErrorCode::AuthMissing, "Authorization: expected Basic and base64(partner_key:secret_key)")
+    };
     let invalid =
         || refused(ErrorCode::AuthInvalidCredential, "Authorization: not a valid partner_key and secret_key");
     let value = headers.get(header::AUTHORIZATION).ok_or_else(missing)?.to_str().map_err(|_| invalid())?;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hookit_contract::{AttemptOutcome, DeliverySeq, EndpointId, Timestamp};
-use hookit_engine::{Action, Engine, EngineConfig, Flow, Input, Verdict, Waiting};
+use hookit_engine::{Action, EndpointSettings, Engine, EngineConfig, Flow, Input, NotSent, Verdict, Waiting};
 use hookit_server::Tasks;
 use hookit_store::hints::{Hint, Taken};
 use hookit_store::platform::{self as store, PendingDelivery};
@@ -31,6 +31,10 @@ const REPORTS_MAX: usize = 4096;
 /// Verdicts that wait to be written; beyond it no more attempts' ends are looked at, so that a store that hangs stops
 /// the sending too.
 const UNRECORDED_MAX: usize = 4096;
+/// Verdicts that are handed to the store at a time.
+const RECORDS_MAX: usize = 256;
+/// The longest sleep. A clock that was set forward makes things due without a word.
+const SLEEP_MAX: Duration = Duration::from_secs(10);
 /// How long to wait after the store refused, before it is asked again.
 const STORE_PAUSE: Duration = Duration::from_millis(200);
 
@@ -38,8 +42,8 @@ const STORE_PAUSE: Duration = Duration::from_millis(200);
 enum Report {
     /// An attempt ended.
     Ended { seq: DeliverySeq, ended: Box<Ended> },
-    /// There was nothing to send: the delivery is not pending any more.
-    Gone { seq: DeliverySeq },
+    /// Nothing was sent: the store has moved the delivery on.
+    NotSent { seq: DeliverySeq, why: NotSent },
     /// A page was read.
     Page { endpoint: EndpointId, after: DeliverySeq, page: store::PendingPage },
     /// A page could not be read.
@@ -58,6 +62,45 @@ struct Ended {
     error: Option<String>,
 }
 
+/// What a task beside the dispatcher is for.
+#[derive(Clone, Copy)]
+enum Errand {
+    Send(DeliverySeq),
+    Read(EndpointId),
+    Hold,
+}
+
+/// What is to be written of deliveries.
+#[derive(Default)]
+struct Verdicts {
+    /// Attempts that ended.
+    attempts: Vec<store::Attempt>,
+    /// Deliveries that end without another attempt.
+    given_up: Vec<DeliverySeq>,
+}
+
+impl Verdicts {
+    fn is_empty(&self) -> bool {
+        self.attempts.is_empty() && self.given_up.is_empty()
+    }
+}
+
+impl Ended {
+    /// Nothing went out, and nothing came back.
+    fn without_attempt(started_at: Timestamp, outcome: AttemptOutcome, error: String) -> Self {
+        Ended {
+            started_at,
+            duration: Duration::ZERO,
+            outcome,
+            status: None,
+            retry_after: None,
+            address: None,
+            answer: Bytes::new(),
+            error: Some(error),
+        }
+    }
+}
+
 struct Dispatcher {
     shared: Arc<Shared>,
     sender: Arc<dyn Sender>,
@@ -66,15 +109,17 @@ struct Dispatcher {
     jitter: SmallRng,
     reports: mpsc::Sender<Report>,
     /// Verdicts that wait while others are being written.
-    unrecorded: Vec<store::Attempt>,
+    unrecorded: Verdicts,
     /// The verdicts that are being written: none or one task.
     recording: JoinSet<Vec<DeliverySeq>>,
     /// Attempts that ended and whose verdict the engine has yet to give.
-    ended: HashMap<DeliverySeq, Option<Box<Ended>>>,
+    ended: HashMap<DeliverySeq, Box<Ended>>,
     /// When the commit of a delivery became known here, to measure the time to its acknowledgement. Only of hinted
     /// deliveries, and only so many: it is a figure, not a promise.
     committed: HashMap<DeliverySeq, Instant>,
     sends: JoinSet<()>,
+    /// What each of those tasks is for, in case it panics.
+    errands: HashMap<tokio::task::Id, Errand>,
     /// Actions to be done, reused from input to input.
     actions: Vec<Action>,
 }
@@ -98,15 +143,17 @@ pub(crate) async fn start(
         engine: Engine::new(config),
         jitter: SmallRng::seed_from_u64(jitter_seed),
         reports,
-        unrecorded: Vec::new(),
+        unrecorded: Verdicts::default(),
         recording: JoinSet::new(),
         ended: HashMap::new(),
         committed: HashMap::new(),
         sends: JoinSet::new(),
+        errands: HashMap::new(),
         actions: Vec::new(),
     };
     for endpoint in endpoints {
-        dispatcher.input(Input::Endpoint { endpoint, flow: Flow::Open });
+        let settings = settings(endpoint.hold.is_some());
+        dispatcher.input(Input::Endpoint { endpoint: endpoint.endpoint_id, settings });
     }
     let stop = tasks.stop_signal().clone();
     tasks.spawn("dispatcher", async move {
@@ -117,13 +164,42 @@ pub(crate) async fn start(
 
 /// Writes verdicts, again and again until the store has taken them: they are not dropped because it is busy. Their
 /// lanes wait, and nothing else does.
-async fn record(shared: Arc<Shared>, attempts: Vec<store::Attempt>) -> Vec<DeliverySeq> {
-    let seqs = attempts.iter().map(|attempt| attempt.seq).collect();
-    while let Err(error) = shared.store.record_attempts(attempts.clone(), shared.clock.now()).await {
-        tracing::warn!(%error, attempts = attempts.len(), "attempts could not be recorded; trying again");
+/// Where the store fails, each goes by itself, so that one that cannot be written does not stop the others.
+async fn record(shared: Arc<Shared>, verdicts: Verdicts) -> Vec<DeliverySeq> {
+    let Verdicts { mut attempts, mut given_up } = verdicts;
+    let mut recorded = Vec::with_capacity(attempts.len() + given_up.len());
+    let mut share = RECORDS_MAX;
+    loop {
+        let mut failed = Vec::new();
+        if !given_up.is_empty() {
+            match shared.store.give_up(given_up.clone(), shared.clock.now()).await {
+                Ok(()) => recorded.append(&mut given_up),
+                Err(error) => tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "deliveries could not be given up; trying again"
+                ),
+            }
+        }
+        for chunk in attempts.chunks(share) {
+            match shared.store.record_attempts(chunk.to_vec(), shared.clock.now()).await {
+                Ok(()) => recorded.extend(chunk.iter().map(|attempt| attempt.seq)),
+                Err(error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        attempts = chunk.len(),
+                        "attempts could not be recorded; trying again"
+                    );
+                    failed.extend_from_slice(chunk);
+                }
+            }
+        }
+        if failed.is_empty() && given_up.is_empty() {
+            return recorded;
+        }
+        attempts = failed;
+        share = 1;
         tokio::time::sleep(STORE_PAUSE).await;
     }
-    seqs
 }
 
 impl Dispatcher {
@@ -135,7 +211,8 @@ impl Dispatcher {
         self.act();
         while !(stopping && self.engine.is_quiet()) {
             let now = self.shared.clock.now();
-            let pause = self.engine.next_due().map(|due| due.since(now).max(Duration::from_millis(1)));
+            let pause =
+                self.engine.next_due().map(|due| due.since(now).clamp(Duration::from_millis(1), SLEEP_MAX));
             // The order of the branches is fixed so that a simulated run can be repeated. It starves nobody: once
             // woken, everything that is ready is taken in, whichever branch it was.
             tokio::select! {
@@ -165,7 +242,9 @@ impl Dispatcher {
                 self.hinted(taken);
             }
             // Tasks that have reported are done; reaping them keeps the set as small as what is under way.
-            while self.sends.try_join_next().is_some() {}
+            while let Some(ended) = self.sends.try_join_next_with_id() {
+                self.reap(ended);
+            }
             self.act();
         }
         self.sender.close_idle();
@@ -173,11 +252,42 @@ impl Dispatcher {
 
     /// False while too many verdicts wait to be written.
     fn has_room(&self) -> bool {
-        self.unrecorded.len() < UNRECORDED_MAX
+        self.unrecorded.attempts.len() < UNRECORDED_MAX
+    }
+
+    /// A task has ended. One that panicked owes the engine an answer: without it a lane and a place in flight would
+    /// stay taken until the next start.
+    fn reap(&mut self, ended: Result<(tokio::task::Id, ()), tokio::task::JoinError>) {
+        let (id, panicked) = match ended {
+            Ok((id, ())) => (id, None),
+            Err(error) => (error.id(), Some(error)),
+        };
+        let (Some(errand), Some(error)) = (self.errands.remove(&id), panicked) else { return };
+        tracing::error!(%error, "a task of the dispatcher panicked");
+        match errand {
+            Errand::Send(seq) => {
+                self.shared.stats.in_flight.fetch_sub(1, Ordering::Relaxed);
+                let ended = Ended::without_attempt(
+                    self.shared.clock.now(),
+                    AttemptOutcome::ConnectionLost,
+                    "a fault of ours ended the attempt".to_owned(),
+                );
+                self.report(Report::Ended { seq, ended: Box::new(ended) });
+            }
+            Errand::Read(endpoint) => self.report(Report::ReadFailed { endpoint }),
+            Errand::Hold => {}
+        }
+    }
+
+    fn spawn(&mut self, errand: Errand, task: impl Future<Output = ()> + Send + 'static) {
+        let id = self.sends.spawn(task).id();
+        self.errands.insert(id, errand);
     }
 
     fn recorded(&mut self, recorded: Result<Vec<DeliverySeq>, tokio::task::JoinError>) {
-        for seq in recorded.expect("recording repeats until it is done; it neither panics nor is it cancelled") {
+        for seq in
+            recorded.expect("recording repeats until it is done; it neither panics nor is it cancelled")
+        {
             self.input(Input::Recorded { seq });
         }
     }
@@ -189,8 +299,8 @@ impl Dispatcher {
         for hint in taken.hints {
             match hint {
                 Hint::Committed(deliveries) => self.committed(deliveries),
-                Hint::Endpoint(endpoint) => {
-                    self.input(Input::Endpoint { endpoint, flow: Flow::Open });
+                Hint::Endpoint { endpoint_id: endpoint, is_held } => {
+                    self.input(Input::Endpoint { endpoint, settings: settings(is_held) });
                     self.input(Input::Reread { endpoint });
                 }
             }
@@ -226,20 +336,14 @@ impl Dispatcher {
                     let latency = committed.elapsed().as_micros();
                     self.shared.stats.acknowledged_after(u64::try_from(latency).unwrap_or(u64::MAX));
                 }
-                self.ended.insert(seq, Some(ended));
+                self.ended.insert(seq, ended);
                 self.input(input);
             }
-            Report::Gone { seq } => {
-                // The store moved it on without us; let the engine see it end, and record nothing.
-                self.ended.insert(seq, None);
-                self.committed.remove(&seq);
-                self.input(Input::Attempted {
-                    seq,
-                    outcome: AttemptOutcome::Acknowledged,
-                    status: None,
-                    retry_after: None,
-                    jitter: 0.0,
-                });
+            Report::NotSent { seq, why } => {
+                if why == NotSent::Ended {
+                    self.committed.remove(&seq);
+                }
+                self.input(Input::NotSent { seq, why });
             }
             Report::Page { endpoint, after, page } => {
                 let deliveries = page.deliveries.into_iter().map(waiting).collect();
@@ -254,8 +358,14 @@ impl Dispatcher {
         while !self.actions.is_empty() {
             for action in std::mem::take(&mut self.actions) {
                 match action {
-                    Action::Send { seq, .. } => self.send(seq),
+                    Action::Send { seq, endpoint, .. } => self.send(seq, endpoint),
                     Action::Record { seq, attempt, verdict } => self.conclude(seq, attempt, verdict),
+                    Action::GiveUp { seq } => {
+                        tracing::warn!(seq = seq.0, "a delivery is older than the hold time and is given up");
+                        self.committed.remove(&seq);
+                        self.unrecorded.given_up.push(seq);
+                    }
+                    Action::Disable { endpoint } => self.disable(endpoint),
                     Action::ReadPending { endpoint, after, limit } => self.read(endpoint, after, limit),
                 }
             }
@@ -265,15 +375,15 @@ impl Dispatcher {
         }
     }
 
-    fn send(&mut self, seq: DeliverySeq) {
+    fn send(&mut self, seq: DeliverySeq, endpoint: EndpointId) {
         let (shared, sender, reports) = (self.shared.clone(), self.sender.clone(), self.reports.clone());
         shared.stats.in_flight.fetch_add(1, Ordering::Relaxed);
-        self.sends.spawn(async move {
-            let ended = attempt(&shared, &*sender, seq).await;
+        self.spawn(Errand::Send(seq), async move {
+            let ended = attempt(&shared, &*sender, seq, endpoint).await;
             shared.stats.in_flight.fetch_sub(1, Ordering::Relaxed);
             let report = match ended {
-                Some(ended) => Report::Ended { seq, ended: Box::new(ended) },
-                None => Report::Gone { seq },
+                Ok(ended) => Report::Ended { seq, ended: Box::new(ended) },
+                Err(why) => Report::NotSent { seq, why },
             };
             // The dispatcher outlives its sends but for a stop that ran out of time.
             let _ = reports.send(report).await;
@@ -281,7 +391,8 @@ impl Dispatcher {
     }
 
     fn conclude(&mut self, seq: DeliverySeq, attempt: u32, verdict: Verdict) {
-        let Some(Some(ended)) = self.ended.remove(&seq) else {
+        let Some(ended) = self.ended.remove(&seq) else {
+            tracing::error!(seq = seq.0, "a verdict on an attempt that nobody made");
             self.input(Input::Recorded { seq });
             return;
         };
@@ -301,19 +412,37 @@ impl Dispatcher {
             error: ended.error,
             verdict: match verdict {
                 Verdict::Delivered => store::Verdict::Delivered,
-                Verdict::RetryAt(at) => store::Verdict::RetryAt(at),
+                Verdict::RetryAt { at, counted } => store::Verdict::RetryAt { at, counted },
                 Verdict::Dead => store::Verdict::Dead,
             },
         };
         if verdict == Verdict::Dead {
+            self.committed.remove(&seq);
             tracing::warn!(seq = seq.0, outcome = %attempt.outcome, "a delivery was given up");
         }
-        self.unrecorded.push(attempt);
+        self.unrecorded.attempts.push(attempt);
+    }
+
+    /// Holds an endpoint that answered 410. The engine sends nothing there meanwhile, and hears of the hold by a hint.
+    fn disable(&mut self, endpoint: EndpointId) {
+        tracing::warn!(%endpoint, "an endpoint answered 410 and is held until an operator enables it again");
+        let shared = self.shared.clone();
+        self.spawn(Errand::Hold, async move {
+            let gone = Some(store::HoldReason::Gone);
+            while let Err(error) = shared.store.hold_endpoint(endpoint, gone, shared.clock.now()).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    %endpoint,
+                    "an endpoint could not be held; trying again"
+                );
+                tokio::time::sleep(STORE_PAUSE).await;
+            }
+        });
     }
 
     fn read(&mut self, endpoint: EndpointId, after: DeliverySeq, limit: usize) {
         let (shared, reports) = (self.shared.clone(), self.reports.clone());
-        self.sends.spawn(async move {
+        self.spawn(Errand::Read(endpoint), async move {
             let report = match shared.store.pending(endpoint, after, limit).await {
                 Ok(page) => Report::Page { endpoint, after, page },
                 Err(error) => {
@@ -326,22 +455,37 @@ impl Dispatcher {
     }
 }
 
-/// One attempt, from the store to the partner and back. None where the delivery is not pending any more.
-async fn attempt(shared: &Shared, sender: &dyn Sender, seq: DeliverySeq) -> Option<Ended> {
+/// One attempt, from the store to the partner and back; or why there was none.
+///
+/// The engine holds the lanes of one endpoint for it, so it must not go to another: where the registration's URL was
+/// changed after the engine had decided, nothing is sent.
+async fn attempt(
+    shared: &Shared,
+    sender: &dyn Sender,
+    seq: DeliverySeq,
+    endpoint: EndpointId,
+) -> Result<Ended, NotSent> {
     let payload = loop {
         match shared.store.payload(seq).await {
-            Ok(payload) => break payload?,
+            Ok(payload) => break payload.ok_or(NotSent::Ended)?,
             Err(error) => {
-                tracing::warn!(%error, seq = seq.0, "a delivery could not be read; trying again");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    seq = seq.0,
+                    "a delivery could not be read; trying again"
+                );
                 tokio::time::sleep(STORE_PAUSE).await;
             }
         }
     };
+    if payload.endpoint_id != endpoint {
+        return Err(NotSent::Moved);
+    }
     let started_at = shared.clock.now();
     match payload::post(&shared.vault, &shared.url_rules, payload) {
         Ok(post) => {
             let attempt = sender.post(post, started_at).await;
-            Some(Ended {
+            Ok(Ended {
                 started_at,
                 duration: attempt.timings.total.unwrap_or_default(),
                 outcome: attempt.outcome,
@@ -354,17 +498,13 @@ async fn attempt(shared: &Shared, sender: &dyn Sender, seq: DeliverySeq) -> Opti
         }
         // What was fine when it was registered is not allowed any more, or cannot be read: logged like any failure,
         // retried like any failure, and visible as dead in the end.
-        Err(error) => Some(Ended {
-            started_at,
-            duration: Duration::ZERO,
-            outcome: AttemptOutcome::AddressForbidden,
-            status: None,
-            retry_after: None,
-            address: None,
-            answer: Bytes::new(),
-            error: Some(error),
-        }),
+        Err(error) => Ok(Ended::without_attempt(started_at, AttemptOutcome::AddressForbidden, error)),
     }
+}
+
+fn settings(is_held: bool) -> EndpointSettings {
+    let flow = if is_held { Flow::Held } else { Flow::Open };
+    EndpointSettings { flow, ..EndpointSettings::default() }
 }
 
 fn waiting(delivery: PendingDelivery) -> Waiting {
@@ -373,6 +513,8 @@ fn waiting(delivery: PendingDelivery) -> Waiting {
         endpoint: delivery.endpoint_id,
         orders: delivery.orders,
         attempts: delivery.attempts,
+        failures: delivery.failures,
         due: delivery.due,
+        committed_at: delivery.committed_at,
     }
 }

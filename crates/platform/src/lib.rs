@@ -57,7 +57,9 @@ pub enum StartError {
     #[error("the store cannot be read")]
     Store(#[from] hookit_store::Error),
     /// The key file and the store do not belong together.
-    #[error("the webhook secret of partner {partner_id} cannot be read with the key of this data folder; was platform.key replaced?")]
+    #[error(
+        "the webhook secret of partner {partner_id} cannot be read with the key of this data folder; was platform.key replaced?"
+    )]
     WrongKey {
         /// The first partner that it shows at.
         partner_id: String,

@@ -87,8 +87,10 @@ impl Vault {
         let mut nonce = [0; NONCE_LEN];
         getrandom::fill(&mut nonce).expect("the operating system gives random bytes");
         let payload = Payload { msg: secret.as_bytes(), aad: place.as_bytes() };
-        let sealed =
-            self.cipher.encrypt(&XNonce::from(nonce), payload).expect("a secret is far below the cipher's limit");
+        let sealed = self
+            .cipher
+            .encrypt(&XNonce::from(nonce), payload)
+            .expect("a secret is far below the cipher's limit");
         let mut out = nonce.to_vec();
         out.extend_from_slice(&sealed);
         out.into()

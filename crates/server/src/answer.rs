@@ -89,7 +89,10 @@ impl ApiError {
     /// A fault of ours. What it was goes to the log, with the chain of causes; the answer says only that it was.
     pub fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error = %chain(error), "a request failed inside");
-        ApiError::new(ErrorCode::Internal, "something failed on our side; the log has it under this request_id")
+        ApiError::new(
+            ErrorCode::Internal,
+            "something failed on our side; the log has it under this request_id",
+        )
     }
 
     /// Adds machine-readable details.
@@ -216,6 +219,10 @@ pub async fn not_found(request: Request) -> ApiError {
 /// The fallback of a path: not with this method.
 pub async fn method_not_allowed(request: Request) -> ApiError {
     // Which methods are is said by the router, in `Allow`.
-    let message = format!("{} takes no {}; the Allow header says what it takes", request.uri().path(), request.method());
+    let message = format!(
+        "{} takes no {}; the Allow header says what it takes",
+        request.uri().path(),
+        request.method()
+    );
     ApiError::new(ErrorCode::RequestMethodNotAllowed, message)
 }

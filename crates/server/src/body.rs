@@ -12,7 +12,7 @@ use http::request::Parts;
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{ApiError, Limits, wrong};
@@ -135,7 +135,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
         let RawBody(bytes) = RawBody::from_request(request, state).await?;
         // The JSON reader would find it too, but only where it is in a field that counts.
         let text = std::str::from_utf8(&bytes).map_err(|error| {
-            ApiError::invalid(format!("body: not UTF-8: the first bad byte is number {}", error.valid_up_to()))
+            ApiError::invalid(format!(
+                "body: not UTF-8: the first bad byte is number {}",
+                error.valid_up_to()
+            ))
         })?;
         if text.trim_ascii().is_empty() {
             return Err(ApiError::invalid("body: missing; expected an object"));
@@ -143,10 +146,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
         let not_json = |error| ApiError::invalid(format!("body: not JSON: {error}"));
         let mut reader = serde_json::Deserializer::from_str(text);
         let Object(value) = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-            if error.inner().is_data() {
-                ApiError::invalid(wrong::in_words("body", &error.path().to_string(), &error.inner().to_string()))
-            } else {
-                not_json(error.into_inner())
+            // What is no JSON at all is told first. The reader's own kinds of error do not say it: it stops at the
+            // first thing that is wrong, and calls some values that are only not the expected ones syntax errors.
+            match serde_json::from_str::<IgnoredAny>(text) {
+                Err(error) => not_json(error),
+                Ok(IgnoredAny) => {
+                    let (path, cause) = (error.path().to_string(), error.inner().to_string());
+                    ApiError::invalid(wrong::in_words("body", &path, &cause))
+                }
             }
         })?;
         reader.end().map_err(not_json)?;

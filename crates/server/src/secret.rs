@@ -63,7 +63,9 @@ pub enum PrivateFileError {
         source: io::Error,
     },
     /// Others may read it.
-    #[error("{path} has mode {mode:03o}, so others on this machine may read it; make it 600 (chmod 600 {path})")]
+    #[error(
+        "{path} has mode {mode:03o}, so others on this machine may read it; make it 600 (chmod 600 {path})"
+    )]
     TooOpen {
         /// The file.
         path: PathBuf,
@@ -117,7 +119,8 @@ fn write_private(path: &Path, content: &str) -> io::Result<()> {
     file.write_all(b"\n")?;
     file.sync_all()?;
     fs::rename(&draft, path)?;
-    File::open(path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")))?.sync_all()
+    File::open(path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new(".")))?
+        .sync_all()
 }
 
 #[cfg(test)]

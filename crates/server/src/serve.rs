@@ -43,7 +43,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Limits {
-            connections_max: 4096,
+            connections_max: 1024,
             head_bytes_max: 32 << 10,
             body_bytes_max: 2 << 20,
             head_timeout: Duration::from_secs(60),
@@ -95,7 +95,8 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
         };
         // Answers are small and waited for.
         let _ = stream.set_nodelay(true);
-        let connection = builder.serve_connection(TokioIo::new(stream), service(router.clone(), peer, limits));
+        let connection =
+            builder.serve_connection(TokioIo::new(stream), service(router.clone(), peer, limits));
         let (stop, broken_off) = (stop.clone(), broken_off.clone());
         connections.spawn(async move {
             let _place = place;

@@ -35,6 +35,11 @@ pub(crate) fn in_words(whole: &str, path: &str, cause: &str) -> String {
         return format!("{here}: expected {expected}, found {found}");
     }
     match cause {
+        // A word of a list was expected, and this is no text at all.
+        "expected value" => format!("{here}: expected a string"),
+        "unexpected end of hex escape" | "lone leading surrogate in hex escape" => {
+            format!("{here}: a \\u escape of half a character")
+        }
         "invalid digit found in string"
         | "cannot parse integer from empty string"
         | "number too large to fit in target type"
@@ -65,7 +70,8 @@ fn shortened(word: &str) -> String {
 /// What was found and what was expected, by kind.
 fn mismatch(cause: &str) -> Option<(&str, &str)> {
     let kinded = cause.strip_prefix("invalid type: ");
-    let (found, expected) = kinded.or_else(|| cause.strip_prefix("invalid value: "))?.rsplit_once(", expected ")?;
+    let (found, expected) =
+        kinded.or_else(|| cause.strip_prefix("invalid value: "))?.rsplit_once(", expected ")?;
     let starts = |word: &str| found.starts_with(word);
     let found = match () {
         () if starts("integer") && kinded.is_none() => "an integer out of range",
@@ -127,6 +133,7 @@ mod tests {
             ("tpyo", "unknown field `tpyo`, expected `a` or `b`", "tpyo: unknown field; expected a or b"),
             ("a.tpyo", "unknown field `tpyo`, expected `b`", "a.tpyo: unknown field; expected b"),
             (".", "unknown field `x`, there are no fields", "x: unknown field; there are no fields"),
+            ("event_type", "expected value at line 1 column 8", "event_type: expected a string"),
             ("limit", "invalid digit found in string", "limit: expected an integer"),
             ("status", "expected a name or a code", "status: expected a name or a code"),
         ] {

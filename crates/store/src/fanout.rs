@@ -13,6 +13,11 @@ use hookit_contract::{
     BranchId, BrandId, BusinessId, EndpointId, EventType, OrderId, PartnerId, Timestamp, WebhookId,
 };
 
+/// Bytes of the records in a delivery of several orders at most: receivers have limits of their own, and one that a
+/// batch does not pass would lose all of its orders. A single order always fits: see
+/// [`RECORD_BYTES_MAX`](crate::platform::RECORD_BYTES_MAX).
+const DELIVERY_BYTES_MAX: usize = 2 << 20;
+
 /// A change of an order, as far as its way to the partners depends on it.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
@@ -28,6 +33,8 @@ pub(crate) struct Event {
     pub(crate) event_type: EventType,
     /// The stored record that the deliveries carry.
     pub(crate) record_id: i64,
+    /// How long it is.
+    pub(crate) record_bytes: usize,
     /// When it happened.
     pub(crate) at: Timestamp,
 }
@@ -147,6 +154,8 @@ struct BatchKey {
 /// A delivery of the present round that may still grow.
 struct Open {
     delivery: usize,
+    /// Bytes of its records.
+    bytes: usize,
     /// True once its first order is known to wait for nothing.
     first_is_free: bool,
 }
@@ -219,7 +228,7 @@ pub(crate) fn plan<E>(
         let delivery = match open.entry(key) {
             Entry::Vacant(place) => {
                 let delivery = own(&mut planned);
-                place.insert(Open { delivery, first_is_free: !first_round });
+                place.insert(Open { delivery, bytes: event.record_bytes, first_is_free: !first_round });
                 delivery
             }
             Entry::Occupied(mut place) => {
@@ -227,13 +236,15 @@ pub(crate) fn plan<E>(
                 if first_round && is_waiting(endpoint_id, event.order_id)? {
                     own(&mut planned)
                 } else if planned[batch.delivery].orders.len() >= orders_per_delivery_max
+                    || batch.bytes + event.record_bytes > DELIVERY_BYTES_MAX
                     || (!batch.first_is_free && is_waiting(endpoint_id, planned[batch.delivery].orders[0].0)?)
                 {
                     let delivery = own(&mut planned);
-                    *batch = Open { delivery, first_is_free: true };
+                    *batch = Open { delivery, bytes: event.record_bytes, first_is_free: true };
                     delivery
                 } else {
                     batch.first_is_free = true;
+                    batch.bytes += event.record_bytes;
                     let shared = &mut planned[batch.delivery];
                     shared.orders.push((event.order_id, event.record_id));
                     shared.at = shared.at.max(event.at);

@@ -19,8 +19,13 @@ pub const HINTS_MAX: usize = 65_536;
 pub enum Hint {
     /// New deliveries, in the order of commits.
     Committed(Vec<PendingDelivery>),
-    /// This endpoint is new, or got or lost deliveries: it is to be read from disk from the start.
-    Endpoint(EndpointId),
+    /// This endpoint is new, was held or let go, or got or lost deliveries: it is to be read from disk from the start.
+    Endpoint {
+        /// Which.
+        endpoint_id: EndpointId,
+        /// True where nothing is sent to it.
+        is_held: bool,
+    },
 }
 
 /// A mailbox of what was freshly committed.
@@ -41,14 +46,15 @@ pub struct Taken {
 }
 
 impl Hints {
-    /// Puts in what one tick has committed: endpoints first, because its deliveries were formed after them.
-    pub fn put(&self, endpoints: Vec<EndpointId>, deliveries: Vec<PendingDelivery>) {
+    /// Puts in what one tick has committed: endpoints, with whether they are held, first, because its deliveries were formed after them.
+    pub fn put(&self, endpoints: Vec<(EndpointId, bool)>, deliveries: Vec<PendingDelivery>) {
         if endpoints.is_empty() && deliveries.is_empty() {
             return;
         }
         {
             let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-            inbox.hints.extend(endpoints.into_iter().map(Hint::Endpoint));
+            let hint = |(endpoint_id, is_held)| Hint::Endpoint { endpoint_id, is_held };
+            inbox.hints.extend(endpoints.into_iter().map(hint));
             inbox.take_in(deliveries);
         }
         self.filled.notify_one();
@@ -80,14 +86,14 @@ impl Taken {
         if self.deliveries + deliveries.len() > HINTS_MAX {
             // Dropping the old ones as well keeps what is left free of holes. Endpoints stay: nothing else tells of
             // them, and there are few.
-            self.hints.retain(|hint| matches!(hint, Hint::Endpoint(_)));
+            self.hints.retain(|hint| matches!(hint, Hint::Endpoint { .. }));
             self.lost = true;
             return;
         }
         self.deliveries += deliveries.len();
         match self.hints.last_mut() {
             Some(Hint::Committed(last)) => last.extend(deliveries),
-            Some(Hint::Endpoint(_)) | None => self.hints.push(Hint::Committed(deliveries)),
+            Some(Hint::Endpoint { .. }) | None => self.hints.push(Hint::Committed(deliveries)),
         }
     }
 }
@@ -104,7 +110,9 @@ mod tests {
             endpoint_id: EndpointId(1),
             orders: Box::new([]),
             attempts: 0,
+            failures: 0,
             due: Timestamp::from_millis(0),
+            committed_at: Timestamp::from_millis(0),
         }
     }
 
@@ -113,12 +121,12 @@ mod tests {
         let hints = Hints::default();
         hints.put(Vec::new(), vec![delivery(1)]);
         hints.put(Vec::new(), vec![delivery(2)]);
-        hints.put(vec![EndpointId(7)], vec![delivery(3)]);
+        hints.put(vec![(EndpointId(7), true)], vec![delivery(3)]);
         let taken = hints.take().await;
         assert!(!taken.lost);
         let expected = [
             Hint::Committed(vec![delivery(1), delivery(2)]),
-            Hint::Endpoint(EndpointId(7)),
+            Hint::Endpoint { endpoint_id: EndpointId(7), is_held: true },
             Hint::Committed(vec![delivery(3)]),
         ];
         assert_eq!(taken.hints, expected);
@@ -127,12 +135,13 @@ mod tests {
     #[tokio::test]
     async fn a_full_mailbox_says_that_hints_were_lost_and_keeps_the_endpoints() {
         let hints = Hints::default();
-        hints.put(vec![EndpointId(7)], vec![delivery(1); HINTS_MAX]);
-        hints.put(vec![EndpointId(8)], vec![delivery(2)]);
+        hints.put(vec![(EndpointId(7), false)], vec![delivery(1); HINTS_MAX]);
+        hints.put(vec![(EndpointId(8), false)], vec![delivery(2)]);
         hints.put(Vec::new(), vec![delivery(3)]);
         let taken = hints.take().await;
         assert!(taken.lost);
-        assert_eq!(taken.hints, [Hint::Endpoint(EndpointId(7)), Hint::Endpoint(EndpointId(8))]);
+        let endpoint = |id| Hint::Endpoint { endpoint_id: EndpointId(id), is_held: false };
+        assert_eq!(taken.hints, [endpoint(7), endpoint(8)]);
         hints.put(Vec::new(), vec![delivery(4)]);
         let after = hints.take().await;
         assert!(!after.lost && after.hints == [Hint::Committed(vec![delivery(4)])]);

@@ -15,6 +15,9 @@ use hookit_contract::{
 
 use crate::Error;
 
+/// Bytes of an order's record at most. Edits of the cart could otherwise make it grow beyond what any receiver takes.
+pub const RECORD_BYTES_MAX: usize = 4 << 20;
+
 /// A change of one order.
 #[derive(Clone, Debug)]
 pub enum Change {
@@ -80,6 +83,12 @@ pub enum Invalid {
     /// A field is missing, of the wrong kind, or repeated.
     #[error(transparent)]
     Field(#[from] RecordError),
+    /// The record would be over [`RECORD_BYTES_MAX`].
+    #[error("the order's record would have {bytes} bytes; at most {RECORD_BYTES_MAX} are kept")]
+    TooLarge {
+        /// Its length.
+        bytes: usize,
+    },
     /// The status code is none that an order can begin with.
     #[error("status: a new order may not begin as {0}")]
     Status(OrderStatus),
@@ -148,10 +157,14 @@ pub struct PendingDelivery {
     pub endpoint_id: EndpointId,
     /// The orders that it carries.
     pub orders: Box<[OrderId]>,
-    /// Attempts made and counted.
+    /// Attempts made: the next one in the log is this and one.
     pub attempts: u32,
+    /// Those of them that count against the retry plan: not the ones that only found an endpoint down.
+    pub failures: u32,
     /// When the next attempt is due.
     pub due: Timestamp,
+    /// When it was committed.
+    pub committed_at: Timestamp,
 }
 
 /// A page of pending deliveries.
@@ -174,7 +187,10 @@ pub struct Payload {
     pub webhook_id: WebhookId,
     /// The partner, whose secret signs it.
     pub partner_id: PartnerId,
-    /// Where to post it now.
+    /// The endpoint that it goes to now: not the one that it was asked for where its registration's URL was changed
+    /// in between.
+    pub endpoint_id: EndpointId,
+    /// Where that is.
     pub url: String,
     /// The partner's webhook secret, encrypted as it was handed in.
     pub webhook_secret: Bytes,
@@ -216,8 +232,13 @@ pub struct Attempt {
 pub enum Verdict {
     /// The delivery is delivered.
     Delivered,
-    /// It is tried again then.
-    RetryAt(Timestamp),
+    /// It is tried again.
+    RetryAt {
+        /// Not before this moment.
+        at: Timestamp,
+        /// Whether this attempt counts against the retry plan.
+        counted: bool,
+    },
     /// It is given up.
     Dead,
 }
@@ -321,6 +342,41 @@ pub enum PutWebhook {
     NoSuchPartner,
     /// The brand or branch is not one of the partner's business, whose hierarchy is registered.
     Invalid(Invalid),
+}
+
+/// An endpoint as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Its id.
+    pub endpoint_id: EndpointId,
+    /// Whose it is.
+    pub partner_id: PartnerId,
+    /// Where it is.
+    pub url: String,
+    /// Why and since when nothing is sent to it, where that is so.
+    pub hold: Option<(HoldReason, Timestamp)>,
+}
+
+/// Why nothing is sent to an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HoldReason {
+    /// An operator wants it so.
+    Operator,
+    /// It answered 410.
+    Gone,
+}
+
+impl HoldReason {
+    /// All reasons.
+    pub const ALL: [HoldReason; 2] = [HoldReason::Operator, HoldReason::Gone];
+
+    /// The word for it, in the store and in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            HoldReason::Operator => "operator",
+            HoldReason::Gone => "gone",
+        }
+    }
 }
 
 /// A business's hierarchy: which brands it has, and in which branches each is sold.
@@ -459,6 +515,9 @@ pub trait Store: Send + Sync {
     /// already, or whose delivery is not pending any more, changes nothing.
     async fn record_attempts(&self, attempts: Vec<Attempt>, now: Timestamp) -> Result<(), Error>;
 
+    /// Gives deliveries up without another attempt: they are dead. One that is not pending stays as it is.
+    async fn give_up(&self, seqs: Vec<DeliverySeq>, now: Timestamp) -> Result<(), Error>;
+
     /// Deliveries, newest first.
     async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, Error>;
 
@@ -489,7 +548,18 @@ pub trait Store: Send + Sync {
     async fn webhooks(&self) -> Result<Vec<Webhook>, Error>;
 
     /// All endpoints that registrations point at, or that have pending deliveries.
-    async fn endpoints(&self) -> Result<Vec<EndpointId>, Error>;
+    async fn endpoints(&self) -> Result<Vec<Endpoint>, Error>;
+
+    /// One endpoint.
+    async fn endpoint(&self, endpoint_id: EndpointId) -> Result<Option<Endpoint>, Error>;
+
+    /// Holds an endpoint: nothing is sent to it, what is for it waits. Or lets it go. False where there is none.
+    async fn hold_endpoint(
+        &self,
+        endpoint_id: EndpointId,
+        hold: Option<HoldReason>,
+        now: Timestamp,
+    ) -> Result<bool, Error>;
 
     /// Sets a business's hierarchy. From then on its orders and registrations must name brands and branches in it;
     /// a business without one may name any.

@@ -32,7 +32,7 @@ const FRAME: Duration = Duration::from_millis(200);
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// So many orders, then the summary. Without a bound it runs until q or Ctrl-C.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     orders: Option<u64>,
     /// New orders a second; 0 is as fast as it goes, without pauses in their lives.
     #[arg(long, value_name = "R", default_value_t = 2.0, value_parser = rate)]
@@ -156,7 +156,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         };
         match &mut view {
             Some(view) => {
-                if view.draw(&snapshot)? {
+                let stop_asked_for = view.draw(&snapshot)?;
+                if stop_asked_for {
                     stop.cancel();
                 }
             }

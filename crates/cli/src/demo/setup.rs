@@ -97,7 +97,8 @@ pub(super) async fn start(
     let secret = Secret::new(issued.webhook_secret_key);
     let limits = |config: &hookit_inbox::InboxConfig| Listen::default().limits(config.body_bytes_max);
     let inbox =
-        inbox::Running::start(&data.join("inbox"), inbox_listen, secret, StatusCodes::default(), limits).await?;
+        inbox::Running::start(&data.join("inbox"), inbox_listen, secret, StatusCodes::default(), limits)
+            .await?;
 
     for event_type in EventType::ALL {
         let webhook = body(&json!({

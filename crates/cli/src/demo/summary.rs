@@ -63,15 +63,21 @@ impl Summary {
         }
     }
 
-    /// True where everything was delivered and both views are equal.
+    /// True where there was something to deliver, all of it was, and both views are equal.
     pub(super) fn is_proof(&self) -> bool {
-        self.views.is_equal() && self.pending == 0 && self.dead == 0
+        self.orders > 0
+            && self.views.equal >= self.orders
+            && self.views.is_equal()
+            && self.pending == 0
+            && self.dead == 0
     }
 
     fn table(&self) -> String {
         let ms = |us: u64| format!("{:.1} ms", us as f64 / 1e3);
         let verdict = if self.is_proof() {
             format!("equal: all {} orders, byte for byte", self.views.equal)
+        } else if self.orders == 0 {
+            "nothing to compare: no order was posted".to_owned()
         } else {
             format!("NOT EQUAL\n{}", self.views.table())
         };

@@ -94,7 +94,12 @@ fn draw(frame: &mut Frame<'_>, snapshot: &Snapshot, rates: &[u64]) {
 
     let title = Line::from(vec![
         Span::raw(" hookit demo ").bold(),
-        Span::raw(format!("{:.0} s · {} orders · {} changes", elapsed.as_secs_f64(), traffic.created, traffic.changes())),
+        Span::raw(format!(
+            "{:.0} s · {} orders · {} changes",
+            elapsed.as_secs_f64(),
+            traffic.created,
+            traffic.changes()
+        )),
         Span::raw("   q stops").dim(),
     ]);
     frame.render_widget(Paragraph::new(title), head);

@@ -10,8 +10,9 @@ async fn proof(scratch: &Scratch, arguments: &[&str]) -> Value {
     let launch = Launch::hookit(&["demo", "--output", "json"]).named("demo");
     let ended = arguments.iter().fold(launch, |l, argument| l.argument(argument)).run(scratch).await;
     assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
-    let summary: Value = serde_json::from_str(&ended.stdout)
-        .unwrap_or_else(|error| panic!("standard output is the summary and nothing else: {error}: {}", ended.stdout));
+    let summary: Value = serde_json::from_str(&ended.stdout).unwrap_or_else(|error| {
+        panic!("standard output is the summary and nothing else: {error}: {}", ended.stdout)
+    });
     assert_eq!(summary["delivered"], summary["deliveries"], "{summary}");
     assert_eq!((count(&summary, "pending"), count(&summary, "dead")), (0, 0), "{summary}");
     assert_eq!((count(&summary, "quarantined"), count(&summary, "refused")), (0, 0), "{summary}");
@@ -21,7 +22,9 @@ async fn proof(scratch: &Scratch, arguments: &[&str]) -> Value {
         (0, 0, 0),
         "{summary}"
     );
-    assert!(count(&summary, "deliveries") > 0 && count(&summary, "attempts") >= count(&summary, "deliveries"));
+    assert!(
+        count(&summary, "deliveries") > 0 && count(&summary, "attempts") >= count(&summary, "deliveries")
+    );
     summary
 }
 
@@ -34,8 +37,13 @@ async fn a_demo_of_sixty_orders_as_fast_as_it_goes_ends_with_equal_views() {
     let scratch = Scratch::new();
     let summary = proof(&scratch, &["--orders", "60", "--rate", "0"]).await;
     assert_eq!((count(&summary, "orders"), count(&summary["views"], "equal")), (60, 60));
-    assert!(count(&summary, "changes") > 60 && count(&summary, "deliveries") >= count(&summary, "changes") / 50);
-    assert!(count(&summary, "commit_to_acknowledgement_p99_us") >= count(&summary, "commit_to_acknowledgement_p50_us"));
+    assert!(
+        count(&summary, "changes") > 60 && count(&summary, "deliveries") >= count(&summary, "changes") / 50
+    );
+    assert!(
+        count(&summary, "commit_to_acknowledgement_p99_us")
+            >= count(&summary, "commit_to_acknowledgement_p50_us")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -66,6 +74,10 @@ async fn a_demo_without_a_folder_of_its_own_leaves_nothing_behind() {
     let ended = launch.variable("TMPDIR", temporary.to_str().expect("a plain path")).run(&scratch).await;
     assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
     assert!(ended.stdout.contains("equal: all 3 orders, byte for byte"), "{}", ended.stdout);
-    assert!(ended.stderr.contains(temporary.to_str().unwrap()), "it says where it keeps its data: {}", ended.stderr);
+    assert!(
+        ended.stderr.contains(temporary.to_str().unwrap()),
+        "it says where it keeps its data: {}",
+        ended.stderr
+    );
     assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0);
 }

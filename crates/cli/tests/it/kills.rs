@@ -14,9 +14,11 @@ use crate::harness::producer::Producers;
 use crate::harness::{Scratch, until};
 
 /// How often the process is killed in a run.
-const KILLS: u32 = 12;
+const KILLS: u32 = 20;
 /// Orders that live at a time.
 const PRODUCERS: u32 = 10;
+/// Each is another run: other orders, other moments.
+const SEEDS: [u64; 3] = [0x5eed_0001, 0x5eed_0002, 0x5eed_0003];
 
 /// A moment that the seed decides, to be in the middle of something else each time.
 async fn moment(dice: &mut impl rand::Rng, ms_max: u64) {
@@ -25,6 +27,7 @@ async fn moment(dice: &mut impl rand::Rng, ms_max: u64) {
 
 async fn kill_the_platform(seed: u64) {
     let scratch = Scratch::new();
+    scratch.write("seed", &seed.to_string());
     let mut platform = Platform::start(&scratch, PATIENT).await;
     // One partner whose receiver can be looked into, and one with an inbox.
     let endpoint = ScriptedEndpoint::start().await.unwrap();
@@ -59,21 +62,20 @@ async fn kill_the_platform(seed: u64) {
     let ledger = producers.finish().await;
     platform.drained().await;
 
+    assert!(
+        ledger.posted_again() >= u64::from(KILLS) / 2,
+        "the kills hit nothing: {}",
+        ledger.posted_again()
+    );
     let auditor = ledger.assert_arrived(&arrivals(&endpoint, &scripted.webhook_secret));
     assert!(auditor.repeats() > 0, "answers were lost, so something must have come again");
     platform.assert_equal_views(&scratch, &inbox, ledger.orders()).await;
     inbox.assert_each_version_once(ledger.last_versions()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_platform_acknowledged_arrives_however_often_it_is_killed() {
-    kill_the_platform(0x5eed_0001).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_an_inbox_acknowledged_is_kept_however_often_it_is_killed() {
-    let seed = 0x5eed_0002;
+async fn kill_the_inbox(seed: u64) {
     let scratch = Scratch::new();
+    scratch.write("seed", &seed.to_string());
     let platform = Platform::start(&scratch, PATIENT).await;
     let partner = platform.partner("Inbox").await;
     let mut inbox = Inbox::start(&scratch, &partner.webhook_secret).await;
@@ -103,4 +105,18 @@ async fn what_an_inbox_acknowledged_is_kept_however_often_it_is_killed() {
     inbox.assert_each_version_once(ledger.last_versions()).await;
     let attempts = platform.count("attempts").await;
     assert!(attempts > platform.count("delivered").await, "the kills cost no attempt, so they hit nothing");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_platform_acknowledged_arrives_however_often_it_is_killed() {
+    for seed in SEEDS {
+        kill_the_platform(seed).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_inbox_acknowledged_is_kept_however_often_it_is_killed() {
+    for seed in SEEDS {
+        kill_the_inbox(seed).await;
+    }
 }

@@ -4,6 +4,8 @@
 //! What these tests must not do: reach into the program's crates for anything but the wire's own types, or wait for a
 //! time to pass where they can wait for a state.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
+
 mod demo;
 mod diff;
 mod graceful;

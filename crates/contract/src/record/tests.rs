@@ -75,7 +75,10 @@ fn a_wrong_field_is_named_with_what_was_expected_and_found() {
         assert_eq!(record(input).id().unwrap_err().to_string(), expected);
     }
     for (input, expected) in [
-        (r#"{"brands":{}}"#, "brands: expected an array of brands, each an object with an id, found an object"),
+        (
+            r#"{"brands":{}}"#,
+            "brands: expected an array of brands, each an object with an id, found an object",
+        ),
         (r#"{"brands":[{"id":1},7]}"#, "brands[1]: expected an object with an id, found a number"),
         (r#"{"brands":[{"id":true}]}"#, "brands[0].id: expected an integer above zero, found a boolean"),
         (r#"{"brands":[{}]}"#, "brands[0].id: missing; expected an integer above zero"),
@@ -158,7 +161,8 @@ fn object_text(fields: Vec<(Spaced, Spaced)>) -> String {
 
 fn json_string() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
-        any::<char>().prop_map(|c| serde_json::to_string(&c.to_string()).unwrap().trim_matches('"').to_owned()),
+        any::<char>()
+            .prop_map(|c| serde_json::to_string(&c.to_string()).unwrap().trim_matches('"').to_owned()),
         "\\\\u[0-9a-fA-F]{4}",
         Just("\\/".to_owned()),
         Just("\\\"".to_owned()),
@@ -200,7 +204,7 @@ proptest! {
     #[test]
     fn a_status_move_changes_the_status_and_not_one_other_byte(text in json_object(), status in any::<i64>()) {
         prop_assume!(serde_json::from_str::<&serde_json::value::RawValue>(&text).is_ok());
-        let before = Record::parse(text.clone()).unwrap();
+        let before = Record::parse(text).unwrap();
         let mut changes = Changes::new();
         changes.integer("status", status);
         changes.integer("version", 7);
@@ -220,7 +224,8 @@ proptest! {
                     copied = f.value.end as usize;
                 }
             }
-            let last = r.fields[..until].last().map_or(text.find('{').unwrap() + 1, |f| f.value.end as usize);
+            let start = || text.find('{').unwrap() + 1;
+            let last = r.fields[..until].last().map_or_else(start, |f| f.value.end as usize);
             out.push_str(&text[copied..last]);
             let end = r.fields.last().map_or(last, |f| f.value.end as usize);
             (out, text[end..].to_owned())

@@ -145,12 +145,12 @@ async fn a_body_that_drips_beyond_the_time_limit_is_a_time_out_and_the_connectio
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_does_not_take_the_acknowledgement_back() {
+async fn a_body_that_breaks_off_is_no_acknowledgement() {
     for (answer, outcome) in [
-        ("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n0123456789", AttemptOutcome::Acknowledged),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n0123456789", AttemptOutcome::ConnectionLost),
         (
             "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nA\r\n0123456789\r\nZZZ",
-            AttemptOutcome::Acknowledged,
+            AttemptOutcome::ConnectionLost,
         ),
         ("HTTP/1.1 500 Oops\r\ncontent-length: 100\r\n\r\n0123456789", AttemptOutcome::Refused),
     ] {
@@ -161,6 +161,7 @@ async fn a_body_that_breaks_off_does_not_take_the_acknowledgement_back() {
         .await;
         let attempt = post(&egress(), &server.url(), "{}").await;
         assert_eq!(attempt.outcome, outcome, "{attempt:?}");
+        assert_eq!(attempt.status.is_some(), outcome.has_status());
         assert_eq!(attempt.answer, "0123456789");
         assert!(attempt.answer_truncated);
         assert!(attempt.error.unwrap().contains("broke off"));

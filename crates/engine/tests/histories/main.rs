@@ -4,10 +4,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 mod auditor;
+mod health;
 mod world;
 
 use hookit_contract::AttemptOutcome;
-use hookit_engine::Flow;
+use hookit_engine::{EndpointSettings, Flow, Ordering};
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 
@@ -28,8 +29,36 @@ fn outcomes() -> impl Strategy<Value = AttemptOutcome> {
 }
 
 fn sizes() -> impl Strategy<Value = Sizes> {
-    (1..=3_usize, 1..=5_usize, 1..=8_usize, 1..=4_usize)
-        .prop_map(|(per_endpoint, in_all, window, page)| Sizes { per_endpoint, in_all, window, page })
+    (1..=4_usize, 1..=8_usize, 1..=12_usize, 1..=4_usize, 1..=3_u32).prop_map(
+        |(per_endpoint, in_all, window, page, failures_to_open)| Sizes {
+            per_endpoint,
+            in_all,
+            window,
+            page,
+            failures_to_open,
+        },
+    )
+}
+
+fn statuses() -> impl Strategy<Value = Option<u16>> {
+    prop_oneof![
+        8 => Just(Some(500)),
+        3 => prop::sample::select(&[Some(429), Some(503)][..]),
+        1 => prop::sample::select(&[Some(410), Some(302), None][..]),
+    ]
+}
+
+fn settings() -> impl Strategy<Value = EndpointSettings> {
+    let flow = prop::sample::select(&[Flow::Open, Flow::Open, Flow::Held][..]);
+    let ordering = prop::sample::select(&[Ordering::PerOrder, Ordering::PerOrder, Ordering::None][..]);
+    (flow, ordering, prop::option::of(1..=3_usize), prop::option::weighted(0.2, 1..=20_u32)).prop_map(
+        |(flow, ordering, in_flight_max, rate_per_second_max)| EndpointSettings {
+            flow,
+            ordering,
+            in_flight_max,
+            rate_per_second_max,
+        },
+    )
 }
 
 fn which() -> std::ops::Range<usize> {
@@ -43,10 +72,11 @@ fn ordinary() -> impl Strategy<Value = Step> {
         5 => (vec((endpoints(), orders()), 1..4), prop::bool::weighted(0.8))
             .prop_map(|(deliveries, hint)| Step::Commit { deliveries, hint }),
         5 => Just(Step::DeliverHints),
-        8 => (which(), outcomes(), retry_after_ms, 0.0..=1.0_f64).prop_map(
-            |(which, outcome, retry_after_ms, jitter)| Step::EndAttempt {
+        8 => (which(), outcomes(), statuses(), retry_after_ms, 0.0..=1.0_f64).prop_map(
+            |(which, outcome, status, retry_after_ms, jitter)| Step::EndAttempt {
                 which,
                 outcome,
+                status,
                 retry_after_ms,
                 jitter,
             }
@@ -65,8 +95,7 @@ fn unusual() -> impl Strategy<Value = Step> {
     prop_oneof![
         1 => (1..2_000_i64).prop_map(|by_ms| Step::SetClockBack { by_ms }),
         1 => Just(Step::Advance { by_ms: 100_000 }),
-        3 => (endpoints(), prop::sample::select(&[Flow::Open, Flow::Open, Flow::Held][..]))
-            .prop_map(|(endpoint, flow)| Step::SetFlow { endpoint, flow }),
+        3 => (endpoints(), settings()).prop_map(|(endpoint, settings)| Step::Set { endpoint, settings }),
         2 => endpoints().prop_map(|endpoint| Step::Gone { endpoint }),
         3 => (endpoints(), endpoints(), orders()).prop_map(|(from, to, orders)| Step::Move { from, to, orders }),
         1 => Just(Step::Crash),

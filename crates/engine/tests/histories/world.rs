@@ -5,12 +5,20 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hookit_contract::{AttemptOutcome, DeliverySeq, EndpointId, OrderId, Timestamp};
-use hookit_engine::{Action, Engine, EngineConfig, Flow, Input, RetryPlan, Verdict, Waiting};
+use hookit_engine::{
+    Action, BreakerState, EndpointSettings, Engine, EngineConfig, Input, RetryPlan, Verdict, Waiting,
+};
 
 use crate::auditor::{Auditor, Disk, Row, Rules};
 
 pub(crate) const DELAYS_MS: [i64; 3] = [50, 200, 1_000];
 pub(crate) const ENDPOINTS: i64 = 3;
+const PAUSE_MIN_MS: i64 = 40;
+const PAUSE_MAX_MS: i64 = 300;
+const HOLD_MS: i64 = 6_000;
+const SLOW_MS: i64 = 150;
+const SUSPECT_AFTER: u32 = 2;
+const SUSPECT_IN_FLIGHT_MAX: usize = 2;
 
 /// The sizes of an engine, all small, so that every limit is met.
 #[derive(Clone, Debug)]
@@ -19,24 +27,57 @@ pub(crate) struct Sizes {
     pub(crate) in_all: usize,
     pub(crate) window: usize,
     pub(crate) page: usize,
+    pub(crate) failures_to_open: u32,
 }
 
 /// One thing that happens. An index chooses among what there is at that moment.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
-    Commit { deliveries: Vec<(i64, Vec<i64>)>, hint: bool },
+    Commit {
+        deliveries: Vec<(i64, Vec<i64>)>,
+        hint: bool,
+    },
     DeliverHints,
-    EndAttempt { which: usize, outcome: AttemptOutcome, retry_after_ms: Option<u64>, jitter: f64 },
-    Write { which: usize },
-    TellRecorded { which: usize },
-    LookAtDisk { which: usize },
-    AnswerRead { which: usize },
-    FailRead { which: usize },
-    Advance { by_ms: i64 },
-    SetClockBack { by_ms: i64 },
-    SetFlow { endpoint: i64, flow: Flow },
-    Gone { endpoint: i64 },
-    Move { from: i64, to: i64, orders: Vec<i64> },
+    EndAttempt {
+        which: usize,
+        outcome: AttemptOutcome,
+        status: Option<u16>,
+        retry_after_ms: Option<u64>,
+        jitter: f64,
+    },
+    Write {
+        which: usize,
+    },
+    TellRecorded {
+        which: usize,
+    },
+    LookAtDisk {
+        which: usize,
+    },
+    AnswerRead {
+        which: usize,
+    },
+    FailRead {
+        which: usize,
+    },
+    Advance {
+        by_ms: i64,
+    },
+    SetClockBack {
+        by_ms: i64,
+    },
+    Set {
+        endpoint: i64,
+        settings: EndpointSettings,
+    },
+    Gone {
+        endpoint: i64,
+    },
+    Move {
+        from: i64,
+        to: i64,
+        orders: Vec<i64>,
+    },
     Crash,
 }
 
@@ -59,9 +100,10 @@ pub(crate) struct World {
     pub(crate) auditor: Auditor,
     pub(crate) disk: Disk,
     now_ms: i64,
-    flows: BTreeMap<EndpointId, Option<Flow>>,
+    settings: BTreeMap<EndpointId, Option<EndpointSettings>>,
     in_flight: Vec<DeliverySeq>,
-    to_write: Vec<(DeliverySeq, u32, Verdict)>,
+    /// With the attempt that it is of; none for what is given up.
+    to_write: Vec<(DeliverySeq, Option<u32>, Verdict)>,
     written: Vec<DeliverySeq>,
     reads: Vec<PendingRead>,
     hints: Vec<Hint>,
@@ -76,12 +118,25 @@ impl World {
             in_flight_max: sizes.in_all,
             window_max: sizes.window,
             page_size: sizes.page,
+            failures_in_a_row_to_open: sizes.failures_to_open,
+            probe_pause_min: Duration::from_millis(PAUSE_MIN_MS as u64),
+            probe_pause_max: Duration::from_millis(PAUSE_MAX_MS as u64),
+            hold_time: Duration::from_millis(HOLD_MS as u64),
+            suspect_after_failures: SUSPECT_AFTER,
+            slow_after: Duration::from_millis(SLOW_MS as u64),
+            suspect_in_flight_max: SUSPECT_IN_FLIGHT_MAX,
         };
         let rules = Rules {
             delays_ms: DELAYS_MS.to_vec(),
             in_flight_per_endpoint_max: sizes.per_endpoint,
             in_flight_max: sizes.in_all,
             page_size: sizes.page,
+            failures_to_open: sizes.failures_to_open as usize,
+            pause_min_ms: PAUSE_MIN_MS,
+            hold_ms: HOLD_MS,
+            suspect_after: SUSPECT_AFTER as usize,
+            slow_ms: SLOW_MS,
+            suspect_in_flight_max: SUSPECT_IN_FLIGHT_MAX,
         };
         let mut world = World {
             engine: Engine::new(config.clone()),
@@ -89,7 +144,7 @@ impl World {
             auditor: Auditor::new(rules),
             disk: Disk::new(),
             now_ms: 1_000_000,
-            flows: (1..=ENDPOINTS).map(|id| (EndpointId(id), Some(Flow::Open))).collect(),
+            settings: (1..=ENDPOINTS).map(|id| (EndpointId(id), Some(EndpointSettings::default()))).collect(),
             in_flight: Vec::new(),
             to_write: Vec::new(),
             written: Vec::new(),
@@ -104,8 +159,8 @@ impl World {
         match step.clone() {
             Step::Commit { deliveries, hint } => self.commit(deliveries, hint),
             Step::DeliverHints => self.deliver_hints(),
-            Step::EndAttempt { which, outcome, retry_after_ms, jitter } => {
-                self.end_attempt(which, outcome, retry_after_ms, jitter);
+            Step::EndAttempt { which, outcome, status, retry_after_ms, jitter } => {
+                self.end_attempt(which, outcome, status, retry_after_ms, jitter);
             }
             Step::Write { which } => self.write(which),
             Step::TellRecorded { which } => self.tell_recorded(which),
@@ -130,14 +185,14 @@ impl World {
                 self.now_ms -= by_ms;
                 self.tell(Input::TimePassed);
             }
-            Step::SetFlow { endpoint, flow } => {
-                self.flows.insert(EndpointId(endpoint), Some(flow));
-                self.introduce(EndpointId(endpoint), flow);
+            Step::Set { endpoint, settings } => {
+                self.settings.insert(EndpointId(endpoint), Some(settings));
+                self.introduce(EndpointId(endpoint), settings);
             }
             Step::Gone { endpoint } => {
                 let endpoint = EndpointId(endpoint);
-                self.flows.insert(endpoint, None);
-                self.auditor.flow(endpoint, false);
+                self.settings.insert(endpoint, None);
+                self.auditor.gone(endpoint);
                 self.tell(Input::EndpointGone { endpoint });
             }
             Step::Move { from, to, orders } => self.move_deliveries(from, to, &orders),
@@ -147,13 +202,14 @@ impl World {
 
     /// No more faults: everything is answered, every partner acknowledges, every endpoint is there and open.
     pub(crate) fn heal(&mut self) {
-        let ids: Vec<EndpointId> = self.flows.keys().copied().collect();
+        let ids: Vec<EndpointId> = self.settings.keys().copied().collect();
         for endpoint in ids {
-            self.step(&Step::SetFlow { endpoint: endpoint.0, flow: Flow::Open });
+            self.step(&Step::Set { endpoint: endpoint.0, settings: EndpointSettings::default() });
         }
         let acknowledged = Step::EndAttempt {
             which: 0,
             outcome: AttemptOutcome::Acknowledged,
+            status: Some(200),
             retry_after_ms: None,
             jitter: 0.0,
         };
@@ -168,6 +224,8 @@ impl World {
                 self.write(0);
             } else if !self.written.is_empty() {
                 self.tell_recorded(0);
+            } else if let Some(&endpoint) = self.settings.keys().find(|id| self.auditor.is_disabled(**id)) {
+                self.step(&Step::Set { endpoint: endpoint.0, settings: EndpointSettings::default() });
             } else if let Some(at) = self.engine.next_due() {
                 self.now_ms = self.now_ms.max(at.as_millis());
                 self.tell(Input::TimePassed);
@@ -178,10 +236,14 @@ impl World {
         self.auditor.all_over(&self.disk);
         assert!(self.engine.is_quiet());
         assert_eq!(self.engine.in_flight(), 0);
-        for endpoint in self.flows.keys() {
+        for endpoint in self.settings.keys() {
             let stats = self.engine.endpoint_stats(*endpoint).unwrap();
+            assert!(!matches!(stats.breaker, BreakerState::Probing), "{endpoint:?}: {stats:?}");
             assert_eq!((stats.waiting, stats.in_flight, stats.recording), (0, 0, 0), "{endpoint:?}");
-            assert!(!stats.more_on_disk && stats.next_due.is_none(), "{endpoint:?}: {stats:?}");
+            assert!(
+                !stats.more_on_disk && stats.next_due.is_none() && stats.orders_set_aside == 0,
+                "{endpoint:?}: {stats:?}"
+            );
         }
     }
 
@@ -192,6 +254,7 @@ impl World {
         let refused = Step::EndAttempt {
             which: 0,
             outcome: AttemptOutcome::Refused,
+            status: Some(500),
             retry_after_ms: None,
             jitter: 1.0,
         };
@@ -217,9 +280,14 @@ impl World {
                     self.in_flight.push(seq);
                 }
                 Action::Record { seq, attempt, verdict } => {
-                    self.auditor.record_asked(seq, attempt, verdict);
-                    self.to_write.push((seq, attempt, verdict));
+                    self.auditor.record_asked(&self.disk, seq, attempt, verdict);
+                    self.to_write.push((seq, Some(attempt), verdict));
                 }
+                Action::GiveUp { seq } => {
+                    self.auditor.given_up(&self.disk, seq);
+                    self.to_write.push((seq, None, Verdict::Dead));
+                }
+                Action::Disable { endpoint } => self.auditor.disable_asked(endpoint),
                 Action::ReadPending { endpoint, after, limit } => {
                     self.auditor.read_asked(endpoint, limit);
                     self.reads.push(PendingRead { endpoint, after, limit, seen: None });
@@ -227,7 +295,7 @@ impl World {
             }
         }
         assert_eq!(self.engine.in_flight(), self.in_flight.len());
-        for endpoint in self.flows.keys() {
+        for endpoint in self.settings.keys() {
             if let Some(stats) = self.engine.endpoint_stats(*endpoint) {
                 let held = stats.waiting + stats.in_flight + stats.recording;
                 assert!(held <= self.config.window_max, "{endpoint:?} holds {held} in memory");
@@ -235,15 +303,15 @@ impl World {
         }
     }
 
-    fn introduce(&mut self, endpoint: EndpointId, flow: Flow) {
-        self.auditor.flow(endpoint, flow == Flow::Open);
-        self.tell(Input::Endpoint { endpoint, flow });
+    fn introduce(&mut self, endpoint: EndpointId, settings: EndpointSettings) {
+        self.auditor.endpoint(endpoint, settings);
+        self.tell(Input::Endpoint { endpoint, settings });
     }
 
     fn introduce_endpoints(&mut self) {
-        for (endpoint, flow) in self.flows.clone() {
-            if let Some(flow) = flow {
-                self.introduce(endpoint, flow);
+        for (endpoint, settings) in self.settings.clone() {
+            if let Some(settings) = settings {
+                self.introduce(endpoint, settings);
             }
         }
     }
@@ -254,7 +322,16 @@ impl World {
             let seq = DeliverySeq(self.disk.last_key_value().map_or(1, |(last, _)| last.0 + 1));
             let orders: Vec<OrderId> = orders.into_iter().map(OrderId).collect();
             let endpoint = EndpointId(endpoint);
-            let row = Row { endpoint, orders, attempts: 0, due_ms: self.now_ms, pending: true };
+            let row = Row {
+                endpoint,
+                orders,
+                attempts: 0,
+                failures: 0,
+                due_ms: self.now_ms,
+                committed_ms: self.now_ms,
+                free: false,
+                pending: true,
+            };
             committed.push(waiting(seq, &row));
             self.disk.insert(seq, row);
         }
@@ -274,18 +351,17 @@ impl World {
         &mut self,
         which: usize,
         outcome: AttemptOutcome,
+        status: Option<u16>,
         retry_after_ms: Option<u64>,
         jitter: f64,
     ) {
         let Some(i) = pick(which, self.in_flight.len()) else { return };
         let seq = self.in_flight.swap_remove(i);
-        let status = match outcome {
-            AttemptOutcome::Acknowledged => Some(200),
-            AttemptOutcome::Refused => Some(503),
-            _ => None,
-        };
-        let floor_ms = retry_after_ms.filter(|_| status == Some(503)).map_or(0, |ms| ms.min(3_600_000));
-        self.auditor.attempted(seq, outcome, self.now_ms, floor_ms as i64);
+        let status = status.filter(|_| outcome.has_status());
+        let asks = matches!(status, Some(429 | 503));
+        let floor_ms = retry_after_ms.filter(|_| asks).map_or(0, |ms| ms.min(3_600_000));
+        self.auditor.time(self.now_ms);
+        self.auditor.attempted(&self.disk, seq, outcome, status, floor_ms as i64);
         let retry_after = retry_after_ms.map(Duration::from_millis);
         self.tell(Input::Attempted { seq, outcome, status, retry_after, jitter });
     }
@@ -294,10 +370,14 @@ impl World {
         let Some(i) = pick(which, self.to_write.len()) else { return };
         let (seq, attempt, verdict) = self.to_write.swap_remove(i);
         let row = self.disk.get_mut(&seq).unwrap();
-        row.attempts = attempt;
+        row.attempts = attempt.unwrap_or(row.attempts);
         match verdict {
             Verdict::Delivered | Verdict::Dead => row.pending = false,
-            Verdict::RetryAt(at) => row.due_ms = at.as_millis(),
+            Verdict::RetryAt { at, counted } => {
+                row.due_ms = at.as_millis();
+                row.failures += u32::from(counted);
+                row.free = !counted;
+            }
         }
         self.written.push(seq);
     }
@@ -370,6 +450,8 @@ fn waiting(seq: DeliverySeq, row: &Row) -> Waiting {
         endpoint: row.endpoint,
         orders: row.orders.clone().into(),
         attempts: row.attempts,
+        failures: row.failures,
+        committed_at: Timestamp::from_millis(row.committed_ms),
         due: Timestamp::from_millis(row.due_ms),
     }
 }

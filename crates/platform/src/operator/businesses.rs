@@ -51,11 +51,16 @@ async fn put(
             return Err(ApiError::invalid(format!("brands[{b}].id: expected an integer above zero")));
         }
         if !seen.insert(brand.id) {
-            return Err(ApiError::invalid(format!("brands[{b}].id: brand {} is given more than once", brand.id)));
+            return Err(ApiError::invalid(format!(
+                "brands[{b}].id: brand {} is given more than once",
+                brand.id
+            )));
         }
         for (i, branch) in brand.branches.iter().enumerate() {
             if branch.0 <= 0 {
-                return Err(ApiError::invalid(format!("brands[{b}].branches[{i}]: expected an integer above zero")));
+                return Err(ApiError::invalid(format!(
+                    "brands[{b}].branches[{i}]: expected an integer above zero"
+                )));
             }
         }
     }

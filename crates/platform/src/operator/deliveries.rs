@@ -6,8 +6,8 @@ use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
 use hookit_contract::{
-    AttemptOutcome, BranchId, BrandId, DeliveryId, DeliverySeq, DeliveryState, EndpointId, EventType, OrderId,
-    Timestamp, WebhookId,
+    AttemptOutcome, BranchId, BrandId, DeliveryId, DeliverySeq, DeliveryState, EndpointId, EventType,
+    OrderId, Timestamp, WebhookId,
 };
 use hookit_server::{Answer, ApiError, Params, PathText};
 use hookit_store::platform::{Attempt, Delivery, DeliveryQuery};

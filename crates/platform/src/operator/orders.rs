@@ -6,7 +6,10 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::routing::{get, patch, put};
-use hookit_contract::{Actor, BusinessId, KnownStatus, OWNED_FIELDS, OrderId, OrderStatus, Record, Timestamp};
+use bytes::Bytes;
+use hookit_contract::{
+    Actor, BusinessId, KnownStatus, OWNED_FIELDS, OrderId, OrderStatus, Record, Timestamp,
+};
 use hookit_server::{Answer, ApiError, JsonBody, Params, PathId, RawBody};
 use hookit_store::platform::{Change, OrderQuery, Reason};
 use serde::Deserialize;
@@ -38,10 +41,18 @@ pub(super) fn router() -> Router<Arc<Shared>> {
 
 /// `POST /v1/operator/orders`: a new order; 201 with the stored record.
 async fn create(State(shared): State<Arc<Shared>>, RawBody(body): RawBody) -> Result<Answer> {
-    let record = Record::parse(body).map_err(|error| ApiError::invalid(format!("body: {error}")))?;
+    let record = object(body)?;
     let change = Change::Create { record };
     let changed = shared.store.change(change, shared.clock.now()).await.map_err(store_error)?;
     api::changed(changed).map(Answer::created)
+}
+
+/// A body that is kept as it is written.
+fn object(body: Bytes) -> Result<Record> {
+    if body.trim_ascii().is_empty() {
+        return Err(ApiError::invalid("body: missing; expected an object"));
+    }
+    Record::parse(body).map_err(|error| ApiError::invalid(format!("body: {error}")))
 }
 
 #[derive(Deserialize)]
@@ -75,7 +86,10 @@ async fn move_to(
     JsonBody(body): JsonBody<MoveBody>,
 ) -> Result<Answer> {
     let unknown = |given: String| {
-        ApiError::invalid(format!("status: {given} is not a status; expected one of {}", KnownStatus::names()))
+        ApiError::invalid(format!(
+            "status: {given} is not a status; expected one of {}",
+            KnownStatus::names()
+        ))
     };
     let to = match body.status {
         NameOrCode::Name(name) => {
@@ -106,7 +120,7 @@ async fn edit_cart(
     PathId(id): PathId,
     RawBody(body): RawBody,
 ) -> Result<Answer> {
-    let fields = Record::parse(body).map_err(|error| ApiError::invalid(format!("body: {error}")))?;
+    let fields = object(body)?;
     check_cart_edit(&fields)?;
     let change = Change::EditCart { order_id: OrderId(id), fields };
     api::changed(shared.store.change(change, shared.clock.now()).await.map_err(store_error)?)
@@ -120,7 +134,9 @@ fn check_cart_edit(fields: &Record) -> Result<()> {
             return Err(ApiError::invalid(message));
         }
         if OWNED_FIELDS.contains(&name.as_ref()) {
-            return Err(ApiError::invalid(format!("{name}: the platform owns this field; a cart edit cannot set it")));
+            return Err(ApiError::invalid(format!(
+                "{name}: the platform owns this field; a cart edit cannot set it"
+            )));
         }
         if ROUTING_FIELDS.contains(&name.as_ref()) {
             return Err(ApiError::invalid(format!("{name}: an order stays where it was placed")));

@@ -135,19 +135,35 @@ struct NewSecret<'a> {
 }
 
 /// `POST /v1/operator/partners/{id}/rotate-secret`: a new `secret_key`; the old one fails at once.
-async fn rotate_secret(State(shared): State<Arc<Shared>>, PathText(id): PathText, _: NoBody) -> Result<Answer> {
+async fn rotate_secret(
+    State(shared): State<Arc<Shared>>,
+    PathText(id): PathText,
+    _: NoBody,
+) -> Result<Answer> {
     let (partner_id, secret) = (PartnerId::from(id), new_secret_key());
     let rotated = PartnerChange::RotateSecret { secret_hash: shared.vault.hash(&secret) };
     change(&shared, &partner_id, rotated).await?;
-    Ok(Answer::ok(&NewSecret { partner_id: &partner_id, secret_key: Some(&secret), webhook_secret_key: None }))
+    Ok(Answer::ok(&NewSecret {
+        partner_id: &partner_id,
+        secret_key: Some(&secret),
+        webhook_secret_key: None,
+    }))
 }
 
 /// `POST /v1/operator/partners/{id}/rotate-webhook-secret`: a new `webhook_secret_key`, which signs from now on.
-async fn rotate_webhook_secret(State(shared): State<Arc<Shared>>, PathText(id): PathText, _: NoBody) -> Result<Answer> {
+async fn rotate_webhook_secret(
+    State(shared): State<Arc<Shared>>,
+    PathText(id): PathText,
+    _: NoBody,
+) -> Result<Answer> {
     let (partner_id, secret) = (PartnerId::from(id), new_webhook_secret());
     let sealed = shared.vault.seal(&secret_place(&partner_id), &secret);
     change(&shared, &partner_id, PartnerChange::RotateWebhookSecret { webhook_secret: sealed }).await?;
-    Ok(Answer::ok(&NewSecret { partner_id: &partner_id, secret_key: None, webhook_secret_key: Some(&secret) }))
+    Ok(Answer::ok(&NewSecret {
+        partner_id: &partner_id,
+        secret_key: None,
+        webhook_secret_key: Some(&secret),
+    }))
 }
 
 /// `POST /v1/operator/partners/{id}/revoke`: no more calls with this credential.

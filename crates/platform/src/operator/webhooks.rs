@@ -1,14 +1,15 @@
 //! Registrations: which URL gets which events of which brand and branch.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::routing::get;
+use axum::routing::{get, post};
 use hookit_contract::{BranchId, BrandId, EndpointId, EventType, PartnerId, Timestamp, WebhookId};
 use hookit_egress::EndpointUrl;
-use hookit_server::{Answer, ApiError, JsonBody, Object};
-use hookit_store::platform::{NewWebhook, PutWebhook, Webhook};
+use hookit_server::{Answer, ApiError, JsonBody, NoBody, Object, PathId};
+use hookit_store::platform::{Endpoint, HoldReason, NewWebhook, PutWebhook, Webhook};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -20,7 +21,10 @@ use crate::payload::basic_auth_place;
 const BASIC_AUTH_MAX: usize = 1024;
 
 pub(super) fn router() -> Router<Arc<Shared>> {
-    Router::new().route("/webhooks", get(list).put(put))
+    Router::new()
+        .route("/webhooks", get(list).put(put))
+        .route("/webhooks/{id}/disable", post(disable))
+        .route("/webhooks/{id}/enable", post(enable))
 }
 
 #[derive(Deserialize)]
@@ -53,10 +57,18 @@ struct Shown<'a> {
     basic_auth: bool,
     created_at: Timestamp,
     updated_at: Timestamp,
+    /// Why and since when nothing is sent to its endpoint; null while deliveries flow.
+    hold: Option<Hold>,
+}
+
+#[derive(Serialize)]
+struct Hold {
+    reason: &'static str,
+    since: Timestamp,
 }
 
 impl<'a> Shown<'a> {
-    fn of(webhook: &'a Webhook) -> Self {
+    fn of(webhook: &'a Webhook, endpoint: Option<&Endpoint>) -> Self {
         Shown {
             webhook_id: webhook.webhook_id,
             endpoint_id: webhook.endpoint_id,
@@ -68,6 +80,9 @@ impl<'a> Shown<'a> {
             basic_auth: webhook.has_basic_auth,
             created_at: webhook.created_at,
             updated_at: webhook.updated_at,
+            hold: endpoint
+                .and_then(|endpoint| endpoint.hold)
+                .map(|(reason, since)| Hold { reason: reason.as_str(), since }),
         }
     }
 }
@@ -76,17 +91,21 @@ impl<'a> Shown<'a> {
 async fn put(State(shared): State<Arc<Shared>>, JsonBody(body): JsonBody<PutBody>) -> Result<Answer> {
     for (name, id) in [("brand_id", body.brand_id), ("branch_id", body.branch_id)] {
         if id.is_some_and(|id| id <= 0) {
-            return Err(ApiError::invalid(format!("{name}: expected an integer above zero, or null for any")));
+            return Err(ApiError::invalid(format!(
+                "{name}: expected an integer above zero, or null for any"
+            )));
         }
     }
-    EndpointUrl::parse(&body.url, &shared.url_rules)
+    let url = EndpointUrl::parse(&body.url, &shared.url_rules)
         .map_err(|error| ApiError::invalid(format!("url: {error}")))?;
     let basic_auth = match &body.basic_auth {
         Some(Object(auth)) if auth.user.contains(':') => {
             return Err(ApiError::invalid("basic_auth.user: may not contain a colon"));
         }
         Some(Object(auth)) if auth.user.len() + auth.password.len() > BASIC_AUTH_MAX => {
-            return Err(ApiError::invalid(format!("basic_auth: user and password together may have at most {BASIC_AUTH_MAX} bytes")));
+            return Err(ApiError::invalid(format!(
+                "basic_auth: user and password together may have at most {BASIC_AUTH_MAX} bytes"
+            )));
         }
         Some(Object(auth)) => {
             let pair = Zeroizing::new(format!("{}:{}", *auth.user, *auth.password));
@@ -99,15 +118,45 @@ async fn put(State(shared): State<Arc<Shared>>, JsonBody(body): JsonBody<PutBody
         brand_id: body.brand_id.map(BrandId),
         branch_id: body.branch_id.map(BranchId),
         event_type: body.event_type,
-        url: body.url,
+        // As it was understood, not as it was spelt: two spellings of one URL would be two endpoints, and order per
+        // order holds within one.
+        url: url.as_str().to_owned(),
         basic_auth,
     };
     match shared.store.put_webhook(webhook, shared.clock.now()).await.map_err(store_error)? {
-        PutWebhook::Created(webhook) => Ok(Answer::ok(&Shown::of(&webhook)).created()),
-        PutWebhook::Updated { webhook, .. } => Ok(Answer::ok(&Shown::of(&webhook))),
+        PutWebhook::Created(webhook) => show(&shared, &webhook).await.map(Answer::created),
+        PutWebhook::Updated { webhook, .. } => show(&shared, &webhook).await,
         PutWebhook::NoSuchPartner => Err(ApiError::invalid("partner_id: there is no such partner")),
         PutWebhook::Invalid(invalid) => Err(ApiError::invalid(invalid.to_string())),
     }
+}
+
+/// `POST /v1/operator/webhooks/{id}/disable`: nothing is sent to the registration's endpoint; what is for it waits.
+/// The endpoint is the partner's URL, so this concerns all of the partner's registrations with that URL: order per
+/// order holds among them, and what waits for one may not be overtaken by another.
+async fn disable(State(shared): State<Arc<Shared>>, PathId(id): PathId, _: NoBody) -> Result<Answer> {
+    hold(&shared, id, Some(HoldReason::Operator)).await
+}
+
+/// `POST /v1/operator/webhooks/{id}/enable`: what waits goes out, in order per order.
+async fn enable(State(shared): State<Arc<Shared>>, PathId(id): PathId, _: NoBody) -> Result<Answer> {
+    hold(&shared, id, None).await
+}
+
+async fn hold(shared: &Shared, id: i64, hold: Option<HoldReason>) -> Result<Answer> {
+    let no_such = || ApiError::not_found("there is no such registration");
+    let webhooks = shared.store.webhooks().await.map_err(store_error)?;
+    let webhook = webhooks.iter().find(|w| w.webhook_id == WebhookId(id)).ok_or_else(no_such)?;
+    let now = shared.clock.now();
+    if !shared.store.hold_endpoint(webhook.endpoint_id, hold, now).await.map_err(store_error)? {
+        return Err(no_such());
+    }
+    show(shared, webhook).await
+}
+
+async fn show(shared: &Shared, webhook: &Webhook) -> Result<Answer> {
+    let endpoint = shared.store.endpoint(webhook.endpoint_id).await.map_err(store_error)?;
+    Ok(Answer::ok(&Shown::of(webhook, endpoint.as_ref())))
 }
 
 #[derive(Serialize)]
@@ -118,5 +167,14 @@ struct List<'a> {
 /// `GET /v1/operator/webhooks`: all registrations.
 async fn list(State(shared): State<Arc<Shared>>) -> Result<Answer> {
     let webhooks = shared.store.webhooks().await.map_err(store_error)?;
-    Ok(Answer::ok(&List { webhooks: webhooks.iter().map(Shown::of).collect() }))
+    let endpoints: HashMap<EndpointId, Endpoint> = shared
+        .store
+        .endpoints()
+        .await
+        .map_err(store_error)?
+        .into_iter()
+        .map(|endpoint| (endpoint.endpoint_id, endpoint))
+        .collect();
+    let shown = webhooks.iter().map(|webhook| Shown::of(webhook, endpoints.get(&webhook.endpoint_id)));
+    Ok(Answer::ok(&List { webhooks: shown.collect() }))
 }

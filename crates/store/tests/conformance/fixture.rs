@@ -132,8 +132,8 @@ pub(crate) async fn listener(store: &impl Store, name: &str) -> Vec<Webhook> {
 /// Everything that is pending, endpoint by endpoint.
 pub(crate) async fn backlog(store: &impl Store) -> Vec<PendingDelivery> {
     let mut all = Vec::new();
-    for endpoint_id in store.endpoints().await.unwrap() {
-        let page = store.pending(endpoint_id, DeliverySeq(0), 10_000).await.unwrap();
+    for endpoint in store.endpoints().await.unwrap() {
+        let page = store.pending(endpoint.endpoint_id, DeliverySeq(0), 10_000).await.unwrap();
         assert!(page.end);
         all.extend(page.deliveries);
     }

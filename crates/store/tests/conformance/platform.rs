@@ -10,7 +10,7 @@ use hookit_contract::{
 use hookit_store::Error;
 use hookit_store::hints::Hint;
 use hookit_store::platform::{
-    Change, Changed, Counts, DeliveryQuery, Invalid, OrderQuery, Reason, Store, Verdict,
+    Change, Changed, Counts, DeliveryQuery, Invalid, OrderQuery, RECORD_BYTES_MAX, Reason, Store, Verdict,
 };
 
 use crate::fixture::*;
@@ -221,7 +221,7 @@ pub(crate) async fn an_attempt_moves_its_delivery_on_once(store: &impl Store) {
         plain(store, at(0)).await;
     }
     let (first, second) = (backlog(store).await[0].seq, backlog(store).await[1].seq);
-    let retry = attempt(first, 1, Verdict::RetryAt(at(5_000)));
+    let retry = attempt(first, 1, Verdict::RetryAt { at: at(5_000), counted: true });
     store.record_attempts(vec![retry.clone()], at(11)).await.unwrap();
     let waiting = backlog(store).await;
     assert_eq!((waiting[0].attempts, waiting[0].due), (1, at(5_000)));
@@ -264,6 +264,75 @@ pub(crate) async fn an_attempt_moves_its_delivery_on_once(store: &impl Store) {
     }
     let counts = store.counts().await.unwrap();
     assert_eq!((counts.pending, counts.delivered, counts.dead, counts.attempts), (0, 1, 1, 3));
+}
+
+pub(crate) async fn attempts_that_do_not_count_are_logged_and_kept_apart(store: &impl Store) {
+    listener(store, "pos").await;
+    plain(store, at(7)).await;
+    let fresh = &backlog(store).await[0];
+    assert_eq!((fresh.attempts, fresh.failures, fresh.committed_at), (0, 0, at(7)));
+    let seq = fresh.seq;
+    let verdicts = [false, true, false].map(|counted| Verdict::RetryAt { at: at(5_000), counted });
+    for (number, verdict) in (1..).zip(verdicts) {
+        store.record_attempts(vec![attempt(seq, number, verdict)], at(11)).await.unwrap();
+    }
+    let waiting = &backlog(store).await[0];
+    assert_eq!((waiting.attempts, waiting.failures, waiting.committed_at), (3, 1, at(7)));
+    let listed = store.deliveries(DeliveryQuery { limit: 1, ..DeliveryQuery::default() }).await.unwrap();
+    let (_, log) = store.delivery(&listed[0].delivery_id).await.unwrap().unwrap();
+    assert_eq!(log.iter().map(|a| a.verdict).collect::<Vec<_>>(), verdicts);
+}
+
+pub(crate) async fn a_delivery_can_be_given_up_without_an_attempt(store: &impl Store) {
+    listener(store, "pos").await;
+    for _ in 0..3 {
+        plain(store, at(0)).await;
+    }
+    let seqs: Vec<_> = backlog(store).await.iter().map(|d| d.seq).collect();
+    store.record_attempts(vec![attempt(seqs[0], 1, Verdict::Delivered)], at(5)).await.unwrap();
+    store.give_up(seqs[..2].to_vec(), at(9)).await.unwrap();
+    assert_eq!(backlog(store).await.iter().map(|d| d.seq).collect::<Vec<_>>(), seqs[2..]);
+    let query = DeliveryQuery { state: Some(DeliveryState::Dead), limit: 9, ..DeliveryQuery::default() };
+    let dead = store.deliveries(query).await.unwrap();
+    assert_eq!(dead.len(), 1, "what was delivered stays delivered");
+    assert_eq!((dead[0].seq, dead[0].attempts, dead[0].finished_at), (seqs[1], 0, Some(at(9))));
+    let counts = store.counts().await.unwrap();
+    assert_eq!((counts.pending, counts.delivered, counts.dead, counts.attempts), (1, 1, 1, 1));
+}
+
+pub(crate) async fn large_orders_do_not_share_a_delivery_that_nobody_takes(store: &impl Store) {
+    listener(store, "pos").await;
+    let large = format!(r#","note_2":"{}""#, "x".repeat(500_000));
+    let new = join_all((0..40).map(|_| create(store, order_of(r#"[{"id":663}]"#, &large), at(0)))).await;
+    assert_eq!(new.len(), 40);
+    let mut carried = 0;
+    for delivery in backlog(store).await {
+        carried += delivery.orders.len();
+        let body = store.payload(delivery.seq).await.unwrap().unwrap().body;
+        assert!(body.len() < 3_000_000, "{} orders in {} bytes", delivery.orders.len(), body.len());
+    }
+    assert_eq!(carried, 40);
+}
+
+pub(crate) async fn a_cart_cannot_make_a_record_grow_without_end(store: &impl Store) {
+    let order = plain(store, at(0)).await;
+    let large = format!(r#"{{"cart":["{}"]}}"#, "x".repeat(RECORD_BYTES_MAX));
+    match store.change(edit(order.order_id, &large), at(1)).await.unwrap() {
+        Changed::Invalid(Invalid::TooLarge { bytes }) => assert!(bytes > RECORD_BYTES_MAX),
+        other => panic!("{other:?}"),
+    }
+    let kept = store.order(order.order_id).await.unwrap().unwrap();
+    assert_eq!((kept.version, kept.record), (1, order.record));
+}
+
+pub(crate) async fn a_high_id_uses_up_no_others(store: &impl Store) {
+    for high in [i64::MAX, (1 << 53) - 2, (1 << 53) - 1, (1 << 52) + 1, (1 << 52) - 1] {
+        let given = create(store, order_of(r#"[{"id":663}]"#, &format!(r#","id":{high}"#)), at(0)).await;
+        assert_eq!(given.order_id.0, high);
+    }
+    // The highest that lifts ours is one below 2^52, and one above it is taken.
+    let ours = [plain(store, at(1)).await, plain(store, at(2)).await].map(|order| order.order_id.0);
+    assert_eq!(ours, [1 << 52, (1 << 52) + 2]);
 }
 
 pub(crate) async fn a_backlog_is_read_in_pages_in_the_order_of_commits(store: &impl Store) {
@@ -384,7 +453,7 @@ pub(crate) async fn hints_name_every_new_delivery_and_every_endpoint_that_change
     for hint in taken.hints {
         match hint {
             Hint::Committed(new) => deliveries.extend(new),
-            Hint::Endpoint(endpoint_id) => {
+            Hint::Endpoint { endpoint_id, .. } => {
                 endpoints.insert(endpoint_id);
             }
         }
@@ -400,7 +469,13 @@ pub(crate) async fn hints_name_every_new_delivery_and_every_endpoint_that_change
     let elsewhere = registration("pos", None, None, EventType::OrderCreated, "https://new.example");
     let new = register(store, elsewhere).await.endpoint_id;
     let hints: BTreeSet<_> = store.hints().take().await.hints.into_iter().map(|h| format!("{h:?}")).collect();
-    assert_eq!(hints, [new, pos].map(|e| format!("{:?}", Hint::Endpoint(e))).into_iter().collect());
+    assert_eq!(
+        hints,
+        [new, pos]
+            .map(|endpoint_id| format!("{:?}", Hint::Endpoint { endpoint_id, is_held: false }))
+            .into_iter()
+            .collect()
+    );
 }
 
 pub(crate) async fn of_many_moves_at_once_each_is_checked_against_the_one_before(store: &impl Store) {

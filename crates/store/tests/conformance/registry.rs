@@ -7,9 +7,10 @@ use hookit_contract::{
     BranchId, BrandId, BusinessId, DeliverySeq, DeliveryState, EventType, KnownStatus, OrderId, PartnerId,
 };
 use hookit_store::Error;
+use hookit_store::hints::Hint;
 use hookit_store::platform::{
-    Brand, Business, Change, Changed, DeliveryQuery, Invalid, PartnerChange, PutBusiness, PutWebhook, Store,
-    Verdict,
+    Brand, Business, Change, Changed, DeliveryQuery, HoldReason, Invalid, PartnerChange, PutBusiness,
+    PutWebhook, Store, Verdict,
 };
 
 use crate::fixture::*;
@@ -145,7 +146,8 @@ pub(crate) async fn a_registration_takes_its_backlog_along_to_another_url(store:
         orders.iter().flat_map(|d| d.orders.to_vec()).collect()
     };
     let new_place = store.pending(moved_to, DeliverySeq(0), 9).await.unwrap().deliveries;
-    assert_eq!(store.payload(new_place[0].seq).await.unwrap().unwrap().url, "https://new.example");
+    let payload = store.payload(new_place[0].seq).await.unwrap().unwrap();
+    assert_eq!((payload.url.as_str(), payload.endpoint_id), ("https://new.example", moved_to));
     assert_eq!(of(new_place), [other]);
     let old_place = store.pending(webhooks[0].endpoint_id, DeliverySeq(0), 9).await.unwrap().deliveries;
     assert_eq!(of(old_place), [order_id]);
@@ -153,7 +155,27 @@ pub(crate) async fn a_registration_takes_its_backlog_along_to_another_url(store:
     ended.number = 2;
     let query = DeliveryQuery { state: Some(DeliveryState::Delivered), limit: 9, ..DeliveryQuery::default() };
     assert_eq!(store.deliveries(query).await.unwrap()[0].endpoint_id, webhooks[0].endpoint_id);
-    assert_eq!(store.endpoints().await.unwrap(), [webhooks[0].endpoint_id, moved_to]);
+    let endpoints: Vec<_> = store.endpoints().await.unwrap().into_iter().map(|e| e.endpoint_id).collect();
+    assert_eq!(endpoints, [webhooks[0].endpoint_id, moved_to]);
+}
+
+pub(crate) async fn an_endpoint_is_held_and_let_go(store: &impl Store) {
+    let endpoint_id = listener(store, "pos").await[0].endpoint_id;
+    let _ = store.hints().take().await;
+    let hold = async || store.endpoint(endpoint_id).await.unwrap().unwrap().hold;
+    assert_eq!(hold().await, None);
+    assert!(store.hold_endpoint(endpoint_id, Some(HoldReason::Gone), at(3)).await.unwrap());
+    assert_eq!(hold().await, Some((HoldReason::Gone, at(3))));
+    assert_eq!(store.hints().take().await.hints, [Hint::Endpoint { endpoint_id, is_held: true }]);
+    // What happens meanwhile waits and is not lost.
+    plain(store, at(4)).await;
+    assert_eq!(backlog(store).await.len(), 1);
+    let _ = store.hints().take().await;
+    assert!(store.hold_endpoint(endpoint_id, None, at(5)).await.unwrap());
+    assert_eq!(hold().await, None);
+    assert_eq!(store.hints().take().await.hints, [Hint::Endpoint { endpoint_id, is_held: false }]);
+    assert!(!store.hold_endpoint(hookit_contract::EndpointId(99), None, at(6)).await.unwrap());
+    assert_eq!(store.endpoint(hookit_contract::EndpointId(99)).await.unwrap(), None);
 }
 
 pub(crate) async fn a_revoked_partner_still_gets_deliveries(store: &impl Store) {

@@ -115,7 +115,7 @@ async fn take(store: &PlatformStore, step: &Step, now: i64) {
             let Some(delivery) = waiting.get(*pending) else { return };
             let verdict = match verdict {
                 0 | 1 => Verdict::Delivered,
-                2 => Verdict::RetryAt(at(now + 5_000)),
+                2 => Verdict::RetryAt { at: at(now + 5_000), counted: true },
                 _ => Verdict::Dead,
             };
             let attempt = attempt(delivery.seq, delivery.attempts + 1, verdict);

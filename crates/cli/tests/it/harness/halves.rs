@@ -13,8 +13,10 @@ use super::{Scratch, until};
 
 pub(crate) const OPERATOR_TOKEN: &str = "op_9f2c6b1e7a5d4830";
 
-/// Retries that outlast the outages played here without a delivery being given up, and come soon after them.
-pub(crate) const PATIENT: &str = "[delivery]\nretry_delays_ms = [50, 100, 200, 300, 500, 500, 500, 500, \
+/// Retries and probes that outlast the outages played here without a delivery being given up, and come soon after
+/// them.
+pub(crate) const PATIENT: &str = "[delivery]\nprobe_pause_min_ms = 50\nprobe_pause_max_ms = 500\n\
+    retry_delays_ms = [50, 100, 200, 300, 500, 500, 500, 500, \
     1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, \
     1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000]\n";
 

@@ -112,7 +112,12 @@ impl Client {
 
     /// One exchange that must succeed; its `data`.
     #[track_caller]
-    pub(crate) fn call(&self, method: Method, path: &str, body: impl Into<Bytes>) -> impl Future<Output = Value> {
+    pub(crate) fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> impl Future<Output = Value> {
         let caller = std::panic::Location::caller();
         let asked = self.ask(method.clone(), path, body);
         async move {

@@ -21,6 +21,7 @@ pub(crate) struct Ledger {
 struct Entries {
     records: BTreeMap<i64, BTreeMap<i64, Bytes>>,
     acknowledgements: u64,
+    unanswered: u64,
 }
 
 #[derive(Deserialize)]
@@ -62,6 +63,16 @@ impl Ledger {
         }
     }
 
+    /// Writes down that a change was posted and its answer never came, so that it is posted again.
+    pub(crate) fn unanswered(&self) {
+        self.entries().unanswered += 1;
+    }
+
+    /// How many changes had to be posted more than once.
+    pub(crate) fn posted_again(&self) -> u64 {
+        self.entries().unanswered
+    }
+
     /// How many changes were acknowledged.
     pub(crate) fn acknowledgements(&self) -> u64 {
         self.entries().acknowledgements
@@ -76,7 +87,11 @@ impl Ledger {
     pub(crate) fn last_versions(&self) -> Vec<(i64, i64)> {
         let entries = self.entries();
         let last = |versions: &BTreeMap<i64, Bytes>| versions.last_key_value().map(|(version, _)| *version);
-        entries.records.iter().map(|(order, versions)| (*order, last(versions).expect("version 1 at least"))).collect()
+        entries
+            .records
+            .iter()
+            .map(|(order, versions)| (*order, last(versions).expect("version 1 at least")))
+            .collect()
     }
 
     pub(crate) fn orders(&self) -> usize {
@@ -91,7 +106,8 @@ impl Ledger {
         auditor.assert_clean();
         let mut arrived: HashSet<&str> = HashSet::new();
         for arrival in arrivals {
-            let envelope: Orders<'_> = serde_json::from_slice(&arrival.body).expect("the auditor has read it");
+            let envelope: Orders<'_> =
+                serde_json::from_slice(&arrival.body).expect("the auditor has read it");
             arrived.extend(envelope.orders.into_iter().map(RawValue::get));
         }
         let entries = self.entries();

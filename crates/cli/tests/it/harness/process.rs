@@ -14,8 +14,14 @@ use super::{Scratch, patiently, until};
 pub(crate) const HOOKIT: &str = env!("CARGO_BIN_EXE_hookit");
 
 /// Variables of the machine that must not reach a process under test.
-const VARIABLES: [&str; 6] =
-    ["HOOKIT_LOG", "HOOKIT_URL", "HOOKIT_OPERATOR_TOKEN", "HOOKIT_INBOX_TOKEN", "KLIKIT_WEBHOOK_SECRET", "PORT"];
+const VARIABLES: [&str; 6] = [
+    "HOOKIT_LOG",
+    "HOOKIT_URL",
+    "HOOKIT_OPERATOR_TOKEN",
+    "HOOKIT_INBOX_TOKEN",
+    "KLIKIT_WEBHOOK_SECRET",
+    "PORT",
+];
 
 /// A command line with its environment.
 #[derive(Clone)]
@@ -51,7 +57,15 @@ impl Launch {
         self
     }
 
-    fn spawn(&self, scratch: &Scratch) -> Process {
+    /// The same with another value for an argument.
+    pub(crate) fn replaced(mut self, argument: &str, by: &str) -> Self {
+        let place = self.arguments.iter_mut().find(|a| *a == argument).expect("it has this argument");
+        *place = by.into();
+        self
+    }
+
+    /// Starts it, without waiting for anything.
+    pub(crate) fn spawn(&self, scratch: &Scratch) -> Process {
         let (stdout, stderr) = scratch.sayings(self.name);
         let file = |path: &Path| std::fs::File::create(path).expect("the folder takes files");
         let mut command = Command::new(&self.program);
@@ -125,7 +139,9 @@ impl Process {
     /// Waits for its end.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         let name = self.name;
-        patiently(&format!("the end of {name}"), self.child.wait()).await.expect("it is a child of this process")
+        patiently(&format!("the end of {name}"), self.child.wait())
+            .await
+            .expect("it is a child of this process")
     }
 
     /// Sends a signal: TERM, INT, KILL.
@@ -136,7 +152,7 @@ impl Process {
     }
 
     /// The address that it says it listens on; the first line of its standard output.
-    async fn listening(&mut self) -> SocketAddr {
+    pub(crate) async fn listening(&mut self) -> SocketAddr {
         until("the line with the address", async || {
             let said = self.stdout();
             if let Some((line, _)) = said.split_once('\n') {

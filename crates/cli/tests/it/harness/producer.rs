@@ -56,14 +56,9 @@ impl Producers {
     }
 
     /// Lets the orders that are under way live to their end, and gives out what was acknowledged.
-    pub(crate) async fn finish(mut self) -> Arc<Ledger> {
+    pub(crate) async fn finish(self) -> Arc<Ledger> {
         self.stop.cancel();
-        while let Some(ended) = self.tasks.join_next().await {
-            if let Err(error) = ended {
-                std::panic::resume_unwind(error.into_panic());
-            }
-        }
-        self.ledger
+        self.done().await
     }
 
     /// Waits until all orders have lived to their end.
@@ -86,7 +81,8 @@ pub(crate) fn with_id(order: &NewOrder, order_id: i64) -> Bytes {
 
 async fn live(surface: &Client, ledger: &Ledger, order_id: i64, order: &NewOrder, life: Vec<Step>) {
     let record = with_id(order, order_id);
-    ledger.acknowledged(change(surface, Method::POST, "/v1/operator/orders", &record, order_id).await);
+    ledger
+        .acknowledged(change(surface, ledger, Method::POST, "/v1/operator/orders", &record, order_id).await);
     for step in life {
         let move_to = |status: &str| json!({"status": status}).to_string();
         let (method, path, body) = match &step.change {
@@ -98,12 +94,19 @@ async fn live(surface: &Client, ledger: &Ledger, order_id: i64, order: &NewOrder
             }
         };
         let path = format!("/v1/operator/orders/{order_id}/{path}");
-        ledger.acknowledged(change(surface, method, &path, &body.into(), order_id).await);
+        ledger.acknowledged(change(surface, ledger, method, &path, &body.into(), order_id).await);
     }
 }
 
 /// Makes one change, whatever happens to the server meanwhile; the record as it stands then.
-async fn change(surface: &Client, method: Method, path: &str, body: &Bytes, order_id: i64) -> Bytes {
+async fn change(
+    surface: &Client,
+    ledger: &Ledger,
+    method: Method,
+    path: &str,
+    body: &Bytes,
+    order_id: i64,
+) -> Bytes {
     let attempts = async {
         let mut unanswered = false;
         loop {
@@ -120,7 +123,11 @@ async fn change(surface: &Client, method: Method, path: &str, body: &Bytes, orde
                 }
                 Ok(answer) if answer.status == 503 => {}
                 Ok(answer) => panic!("{method} {path}: {} {}", answer.status, answer.text()),
-                Err(_) => unanswered = true,
+                Err(_) => {
+                    if !std::mem::replace(&mut unanswered, true) {
+                        ledger.unanswered();
+                    }
+                }
             }
             tokio::time::sleep(PAUSE).await;
         }

@@ -1,6 +1,6 @@
 //! Writes attempts into `webhook_logs`, and moves their deliveries on.
 
-use hookit_contract::Timestamp;
+use hookit_contract::{DeliverySeq, Timestamp};
 use rusqlite::{Connection, params};
 
 use super::book::Tick;
@@ -16,11 +16,12 @@ pub(super) fn record(
 ) -> Result<(), Error> {
     let writing = failed("writing an attempt");
     for attempt in attempts {
-        let (state, next_attempt_at, finished_at) = match attempt.verdict {
-            Verdict::RetryAt(at) => ("pending", Some(at.as_millis()), None),
-            Verdict::Delivered => ("delivered", None, Some(now.as_millis())),
-            Verdict::Dead => ("dead", None, Some(now.as_millis())),
+        let (state, next_attempt_at, finished_at, counted) = match attempt.verdict {
+            Verdict::RetryAt { at, counted } => ("pending", Some(at.as_millis()), None, counted),
+            Verdict::Delivered => ("delivered", None, Some(now.as_millis()), true),
+            Verdict::Dead => ("dead", None, Some(now.as_millis()), true),
         };
+        let failed = counted && attempt.verdict != Verdict::Delivered;
         // Two statements: one with a subquery would gather its rows in a temporary table first.
         let is_there = db
             .prepare_cached("SELECT 1 FROM webhook_logs WHERE delivery_seq = ?1 AND attempt = ?2")
@@ -30,10 +31,11 @@ pub(super) fn record(
         let counts = !is_there
             && db
                 .prepare_cached(
-                    "UPDATE deliveries SET state = ?2, attempts = attempts + 1, next_attempt_at = ?3, finished_at = ?4
+                    "UPDATE deliveries SET state = ?2, attempts = attempts + 1, next_attempt_at = ?3, finished_at = ?4,
+                         failures = failures + ?5
                      WHERE delivery_seq = ?1 AND state = 'pending'",
                 )
-                .and_then(|mut s| s.execute(params![attempt.seq.0, state, next_attempt_at, finished_at]))
+                .and_then(|mut s| s.execute(params![attempt.seq.0, state, next_attempt_at, finished_at, failed]))
                 .map_err(&writing)?
                 > 0;
         if !counts {
@@ -41,8 +43,8 @@ pub(super) fn record(
         }
         db.prepare_cached(
             "INSERT INTO webhook_logs (delivery_seq, attempt, started_at, duration_us, outcome, http_status, address,
-                 answer, error, next_attempt_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                 answer, error, next_attempt_at, counted)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )
         .and_then(|mut s| {
             s.execute(params![
@@ -55,13 +57,14 @@ pub(super) fn record(
                 attempt.address,
                 &attempt.answer[..],
                 attempt.error,
-                next_attempt_at
+                next_attempt_at,
+                counted
             ])
         })
         .map_err(&writing)?;
         tick.counts.attempts += 1;
         match attempt.verdict {
-            Verdict::RetryAt(_) => {}
+            Verdict::RetryAt { .. } => {}
             Verdict::Delivered => {
                 tick.counts.pending -= 1;
                 tick.counts.delivered += 1;
@@ -70,6 +73,29 @@ pub(super) fn record(
                 tick.counts.pending -= 1;
                 tick.counts.dead += 1;
             }
+        }
+    }
+    Ok(())
+}
+
+/// Gives deliveries up without another attempt.
+pub(super) fn give_up(
+    db: &Connection,
+    tick: &mut Tick,
+    seqs: &[DeliverySeq],
+    now: Timestamp,
+) -> Result<(), Error> {
+    for seq in seqs {
+        let given_up = db
+            .prepare_cached(
+                "UPDATE deliveries SET state = 'dead', next_attempt_at = NULL, finished_at = ?2
+                 WHERE delivery_seq = ?1 AND state = 'pending'",
+            )
+            .and_then(|mut s| s.execute(params![seq.0, now.as_millis()]))
+            .map_err(failed("giving a delivery up"))?;
+        if given_up > 0 {
+            tick.counts.pending -= 1;
+            tick.counts.dead += 1;
         }
     }
     Ok(())

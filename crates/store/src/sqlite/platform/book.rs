@@ -2,17 +2,17 @@
 
 use std::sync::{Arc, PoisonError};
 
-use hookit_contract::{EndpointId, OrderId, PartnerId, StatusCodes, Timestamp};
+use hookit_contract::{DeliverySeq, EndpointId, OrderId, PartnerId, StatusCodes, Timestamp};
 use rusqlite::Connection;
 
 use super::changes::Prepared;
 use super::registry::Registry;
-use super::{PlatformOptions, Published, attempts, changes, deliveries, registrations};
+use super::{PlatformOptions, Published, attempts, changes, deliveries, reads, registrations};
 use crate::Error;
 use crate::fanout::Event;
 use crate::platform::{
-    Attempt, Business, Changed, Counts, NewWebhook, Partner, PartnerChange, PendingDelivery, PutBusiness,
-    PutWebhook,
+    Attempt, Business, Changed, Counts, HoldReason, NewWebhook, Partner, PartnerChange, PendingDelivery,
+    PutBusiness, PutWebhook,
 };
 use crate::sqlite::ids::DeliveryIds;
 use crate::sqlite::writer::Book;
@@ -21,6 +21,8 @@ use crate::sqlite::{count, failed};
 pub(super) enum Command {
     Change(Prepared, Timestamp),
     Attempts(Vec<Attempt>, Timestamp),
+    GiveUp(Vec<DeliverySeq>, Timestamp),
+    HoldEndpoint(EndpointId, Option<HoldReason>, Timestamp),
     AddPartner(Partner),
     ChangePartner(PartnerId, PartnerChange, Timestamp),
     PutWebhook(NewWebhook, Timestamp),
@@ -30,6 +32,8 @@ pub(super) enum Command {
 pub(super) enum Reply {
     Changed(Changed),
     Attempts(()),
+    GivenUp(()),
+    Held(bool),
     PartnerAdded(()),
     PartnerChanged(bool),
     Webhook(PutWebhook),
@@ -39,9 +43,9 @@ pub(super) enum Reply {
 /// Ids that the platform gives begin above this one.
 const ORDER_ID_BEFORE_FIRST: i64 = 1_000_000;
 
-/// Up to here every reader of JSON keeps an integer exactly. An order that a surface gave a higher id does not lift
-/// the ids that the platform gives.
-const ORDER_ID_EXACT_MAX: i64 = (1 << 53) - 1;
+/// An order that a surface gave an id up to here lifts the ids that the platform gives. It is half of what every
+/// reader of JSON keeps exactly, so that nobody can use the ids up by taking a high one.
+const ORDER_ID_LIFTING_MAX: i64 = 1 << 52;
 
 /// The numbers that are given next.
 #[derive(Clone, Copy, Debug)]
@@ -55,8 +59,8 @@ impl Numbers {
     fn load(db: &Connection) -> rusqlite::Result<Self> {
         let last = |sql| db.query_row(sql, [], |row| row.get::<_, Option<i64>>(0)).map(|n| n.unwrap_or(0));
         let last_order = db.query_row(
-            "SELECT max(order_id) FROM orders WHERE order_id < ?1",
-            [ORDER_ID_EXACT_MAX],
+            "SELECT max(order_id) FROM orders WHERE order_id <= ?1",
+            [ORDER_ID_LIFTING_MAX],
             |row| row.get::<_, Option<i64>>(0),
         )?;
         Ok(Numbers {
@@ -68,7 +72,7 @@ impl Numbers {
 
     /// Keeps clear of an id that is taken now.
     pub(super) fn order_taken(&mut self, order_id: OrderId) {
-        if order_id.0 < ORDER_ID_EXACT_MAX {
+        if order_id.0 <= ORDER_ID_LIFTING_MAX {
             self.order_id = self.order_id.max(order_id.0 + 1);
         }
     }
@@ -93,6 +97,8 @@ pub(super) struct Tick {
     pub(super) hints: Vec<PendingDelivery>,
     /// Endpoints that are new, or got or lost deliveries.
     pub(super) endpoints: Vec<EndpointId>,
+    /// The same with whether they are held, at the end of the tick.
+    endpoints_held: Vec<(EndpointId, bool)>,
     /// The hierarchy and the registrations; none where a command of this tick has changed them on disk.
     registry: Option<Arc<Registry>>,
 }
@@ -176,7 +182,11 @@ impl Book for PlatformBook {
                 Command::PutBusiness(business) => {
                     business.brands.iter().map(|b| EMPTY + 8 * b.branches.len()).sum()
                 }
-                Command::AddPartner(_) | Command::ChangePartner(..) | Command::PutWebhook(..) => EMPTY,
+                Command::GiveUp(seqs, _) => seqs.len() * size_of::<DeliverySeq>(),
+                Command::AddPartner(_)
+                | Command::ChangePartner(..)
+                | Command::PutWebhook(..)
+                | Command::HoldEndpoint(..) => EMPTY,
             }
     }
 
@@ -187,6 +197,7 @@ impl Book for PlatformBook {
             events: Vec::new(),
             hints: Vec::new(),
             endpoints: Vec::new(),
+            endpoints_held: Vec::new(),
             registry: Some(Arc::clone(&self.registry)),
         }
     }
@@ -198,6 +209,10 @@ impl Book for PlatformBook {
             }
             Command::Attempts(attempts, now) => {
                 attempts::record(db, tick, attempts, *now).map(Reply::Attempts)
+            }
+            Command::GiveUp(seqs, now) => attempts::give_up(db, tick, seqs, *now).map(Reply::GivenUp),
+            Command::HoldEndpoint(endpoint_id, hold, now) => {
+                registrations::hold_endpoint(db, tick, *endpoint_id, *hold, *now).map(Reply::Held)
             }
             Command::AddPartner(partner) => {
                 registrations::add_partner(db, tick, partner).map(Reply::PartnerAdded)
@@ -217,6 +232,10 @@ impl Book for PlatformBook {
     fn finish(&mut self, db: &Connection, tick: &mut Tick) -> Result<(), Error> {
         let registry = tick.registry(db)?;
         deliveries::form(db, tick, &registry, &mut self.ids, self.orders_per_delivery_max)?;
+        for endpoint_id in std::mem::take(&mut tick.endpoints) {
+            let is_held = reads::endpoint(db, endpoint_id)?.is_some_and(|e| e.hold.is_some());
+            tick.endpoints_held.push((endpoint_id, is_held));
+        }
         if tick.counts != self.counts {
             write_totals(db, &tick.counts).map_err(failed("writing the totals"))?;
         }
@@ -235,7 +254,7 @@ impl Book for PlatformBook {
             self.registry = Arc::clone(&registry);
             *self.published.registry.write().unwrap_or_else(PoisonError::into_inner) = registry;
         }
-        self.published.hints.put(tick.endpoints, tick.hints);
+        self.published.hints.put(tick.endpoints_held, tick.hints);
     }
 }
 

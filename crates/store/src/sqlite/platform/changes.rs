@@ -12,7 +12,7 @@ use super::book::Tick;
 use super::order_rows::{CurrentOrder, current};
 use crate::Error;
 use crate::fanout::Event;
-use crate::platform::{Change, Changed, Invalid, Reason, StoredOrder};
+use crate::platform::{Change, Changed, Invalid, RECORD_BYTES_MAX, Reason, StoredOrder};
 use crate::sqlite::failed;
 
 /// The fields beside the owned ones that the platform reads of a new order.
@@ -170,6 +170,12 @@ pub(super) fn apply(
     }
 }
 
+/// Refuses a record that has grown too large to be delivered.
+fn too_large(record: &Record) -> Option<Changed> {
+    let bytes = record.bytes().len();
+    (bytes > RECORD_BYTES_MAX).then_some(Changed::Invalid(Invalid::TooLarge { bytes }))
+}
+
 /// What an event says besides the order.
 struct Occurrence {
     event_type: EventType,
@@ -198,7 +204,15 @@ fn create(
     let order_id = match new.id {
         Some(order_id) if is_taken(order_id)? => return Ok(Changed::IdTaken(order_id)),
         Some(order_id) => order_id,
-        None => OrderId(tick.numbers.order_id),
+        None => {
+            // Taken only where a surface gave an id above those that lift ours.
+            let mut order_id = OrderId(tick.numbers.order_id);
+            while is_taken(order_id)? {
+                order_id.0 += 1;
+            }
+            tick.numbers.order_id = order_id.0 + 1;
+            order_id
+        }
     };
     tick.numbers.order_taken(order_id);
 
@@ -214,6 +228,9 @@ fn create(
     let mut changes = Changes::new();
     owned.set(codes, &mut changes);
     let record = new.record.with(&changes);
+    if let Some(too_large) = too_large(&record) {
+        return Ok(too_large);
+    }
 
     let event =
         Occurrence { event_type: EventType::OrderCreated, status, actor: Actor::Operator, occurred_at: None };
@@ -241,6 +258,7 @@ fn create(
         brands: new.brands.clone(),
         event_type: event.event_type,
         record_id,
+        record_bytes: record.bytes().len(),
         at: now,
     });
     Ok(Changed::Done(StoredOrder {
@@ -280,6 +298,12 @@ fn renew(
     let mut changes = Changes::new();
     owned.set(codes, &mut changes);
     let record = record.with(&changes);
+    // A move hardly lengthens a record, and must not fail because of it.
+    if event.event_type == EventType::OrderCartUpdated
+        && let Some(too_large) = too_large(&record)
+    {
+        return Ok(too_large);
+    }
 
     let record_id =
         append(db, tick, codes, &owned, &record, Some(order.status), event, now).map_err(&writing)?;
@@ -303,6 +327,7 @@ fn renew(
         brands,
         event_type: event.event_type,
         record_id,
+        record_bytes: record.bytes().len(),
         at: now,
     });
     Ok(Changed::Done(StoredOrder {

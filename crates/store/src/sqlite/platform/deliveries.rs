@@ -44,7 +44,9 @@ pub(super) fn form(
             endpoint_id: delivery.endpoint_id,
             orders: delivery.orders.iter().map(|(order_id, _)| *order_id).collect(),
             attempts: 0,
+            failures: 0,
             due: delivery.at,
+            committed_at: delivery.at,
         });
     }
     Ok(())
@@ -58,8 +60,8 @@ fn insert(
 ) -> rusqlite::Result<()> {
     db.prepare_cached(
         "INSERT INTO deliveries (delivery_seq, delivery_id, endpoint_id, webhook_id, event_type, brand_id, branch_id,
-             envelope_format, state, attempts, next_attempt_at, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, 'pending', 0, ?8, ?8)",
+             envelope_format, state, attempts, failures, next_attempt_at, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, 'pending', 0, 0, ?8, ?8)",
     )?
     .execute(params![
         seq.0,

@@ -26,8 +26,9 @@ use super::readers::Readers;
 use super::writer::Writer;
 use crate::hints::Hints;
 use crate::platform::{
-    Attempt, Business, Change, Changed, Counts, Delivery, DeliveryQuery, NewWebhook, OrderQuery, Partner,
-    PartnerChange, Payload, PendingPage, PutBusiness, PutWebhook, Store, StoredOrder, Webhook,
+    Attempt, Business, Change, Changed, Counts, Delivery, DeliveryQuery, Endpoint, HoldReason, NewWebhook,
+    OrderQuery, Partner, PartnerChange, Payload, PendingPage, PutBusiness, PutWebhook, Store, StoredOrder,
+    Webhook,
 };
 use crate::{Error, OpenError};
 
@@ -168,6 +169,10 @@ impl Store for PlatformStore {
         reply!(self.writer.run(Command::Attempts(attempts, now)).await?, Attempts)
     }
 
+    async fn give_up(&self, seqs: Vec<DeliverySeq>, now: Timestamp) -> Result<(), Error> {
+        reply!(self.writer.run(Command::GiveUp(seqs, now)).await?, GivenUp)
+    }
+
     async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, Error> {
         self.readers.read("listing deliveries", move |db| reads::deliveries(db, &query)).await
     }
@@ -207,8 +212,21 @@ impl Store for PlatformStore {
         self.readers.read("listing registrations", registry::webhooks).await
     }
 
-    async fn endpoints(&self) -> Result<Vec<EndpointId>, Error> {
+    async fn endpoints(&self) -> Result<Vec<Endpoint>, Error> {
         self.readers.read("listing endpoints", reads::endpoints).await
+    }
+
+    async fn endpoint(&self, endpoint_id: EndpointId) -> Result<Option<Endpoint>, Error> {
+        self.readers.read("reading an endpoint", move |db| reads::endpoint(db, endpoint_id)).await
+    }
+
+    async fn hold_endpoint(
+        &self,
+        endpoint_id: EndpointId,
+        hold: Option<HoldReason>,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        reply!(self.writer.run(Command::HoldEndpoint(endpoint_id, hold, now)).await?, Held)
     }
 
     async fn put_business(&self, business: Business) -> Result<PutBusiness, Error> {

@@ -13,7 +13,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 use super::order_rows::{COLUMNS, stored, text};
 use crate::Error;
 use crate::platform::{
-    Attempt, Delivery, DeliveryQuery, OrderQuery, Payload, PendingDelivery, PendingPage, StoredOrder, Verdict,
+    Attempt, Delivery, DeliveryQuery, Endpoint, HoldReason, OrderQuery, Payload, PendingDelivery,
+    PendingPage, StoredOrder, Verdict,
 };
 use crate::sqlite::{count, failed, limit as sql_limit, word};
 
@@ -52,7 +53,8 @@ pub(super) fn orders(
 }
 
 /// An endpoint's backlog, in the order of commits.
-pub(super) const PENDING: &str = "SELECT delivery_seq, attempts, next_attempt_at FROM deliveries
+pub(super) const PENDING: &str =
+    "SELECT delivery_seq, attempts, failures, next_attempt_at, created_at FROM deliveries
      WHERE endpoint_id = ?1 AND state = 'pending' AND delivery_seq > ?2 ORDER BY delivery_seq LIMIT ?3";
 
 /// The orders of a delivery.
@@ -83,7 +85,9 @@ pub(super) fn pending(
                 endpoint_id,
                 orders: orders.collect::<Result<_, _>>()?,
                 attempts: row.get(1)?,
-                due: Timestamp::from_millis(row.get(2)?),
+                failures: row.get(2)?,
+                due: Timestamp::from_millis(row.get(3)?),
+                committed_at: Timestamp::from_millis(row.get(4)?),
             });
         }
         Ok(PendingPage { deliveries, end: true })
@@ -94,7 +98,8 @@ pub(super) fn pending(
 /// All that an attempt needs, but for the records.
 pub(super) const PAYLOAD: &str =
     "SELECT d.delivery_id, d.event_type, d.webhook_id, e.partner_id, e.url, p.webhook_secret,
-         w.basic_auth, d.created_at, d.brand_id, d.branch_id
+         w.basic_auth, d.created_at, d.brand_id, d.branch_id,
+         d.endpoint_id
      FROM deliveries d
      JOIN endpoints e ON e.endpoint_id = d.endpoint_id
      JOIN partners p ON p.partner_id = e.partner_id
@@ -116,6 +121,7 @@ pub(super) fn payload(db: &Connection, seq: DeliverySeq) -> Result<Option<Payloa
                     event_type: EventType::OrderCreated,
                     webhook_id: WebhookId(row.get(2)?),
                     partner_id: PartnerId::from(row.get_ref(3)?.as_str()?),
+                    endpoint_id: EndpointId(row.get(10)?),
                     url: row.get(4)?,
                     webhook_secret: Bytes::from(row.get::<_, Vec<u8>>(5)?),
                     basic_auth: row.get::<_, Option<Vec<u8>>>(6)?.map(Bytes::from),
@@ -258,7 +264,8 @@ fn attempts(db: &Connection, delivery: &Delivery) -> Result<Vec<Attempt>, Error>
     let reading = failed("reading attempts");
     let mut statement = db
         .prepare_cached(
-            "SELECT attempt, started_at, duration_us, outcome, http_status, address, answer, error, next_attempt_at
+            "SELECT attempt, started_at, duration_us, outcome, http_status, address, answer, error, next_attempt_at,
+                 counted
              FROM webhook_logs WHERE delivery_seq = ?1 ORDER BY attempt",
         )
         .map_err(&reading)?;
@@ -286,7 +293,7 @@ fn attempt(row: &Row<'_>, delivery: &Delivery) -> Result<Attempt, Error> {
             answer: Bytes::from(row.get::<_, Vec<u8>>(6)?),
             error: row.get(7)?,
             verdict: match (next_attempt_at, outcome.as_str()) {
-                (Some(at), _) => Verdict::RetryAt(Timestamp::from_millis(at)),
+                (Some(at), _) => Verdict::RetryAt { at: Timestamp::from_millis(at), counted: row.get(9)? },
                 (None, "acknowledged") => Verdict::Delivered,
                 (None, _) => Verdict::Dead,
             },
@@ -303,13 +310,35 @@ fn attempt(row: &Row<'_>, delivery: &Delivery) -> Result<Attempt, Error> {
 
 /// Endpoints that somebody points at, or that have something pending. Each endpoint is asked about by index, so that
 /// a backlog of a million costs no more than an empty one.
-pub(super) const ENDPOINTS: &str = "SELECT e.endpoint_id FROM endpoints e
+pub(super) const ENDPOINTS: &str =
+    "SELECT e.endpoint_id, e.partner_id, e.url, e.held_at, e.held_reason FROM endpoints e
      WHERE EXISTS (SELECT 1 FROM webhooks w WHERE w.endpoint_id = e.endpoint_id)
         OR EXISTS (SELECT 1 FROM deliveries d WHERE d.endpoint_id = e.endpoint_id AND d.state = 'pending')
      ORDER BY e.endpoint_id";
 
-pub(super) fn endpoints(db: &Connection) -> Result<Vec<EndpointId>, Error> {
+pub(super) fn endpoints(db: &Connection) -> Result<Vec<Endpoint>, Error> {
     db.prepare_cached(ENDPOINTS)
-        .and_then(|mut s| s.query_map([], |row| row.get(0).map(EndpointId))?.collect())
+        .and_then(|mut s| s.query_map([], endpoint_of)?.collect())
         .map_err(failed("listing endpoints"))
+}
+
+pub(super) fn endpoint(db: &Connection, endpoint_id: EndpointId) -> Result<Option<Endpoint>, Error> {
+    db.prepare_cached(
+        "SELECT endpoint_id, partner_id, url, held_at, held_reason FROM endpoints WHERE endpoint_id = ?1",
+    )
+    .and_then(|mut s| s.query_row([endpoint_id.0], endpoint_of).optional())
+    .map_err(failed("reading an endpoint"))
+}
+
+fn endpoint_of(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
+    let held_at: Option<i64> = row.get(3)?;
+    let reason: Option<String> = row.get(4)?;
+    // The schema allows no other words, and a time exactly beside a word.
+    let reason = reason.and_then(|word| HoldReason::ALL.into_iter().find(|r| r.as_str() == word));
+    Ok(Endpoint {
+        endpoint_id: EndpointId(row.get(0)?),
+        partner_id: PartnerId::from(row.get_ref(1)?.as_str()?),
+        url: row.get(2)?,
+        hold: reason.zip(held_at.map(Timestamp::from_millis)),
+    })
 }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::book::Tick;
 use super::registry;
 use crate::Error;
-use crate::platform::{Business, NewWebhook, Partner, PartnerChange, PutBusiness, PutWebhook};
+use crate::platform::{Business, HoldReason, NewWebhook, Partner, PartnerChange, PutBusiness, PutWebhook};
 use crate::sqlite::failed;
 
 pub(super) fn add_partner(db: &Connection, tick: &mut Tick, partner: &Partner) -> Result<(), Error> {
@@ -87,6 +87,27 @@ pub(super) fn put_webhook(
         Written::Created => PutWebhook::Created(stored),
         Written::Updated { moved_from } => PutWebhook::Updated { webhook: stored, moved_from },
     })
+}
+
+/// Holds an endpoint or lets it go. Held already for another reason, it is held for this one from now on.
+pub(super) fn hold_endpoint(
+    db: &Connection,
+    tick: &mut Tick,
+    endpoint_id: EndpointId,
+    hold: Option<HoldReason>,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let is_there = db
+        .prepare_cached("UPDATE endpoints SET held_at = ?2, held_reason = ?3 WHERE endpoint_id = ?1")
+        .and_then(|mut s| {
+            s.execute(params![endpoint_id.0, hold.map(|_| now.as_millis()), hold.map(HoldReason::as_str)])
+        })
+        .map_err(failed("holding an endpoint"))?
+        > 0;
+    if is_there {
+        tick.endpoints.push(endpoint_id);
+    }
+    Ok(is_there)
 }
 
 enum Written {

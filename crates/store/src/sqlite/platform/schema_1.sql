@@ -48,7 +48,11 @@ CREATE TABLE endpoints (
     endpoint_id INTEGER PRIMARY KEY,
     partner_id  TEXT NOT NULL REFERENCES partners,
     url         TEXT NOT NULL,
-    UNIQUE (partner_id, url)
+    -- Since when and why nothing is sent to it; NULL while deliveries flow.
+    held_at     INTEGER,
+    held_reason TEXT CHECK (held_reason IN ('operator', 'gone')),
+    UNIQUE (partner_id, url),
+    CHECK ((held_at IS NULL) = (held_reason IS NULL))
 ) STRICT;
 
 -- A brand or branch of NULL means any.
@@ -130,6 +134,8 @@ CREATE TABLE deliveries (
     envelope_format INTEGER NOT NULL CHECK (envelope_format = 1),
     state           TEXT NOT NULL CHECK (state IN ('pending', 'delivered', 'dead', 'cancelled')),
     attempts        INTEGER NOT NULL CHECK (attempts >= 0),
+    -- Attempts that count against the retry plan; the others only found the endpoint down.
+    failures        INTEGER NOT NULL CHECK (failures BETWEEN 0 AND attempts),
     next_attempt_at INTEGER,
     created_at      INTEGER NOT NULL,
     finished_at     INTEGER,
@@ -173,6 +179,8 @@ CREATE TABLE webhook_logs (
     error        TEXT,
     -- When the next attempt was to be, where one was: what followed from this one can be read off its row.
     next_attempt_at INTEGER,
+    -- Whether it counts against the retry plan.
+    counted      INTEGER NOT NULL CHECK (counted IN (0, 1)),
     PRIMARY KEY (delivery_seq, attempt),
     CHECK ((outcome IN ('acknowledged', 'refused')) = (http_status IS NOT NULL)),
     CHECK (outcome <> 'acknowledged' OR http_status BETWEEN 200 AND 299),

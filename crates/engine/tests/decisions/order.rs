@@ -1,111 +1,9 @@
-//! Single decisions, as tables: at this moment comes this input, and these actions follow.
+//! Lanes, retries, and how deliveries come into memory.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+use hookit_contract::{AttemptOutcome, DeliverySeq, EndpointId, Timestamp};
+use hookit_engine::{Engine, EngineConfig, Input, NotSent, Waiting};
 
-use std::time::Duration;
-
-use hookit_contract::{AttemptOutcome, DeliverySeq, EndpointId, OrderId, Timestamp};
-use hookit_engine::{Action, Engine, EngineConfig, Flow, Input, RetryPlan, Verdict, Waiting};
-
-const OK: AttemptOutcome = AttemptOutcome::Acknowledged;
-const NO: AttemptOutcome = AttemptOutcome::Refused;
-
-type Row<'a> = (i64, Input, &'a [&'a str]);
-
-/// Feeds the inputs, each at its moment, and compares the actions.
-fn check(engine: &mut Engine, rows: &[Row<'_>]) {
-    for (i, (now_ms, input, expect)) in rows.iter().enumerate() {
-        let mut actions = Vec::new();
-        engine.handle(Timestamp::from_millis(*now_ms), input.clone(), &mut actions);
-        let shown: Vec<String> = actions.iter().map(show).collect();
-        assert_eq!(shown, *expect, "row {i}, at {now_ms} ms: {input:?}");
-    }
-}
-
-fn show(action: &Action) -> String {
-    match action {
-        Action::Send { seq, endpoint, attempt } => format!("send {seq} to {endpoint}, attempt {attempt}"),
-        Action::Record { seq, attempt, verdict: Verdict::Delivered } => {
-            format!("record {seq}, attempt {attempt}: delivered")
-        }
-        Action::Record { seq, attempt, verdict: Verdict::Dead } => {
-            format!("record {seq}, attempt {attempt}: dead")
-        }
-        Action::Record { seq, attempt, verdict: Verdict::RetryAt(at) } => {
-            format!("record {seq}, attempt {attempt}: again at {} ms", at.as_millis())
-        }
-        Action::ReadPending { endpoint, after, limit } => {
-            format!("read {limit} of {endpoint} after {after}")
-        }
-    }
-}
-
-fn small() -> EngineConfig {
-    EngineConfig {
-        retry: RetryPlan::new(vec![Duration::from_secs(10), Duration::from_secs(20)]).unwrap(),
-        in_flight_per_endpoint_max: 4,
-        in_flight_max: 8,
-        window_max: 10,
-        page_size: 5,
-    }
-}
-
-/// An engine with these endpoints open, each with nothing on disk.
-fn engine(config: EngineConfig, endpoints: &[i64]) -> Engine {
-    let mut engine = Engine::new(config);
-    for &id in endpoints {
-        let mut actions = Vec::new();
-        engine.handle(Timestamp::from_millis(0), open(id), &mut actions);
-        assert_eq!(actions.len(), 1, "{actions:?}");
-        engine.handle(Timestamp::from_millis(0), page(id, 0, vec![], true), &mut actions);
-        assert_eq!(actions.len(), 1, "{actions:?}");
-    }
-    engine
-}
-
-fn waiting(seq: i64, endpoint: i64, orders: &[i64]) -> Waiting {
-    Waiting {
-        seq: DeliverySeq(seq),
-        endpoint: EndpointId(endpoint),
-        orders: orders.iter().map(|&id| OrderId(id)).collect(),
-        attempts: 0,
-        due: Timestamp::from_millis(0),
-    }
-}
-
-fn open(id: i64) -> Input {
-    Input::Endpoint { endpoint: EndpointId(id), flow: Flow::Open }
-}
-
-fn held(id: i64) -> Input {
-    Input::Endpoint { endpoint: EndpointId(id), flow: Flow::Held }
-}
-
-fn gone(id: i64) -> Input {
-    Input::EndpointGone { endpoint: EndpointId(id) }
-}
-
-fn reread(id: i64) -> Input {
-    Input::Reread { endpoint: EndpointId(id) }
-}
-
-fn committed(deliveries: &[(i64, i64, &[i64])]) -> Input {
-    Input::Committed(
-        deliveries.iter().map(|&(seq, endpoint, orders)| waiting(seq, endpoint, orders)).collect(),
-    )
-}
-
-fn page(id: i64, after: i64, deliveries: Vec<Waiting>, end: bool) -> Input {
-    Input::Page { endpoint: EndpointId(id), after: DeliverySeq(after), deliveries, end }
-}
-
-fn attempted(seq: i64, outcome: AttemptOutcome) -> Input {
-    Input::Attempted { seq: DeliverySeq(seq), outcome, status: None, retry_after: None, jitter: 0.0 }
-}
-
-fn recorded(seq: i64) -> Input {
-    Input::Recorded { seq: DeliverySeq(seq) }
-}
+use crate::table::*;
 
 #[test]
 fn g4_the_next_of_an_order_goes_when_the_one_before_is_recorded_not_when_it_is_acknowledged() {
@@ -173,31 +71,8 @@ fn a_refused_delivery_is_retried_by_the_plan_then_dead_and_holds_up_only_its_own
             (10_200, attempted(1, AttemptOutcome::TimedOut), &["record 1, attempt 2: again at 30200 ms"]),
             (10_200, recorded(1), &[]),
             (30_200, Input::TimePassed, &["send 1 to 1, attempt 3"]),
-            (30_300, attempted(1, AttemptOutcome::ConnectFailed), &["record 1, attempt 3: dead"]),
+            (30_300, attempted(1, AttemptOutcome::ConnectionLost), &["record 1, attempt 3: dead"]),
             (30_300, recorded(1), &["send 2 to 1, attempt 1"]),
-        ],
-    );
-}
-
-#[test]
-fn a_retry_after_is_a_floor_for_the_delay() {
-    let asks = |seq: i64, seconds: u64| Input::Attempted {
-        seq: DeliverySeq(seq),
-        outcome: NO,
-        status: Some(429),
-        retry_after: Some(Duration::from_secs(seconds)),
-        jitter: 0.5,
-    };
-    check(
-        &mut engine(small(), &[1]),
-        &[
-            (
-                0,
-                committed(&[(1, 1, &[1]), (2, 1, &[2])]),
-                &["send 1 to 1, attempt 1", "send 2 to 1, attempt 1"],
-            ),
-            (0, asks(1, 60), &["record 1, attempt 1: again at 60000 ms"]),
-            (0, asks(2, 3), &["record 2, attempt 1: again at 11000 ms"]),
         ],
     );
 }
@@ -252,22 +127,23 @@ fn a_held_endpoint_gets_nothing_and_what_waits_goes_out_when_it_opens() {
 #[test]
 fn a_clock_that_jumps_makes_things_due_and_one_that_steps_back_takes_nothing_back() {
     let config = EngineConfig { in_flight_per_endpoint_max: 1, ..small() };
-    let late = Waiting { due: Timestamp::from_millis(90_000), ..waiting(2, 1, &[2]) };
+    let late =
+        Waiting { due: Timestamp::from_millis(90_000), attempts: 1, failures: 1, ..waiting(2, 1, &[2]) };
     check(
         &mut engine(config, &[1]),
         &[
             (0, Input::Committed(vec![waiting(1, 1, &[1]), late]), &["send 1 to 1, attempt 1"]),
             (90_000, Input::TimePassed, &[]),
             (10, Input::TimePassed, &[]),
-            (10, attempted(1, OK), &["record 1, attempt 1: delivered", "send 2 to 1, attempt 1"]),
+            (10, attempted(1, OK), &["record 1, attempt 1: delivered", "send 2 to 1, attempt 2"]),
         ],
     );
 }
 
 #[test]
 fn a_new_endpoint_is_read_page_by_page_up_to_half_a_window_and_then_as_it_empties() {
-    let on_disk = |from: i64, to: i64| (from..=to).map(|n| waiting(n, 1, &[1])).collect::<Vec<_>>();
-    let mut engine = Engine::new(EngineConfig { window_max: 6, page_size: 2, ..small() });
+    let sizes = EngineConfig { in_flight_per_endpoint_max: 1, window_max: 6, page_size: 2, ..small() };
+    let mut engine = Engine::new(sizes);
     check(
         &mut engine,
         &[
@@ -275,17 +151,15 @@ fn a_new_endpoint_is_read_page_by_page_up_to_half_a_window_and_then_as_it_emptie
             (0, page(1, 0, on_disk(1, 2), false), &["read 2 of 1 after 2", "send 1 to 1, attempt 1"]),
             (0, page(1, 2, on_disk(3, 4), false), &[]),
             (0, committed(&[(9, 1, &[9])]), &[]),
-            (1, attempted(1, OK), &["record 1, attempt 1: delivered"]),
-            (1, recorded(1), &["read 2 of 1 after 4", "send 2 to 1, attempt 1"]),
-            (
-                1,
-                page(1, 4, vec![waiting(5, 1, &[1]), waiting(9, 1, &[9])], true),
-                &["send 9 to 1, attempt 1"],
-            ),
-            (2, committed(&[(9, 1, &[9]), (10, 1, &[10])]), &["send 10 to 1, attempt 1"]),
+            (1, attempted(1, OK), &["record 1, attempt 1: delivered", "send 2 to 1, attempt 1"]),
+            (1, recorded(1), &["read 2 of 1 after 4"]),
+            (1, page(1, 4, vec![waiting(5, 1, &[5]), waiting(9, 1, &[9])], true), &[]),
+            (2, committed(&[(9, 1, &[9]), (10, 1, &[10])]), &[]),
         ],
     );
-    assert!(!engine.endpoint_stats(EndpointId(1)).unwrap().more_on_disk);
+    let stats = engine.endpoint_stats(EndpointId(1)).unwrap();
+    assert_eq!((stats.waiting, stats.in_flight), (5, 1));
+    assert!(!stats.more_on_disk);
 }
 
 #[test]
@@ -309,27 +183,25 @@ fn g2_a_hint_that_comes_while_a_read_is_under_way_is_not_lost() {
 
 #[test]
 fn g2_a_hint_for_a_full_window_and_lost_hints_are_made_good_from_disk() {
-    let config = EngineConfig { window_max: 2, ..small() };
+    let config = EngineConfig { in_flight_per_endpoint_max: 1, window_max: 2, ..small() };
+    let all = committed(&[(1, 1, &[1]), (2, 1, &[2]), (3, 1, &[3]), (4, 1, &[4])]);
     check(
         &mut engine(config, &[1]),
         &[
-            (
-                0,
-                committed(&[(1, 1, &[1]), (2, 1, &[1]), (3, 1, &[1]), (4, 1, &[4])]),
-                &["send 1 to 1, attempt 1"],
-            ),
-            (0, attempted(1, OK), &["record 1, attempt 1: delivered"]),
-            (0, recorded(1), &["read 1 of 1 after 2", "send 2 to 1, attempt 1"]),
-            (0, page(1, 2, vec![waiting(3, 1, &[1])], false), &[]),
-            (0, attempted(2, OK), &["record 2, attempt 1: delivered"]),
-            (0, recorded(2), &["read 1 of 1 after 3", "send 3 to 1, attempt 1"]),
-            (0, page(1, 3, vec![waiting(4, 1, &[4])], true), &["send 4 to 1, attempt 1"]),
-            (0, attempted(4, OK), &["record 4, attempt 1: delivered"]),
-            (0, recorded(4), &[]),
+            (0, all, &["send 1 to 1, attempt 1"]),
+            (0, attempted(1, OK), &["record 1, attempt 1: delivered", "send 2 to 1, attempt 1"]),
+            (0, recorded(1), &["read 1 of 1 after 2"]),
+            (0, page(1, 2, on_disk(3, 3), false), &[]),
+            (0, attempted(2, OK), &["record 2, attempt 1: delivered", "send 3 to 1, attempt 1"]),
+            (0, recorded(2), &["read 1 of 1 after 3"]),
+            (0, page(1, 3, on_disk(4, 4), true), &[]),
+            (0, attempted(3, OK), &["record 3, attempt 1: delivered", "send 4 to 1, attempt 1"]),
+            (0, recorded(3), &[]),
             (0, Input::HintsLost, &["read 1 of 1 after 4"]),
             (0, Input::HintsLost, &[]),
             (0, page(1, 4, vec![], true), &["read 1 of 1 after 4"]),
-            (0, page(1, 4, vec![waiting(5, 1, &[5])], true), &["send 5 to 1, attempt 1"]),
+            (0, page(1, 4, on_disk(5, 5), true), &[]),
+            (0, attempted(4, OK), &["record 4, attempt 1: delivered", "send 5 to 1, attempt 1"]),
         ],
     );
 }
@@ -423,18 +295,14 @@ fn g3_a_hint_that_comes_after_its_delivery_was_read_sent_and_recorded_changes_no
 
 #[test]
 fn a_page_longer_than_was_asked_for_does_not_break_the_window() {
-    let config = EngineConfig { window_max: 2, ..small() };
+    let config = EngineConfig { in_flight_per_endpoint_max: 1, window_max: 2, ..small() };
     check(
         &mut Engine::new(config),
         &[
             (0, open(1), &["read 2 of 1 after 0"]),
-            (
-                0,
-                page(1, 0, (1..=3).map(|n| waiting(n, 1, &[1])).collect(), true),
-                &["send 1 to 1, attempt 1"],
-            ),
-            (0, attempted(1, OK), &["record 1, attempt 1: delivered"]),
-            (0, recorded(1), &["read 1 of 1 after 2", "send 2 to 1, attempt 1"]),
+            (0, page(1, 0, on_disk(1, 3), true), &["send 1 to 1, attempt 1"]),
+            (0, attempted(1, OK), &["record 1, attempt 1: delivered", "send 2 to 1, attempt 1"]),
+            (0, recorded(1), &["read 1 of 1 after 2"]),
         ],
     );
 }
@@ -533,7 +401,7 @@ fn answers_to_what_was_not_asked_change_nothing() {
 #[test]
 fn the_figures_of_an_endpoint_tell_waiting_in_flight_and_being_recorded_apart() {
     let mut engine = engine(small(), &[1]);
-    let late = Waiting { due: Timestamp::from_millis(500), ..waiting(4, 1, &[9]) };
+    let late = Waiting { due: Timestamp::from_millis(500), attempts: 1, ..waiting(4, 1, &[9]) };
     check(
         &mut engine,
         &[
@@ -562,4 +430,56 @@ fn limits_of_zero_do_not_stop_everything() {
         ..EngineConfig::default()
     };
     check(&mut engine(config, &[1]), &[(0, committed(&[(1, 1, &[1])]), &["send 1 to 1, attempt 1"])]);
+}
+
+fn not_sent(seq: i64, why: NotSent) -> Input {
+    Input::NotSent { seq: DeliverySeq(seq), why }
+}
+
+#[test]
+fn g4_what_moved_before_it_was_sent_goes_first_in_its_lane_at_the_new_endpoint() {
+    check(
+        &mut engine(small(), &[1, 2]),
+        &[
+            (0, committed(&[(1, 1, &[7])]), &["send 1 to 1, attempt 1"]),
+            // The registration moves from 1 to 2; what comes after belongs to 2 already.
+            (1, reread(1), &["read 5 of 1 after 0"]),
+            (1, reread(2), &["read 5 of 2 after 0"]),
+            (1, committed(&[(2, 2, &[7])]), &[]),
+            (2, not_sent(1, NotSent::Moved), &[]),
+            (3, page(1, 0, vec![], true), &[]),
+            (
+                4,
+                page(2, 0, vec![waiting(1, 2, &[7]), waiting(2, 2, &[7])], true),
+                &["send 1 to 2, attempt 1"],
+            ),
+            (5, attempted(1, OK), &["record 1, attempt 1: delivered"]),
+            (6, recorded(1), &["send 2 to 2, attempt 1"]),
+        ],
+    );
+}
+
+#[test]
+fn what_was_not_sent_is_no_attempt_and_says_nothing_about_the_endpoint() {
+    let mut engine = engine(small(), &[1]);
+    check(
+        &mut engine,
+        &[
+            (
+                0,
+                committed(&[(1, 1, &[7]), (2, 1, &[8])]),
+                &["send 1 to 1, attempt 1", "send 2 to 1, attempt 1"],
+            ),
+            (1, not_sent(1, NotSent::Moved), &["send 1 to 1, attempt 1"]),
+            (2, not_sent(1, NotSent::Ended), &[]),
+            (3, attempted(2, AttemptOutcome::ConnectFailed), &["record 2, attempt 1: again at 3 ms, free"]),
+            (4, recorded(2), &[]),
+            // A probe that never left: the next is the probe, and there is one.
+            (5_003, Input::TimePassed, &["send 2 to 1, attempt 2"]),
+            (5_004, not_sent(2, NotSent::Moved), &["send 2 to 1, attempt 2"]),
+            (5_005, attempted(2, OK), &["record 2, attempt 2: delivered"]),
+            (5_006, recorded(2), &[]),
+        ],
+    );
+    assert!(engine.is_quiet() && engine.in_flight() == 0);
 }

@@ -1,0 +1,279 @@
+//! Who may call: nobody without a credential, a partner only with its own, and only while it holds.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use hookit_contract::EventType;
+use hookit_sim::endpoints::ScriptedEndpoint;
+use serde_json::{Value, json};
+
+use crate::harness::{BUSINESS, PartnerAccess, Running, TOKEN, basic, operator, order, received};
+use crate::http::Answer;
+
+/// Every call of the two APIs. Another test compares this list with the routers.
+const OPERATOR_CALLS: [(&str, &str); 19] = [
+    ("GET", "/v1/operator/orders"),
+    ("POST", "/v1/operator/orders"),
+    ("GET", "/v1/operator/orders/{id}"),
+    ("PATCH", "/v1/operator/orders/{id}/status"),
+    ("PUT", "/v1/operator/orders/{id}/cart"),
+    ("GET", "/v1/operator/partners"),
+    ("POST", "/v1/operator/partners"),
+    ("POST", "/v1/operator/partners/{id}/rotate-secret"),
+    ("POST", "/v1/operator/partners/{id}/rotate-webhook-secret"),
+    ("POST", "/v1/operator/partners/{id}/revoke"),
+    ("GET", "/v1/operator/webhooks"),
+    ("PUT", "/v1/operator/webhooks"),
+    ("POST", "/v1/operator/webhooks/{id}/disable"),
+    ("POST", "/v1/operator/webhooks/{id}/enable"),
+    ("GET", "/v1/operator/businesses/{id}"),
+    ("PUT", "/v1/operator/businesses/{id}"),
+    ("GET", "/v1/operator/deliveries"),
+    ("GET", "/v1/operator/deliveries/{id}"),
+    ("GET", "/v1/operator/status"),
+];
+const PARTNER_CALLS: [(&str, &str); 1] = [("GET", "/v1/partner/orders/{id}")];
+
+/// The calls that a source file registers.
+fn registered(file: &Path, prefix: &str, found: &mut BTreeSet<(String, String)>) {
+    let text = fs::read_to_string(file).unwrap();
+    for route in text.split(".route(\"").skip(1) {
+        let (path, rest) = route.split_once('"').unwrap();
+        let methods = rest.split(".route(\"").next().unwrap().split(['\n', ';']).next().unwrap();
+        for method in ["get", "post", "put", "patch", "delete"] {
+            if methods.contains(&format!(" {method}(")) || methods.contains(&format!(".{method}(")) {
+                found.insert((method.to_uppercase(), format!("{prefix}{path}")));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_lists_of_calls_are_the_ones_of_the_routers() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = BTreeSet::new();
+    for file in fs::read_dir(src.join("operator")).unwrap() {
+        registered(&file.unwrap().path(), "/v1/operator", &mut found);
+    }
+    registered(&src.join("partner.rs"), "", &mut found);
+    let listed = OPERATOR_CALLS.iter().chain(&PARTNER_CALLS);
+    let listed: BTreeSet<_> =
+        listed.map(|(method, path)| ((*method).to_owned(), (*path).to_owned())).collect();
+    assert_eq!(found, listed);
+}
+
+#[tokio::test]
+async fn no_call_is_answered_without_the_credential_that_it_asks_for() {
+    let platform = Running::start().await;
+    let partner = platform.partner("Kitchen display", BUSINESS).await;
+    let order_id = platform.order().await;
+    let before = platform.snapshot().await;
+    let basic_operator = basic("operator", TOKEN);
+    let (bearer_partner, basic_partner) = (format!("Bearer {}", partner.secret), partner.basic());
+    let wrong_key = basic("pk_000000000000000000000000", &partner.secret);
+    let wrong_secret = basic(&partner.key, "sk_0");
+    let (lower, double) = (format!("bearer {TOKEN}x"), format!("Bearer {TOKEN} {TOKEN}"));
+    let missing = "auth_missing";
+    let invalid = "auth_invalid_credential";
+    let for_operators = [
+        (None, missing),
+        (Some(""), missing),
+        (Some(TOKEN), missing),
+        (Some("Bearer"), missing),
+        (Some("Basic"), missing),
+        (Some(basic_operator.as_str()), missing),
+        (Some(&basic_partner), missing),
+        (Some("Bearer x"), invalid),
+        (Some(&lower), invalid),
+        (Some(&double), invalid),
+        (Some(&bearer_partner), invalid),
+    ];
+    let for_partners = [
+        (None, missing),
+        (Some(""), missing),
+        (Some("Basic"), missing),
+        (Some(bearer_partner.as_str()), missing),
+        (Some("Bearer op_token_of_the_tests"), missing),
+        (Some("Basic ????"), invalid),
+        // Base64 of bytes that are not UTF-8, and of a text without a colon.
+        (Some("Basic //79"), invalid),
+        (Some("Basic cGs="), invalid),
+        (Some(&wrong_key), invalid),
+        (Some(&wrong_secret), invalid),
+    ];
+    let operator_calls =
+        OPERATOR_CALLS.iter().map(|call| (call, &for_operators[..], "bearer realm=\"hookit\""));
+    let partner_realm = "basic realm=\"klikit partner api\", charset=\"utf-8\"";
+    let partner_calls = PARTNER_CALLS.iter().map(|call| (call, &for_partners[..], partner_realm));
+    for ((method, path), credentials, challenge) in operator_calls.chain(partner_calls) {
+        // A good id, one of a thing that is not there, and none at all: who is asking comes first.
+        for id in [order_id.to_string(), partner.id.clone(), "404".to_owned(), "%ff".to_owned()] {
+            let path = path.replace("{id}", &id);
+            for (authorization, code) in credentials {
+                let answer = platform.call_as(*authorization, method, &path, r#"{"status":4}"#).await;
+                let what = format!("{method} {path} with {authorization:?}: {}", answer.text());
+                assert_eq!((answer.status, answer.error().0.as_str()), (401, *code), "{what}");
+                assert_eq!(answer.header("www-authenticate"), Some(challenge), "{what}");
+                assert!(answer.error().1.starts_with("Authorization: "), "{what}");
+            }
+        }
+    }
+    assert_eq!(platform.snapshot().await, before);
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(platform.call_as(None, "GET", path, "").await.status, 200, "{path} asks nobody who it is");
+    }
+}
+
+#[tokio::test]
+async fn a_partners_secrets_are_shown_once_and_never_again() {
+    let platform = Running::start().await;
+    let issue =
+        json!({"name": " Kitchen display ", "business_id": 7, "scopes": ["orders:read", "orders:read"]});
+    let issued = platform.call("POST", "/v1/operator/partners", issue.to_string()).await.expect(201).data();
+    assert_eq!((&issued["name"], &issued["scopes"]), (&json!("Kitchen display"), &json!(["orders:read"])));
+    let first = PartnerAccess::of(&issued);
+    let rotated = |what: &'static str| {
+        let path = format!("/v1/operator/partners/{}/{what}", first.id);
+        let platform = &platform;
+        async move { platform.call("POST", &path, "").await.expect(200).data() }
+    };
+    let second = rotated("rotate-secret").await;
+    assert_eq!(second.as_object().unwrap().len(), 2, "the id and the one new secret: {second}");
+    let third = rotated("rotate-webhook-secret").await;
+    assert_eq!(third.as_object().unwrap().len(), 2, "the id and the one new secret: {third}");
+    let secret = |shown: &Value, name: &str| shown[name].as_str().unwrap().to_owned();
+    let secrets = [
+        first.secret.clone(),
+        first.webhook_secret.clone(),
+        secret(&second, "secret_key"),
+        secret(&third, "webhook_secret_key"),
+    ];
+    // 256 bits each, no two alike.
+    assert_eq!(BTreeSet::from(secrets.clone()).len(), 4);
+    assert!(secrets.iter().all(|secret| secret.split_once('_').unwrap().1.len() == 64), "{secrets:?}");
+
+    let revoked = rotated("revoke").await;
+    let listed = platform.get("/v1/operator/partners").await.data();
+    assert_eq!(listed["partners"][0]["partner_key"], first.key.as_str());
+    assert!(listed["partners"][0]["revoked_at"].is_string());
+    let everything = format!("{revoked} {listed} {:?}", platform.snapshot().await);
+    for secret in &secrets {
+        let hidden = secret.split_once('_').unwrap().1;
+        assert!(!everything.contains(hidden) && !everything.contains("secret_key"), "{everything}");
+    }
+    // A new partner has all scopes where it is not said which.
+    let all = platform.call("POST", "/v1/operator/partners", r#"{"name":"x","business_id":7}"#).await.data();
+    assert_eq!(all["scopes"], json!(["orders:read", "orders:write", "webhooks:read"]));
+}
+
+fn read(platform: &Running, authorization: String, order: i64) -> impl Future<Output = Answer> {
+    let path = format!("/v1/partner/orders/{order}");
+    async move { platform.call_as(Some(&authorization), "GET", &path, "").await }
+}
+
+#[tokio::test]
+async fn a_partner_reads_its_orders_record_as_the_webhook_has_it_to_the_byte() {
+    let endpoint = ScriptedEndpoint::start().await.unwrap();
+    let platform = Running::start().await;
+    let partner = platform.listener(&endpoint).await;
+    let strange = r#"{ "business_id":7,"branch_id" : 1062, "brands":[{"id":663}],"big":9007199254740993,
+        "sum":12345678901234567890.10,"e":1E+2,"zero":0.1000,"name":"\u00e9\/é 你好","x":null }"#;
+    let order = platform.call("POST", "/v1/operator/orders", strange).await.expect(201).data()["id"]
+        .as_i64()
+        .unwrap();
+    for (arrived, status) in ["", "ACCEPTED", "READY"].into_iter().enumerate() {
+        if !status.is_empty() {
+            platform.move_to(order, status).await.expect(200);
+        }
+        let webhook = received(&endpoint, arrived as u64 + 1).await.pop().unwrap();
+        let record = read(&platform, partner.basic(), order).await.expect(200).data_text();
+        let envelope = format!(r#"{{"brand_id":663,"branch_id":1062,"orders":[{record}]}}"#);
+        assert_eq!(std::str::from_utf8(&webhook.body).unwrap(), envelope);
+        assert_eq!(record, platform.record(order).await);
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_key_and_a_wrong_secret_cannot_be_told_apart() {
+    let platform = Running::start().await;
+    let (one, other) = (platform.partner("One", BUSINESS).await, platform.partner("Other", BUSINESS).await);
+    let order = platform.order().await;
+    read(&platform, one.basic(), order).await.expect(200);
+    let mut answers = BTreeSet::new();
+    for authorization in [
+        basic("pk_0", &one.secret),
+        basic(&one.key, "sk_0"),
+        basic(&one.key, ""),
+        basic("", &one.secret),
+        basic(&one.key, &other.secret),
+        basic(&one.key, &format!("{} ", one.secret)),
+        basic(&one.key, &one.webhook_secret),
+    ] {
+        let answer = read(&platform, authorization, order).await;
+        let (code, message) = answer.error();
+        assert_eq!(code, "auth_invalid_credential");
+        let lines =
+            answer.head.lines().filter(|line| !line.starts_with("date:")).collect::<Vec<_>>().join("\n");
+        answers.insert((lines, message));
+    }
+    assert_eq!(answers.len(), 1, "{answers:?}");
+}
+
+#[tokio::test]
+async fn a_rotated_secret_fails_on_the_very_next_call_and_a_revoked_one_says_so() {
+    let platform = Running::start().await;
+    let mut partner = platform.partner("Kitchen display", BUSINESS).await;
+    let order = platform.order().await;
+    for _ in 0..5 {
+        read(&platform, partner.basic(), order).await.expect(200);
+        let path = format!("/v1/operator/partners/{}/rotate-secret", partner.id);
+        let rotated = platform.call("POST", &path, "{}").await.expect(200).data();
+        let old = read(&platform, partner.basic(), order).await;
+        assert_eq!(old.error().0, "auth_invalid_credential");
+        partner.secret = rotated["secret_key"].as_str().unwrap().to_owned();
+    }
+    read(&platform, partner.basic(), order).await.expect(200);
+    let path = format!("/v1/operator/partners/{}/revoke", partner.id);
+    platform.call("POST", &path, "").await.expect(200);
+    let revoked = read(&platform, partner.basic(), order).await;
+    revoked.is_refused(403, "auth_revoked", "Authorization: this credential was revoked");
+    assert_eq!(revoked.header("www-authenticate"), None);
+    // Only who knows the secret learns that it was revoked.
+    let guess = read(&platform, basic(&partner.key, "sk_0"), order).await;
+    assert_eq!(guess.error().0, "auth_invalid_credential");
+}
+
+#[tokio::test]
+async fn another_businesss_order_is_not_found_and_a_scope_that_is_missing_is_forbidden() {
+    let platform = Running::start().await;
+    let partner = platform.partner("Kitchen display", BUSINESS).await;
+    let theirs = platform.create(&order(8, 1062, &[663])).await["id"].as_i64().unwrap();
+    let ours = platform.order().await;
+    read(&platform, partner.basic(), ours).await.expect(200);
+    let (not_ours, not_there) =
+        (read(&platform, partner.basic(), theirs).await, read(&platform, partner.basic(), 404_404).await);
+    not_ours.is_refused(404, "resource_not_found", "there is no such order");
+    assert_eq!(not_ours.error(), not_there.error());
+    let bad = platform.call_as(Some(&partner.basic()), "GET", "/v1/partner/orders/x", "").await;
+    bad.is_refused(400, "request_invalid", "id: expected an integer above zero in the path");
+
+    let body = json!({"name": "Reports", "business_id": 7, "scopes": ["orders:write", "webhooks:read"]});
+    let issued = platform.call("POST", "/v1/operator/partners", body.to_string()).await.expect(201).data();
+    let message = "Authorization: this credential lacks the scope orders:read";
+    let answer = read(&platform, PartnerAccess::of(&issued).basic(), ours).await;
+    answer.is_refused(403, "auth_forbidden", message);
+}
+
+#[tokio::test]
+async fn a_revoked_partner_is_still_sent_what_it_registered_for() {
+    let endpoint = ScriptedEndpoint::start().await.unwrap();
+    let platform = Running::start().await;
+    let partner = platform.listener(&endpoint).await;
+    let path = format!("/v1/operator/partners/{}/revoke", partner.id);
+    platform.call_as(Some(&operator()), "POST", &path, "").await.expect(200);
+    platform.order().await;
+    let webhook = received(&endpoint, 1).await.remove(0);
+    assert_eq!(webhook.event_type(), EventType::OrderCreated.as_str());
+    partner.verify(&webhook);
+}

@@ -1,0 +1,527 @@
+//! Bad input: each gets an answer that names the field, and changes nothing.
+
+use serde_json::{Value, json};
+
+use crate::harness::{BUSINESS, Running, order};
+
+const INVALID: (u16, &str) = (400, "request_invalid");
+const NOT_FOUND: (u16, &str) = (404, "resource_not_found");
+const CONFLICT: (u16, &str) = (409, "state_invalid_transition");
+
+/// A platform with something to damage: two businesses with hierarchies, a partner with a registration whose events
+/// do not occur here, an order on its way and one that has ended.
+struct Stage {
+    platform: Running,
+    partner: String,
+    order: i64,
+    ended: i64,
+    before: Vec<String>,
+}
+
+impl Stage {
+    async fn set() -> Self {
+        let platform = Running::start().await;
+        platform.hierarchy(BUSINESS, &[(10, &[100, 101]), (11, &[100])]).await;
+        platform.hierarchy(8, &[(20, &[200])]).await;
+        let partner = platform.partner("Kitchen display", BUSINESS).await;
+        let url = "http://127.0.0.1:9/webhooks/klikit";
+        let created = hookit_contract::EventType::OrderCreated;
+        platform.register(&partner, Some(11), Some(100), created, url).await.expect(201);
+        let mut ids = Vec::new();
+        for _ in 0..2 {
+            ids.push(platform.create(&order(BUSINESS, 100, &[10])).await["id"].as_i64().unwrap());
+        }
+        platform.move_to(ids[0], "ACCEPTED").await.expect(200);
+        platform.move_to(ids[1], "CANCELLED").await.expect(200);
+        let before = platform.snapshot().await;
+        Stage { platform, partner: partner.id, order: ids[0], ended: ids[1], before }
+    }
+
+    /// Sends it, expects exactly this refusal, and everything as before.
+    async fn refused(
+        &self,
+        method: &str,
+        path: &str,
+        body: impl AsRef<[u8]>,
+        (status, code): (u16, &str),
+        message: &str,
+    ) {
+        let body = body.as_ref();
+        let answer = self.platform.call(method, path, body).await;
+        let what = format!("{method} {path} {}", String::from_utf8_lossy(&body[..body.len().min(200)]));
+        let refusal = (answer.status, answer.error());
+        assert_eq!(refusal, (status, (code.to_owned(), message.to_owned())), "{what}");
+        assert_eq!(self.platform.snapshot().await, self.before, "{what}");
+    }
+
+    async fn invalid(&self, method: &str, path: &str, body: impl AsRef<[u8]>, message: &str) {
+        self.refused(method, path, body, INVALID, message).await;
+    }
+}
+
+/// A good body with one field set to something else, or taken out where it is set to null.
+fn but(good: &Value, field: &str, value: Value) -> String {
+    let mut bad = good.clone();
+    let fields = bad.as_object_mut().unwrap();
+    match value {
+        Value::Null => fields.remove(field),
+        value => fields.insert(field.to_owned(), value),
+    };
+    bad.to_string()
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_json_object_is_refused_by_every_call_that_takes_one() {
+    let stage = Stage::set().await;
+    let calls = [
+        ("POST", "/v1/operator/orders".to_owned()),
+        ("PATCH", format!("/v1/operator/orders/{}/status", stage.order)),
+        ("PUT", format!("/v1/operator/orders/{}/cart", stage.order)),
+        ("POST", "/v1/operator/partners".to_owned()),
+        ("PUT", "/v1/operator/webhooks".to_owned()),
+        ("PUT", "/v1/operator/businesses/7".to_owned()),
+    ];
+    for (method, path) in &calls {
+        for (body, message) in [
+            (&b""[..], "body: missing; expected an object"),
+            (b" \r\n", "body: missing; expected an object"),
+            (b"{", "body: not JSON: EOF while parsing an object at line 1 column 1"),
+            (b"{\"status\":", "body: not JSON: EOF while parsing a value at line 1 column 10"),
+            (b"{\"a\" 1}", "body: not JSON: expected `:` at line 1 column 6"),
+            (b"{'a':1}", "body: not JSON: key must be a string at line 1 column 2"),
+            (b"{\"name\":\"\xff\"}", "body: not UTF-8: the first bad byte is number 9"),
+            (b"\xef\xbb\xbf{}", "body: not JSON: expected value at line 1 column 1"),
+            (b"[]", "body: expected an object, found an array"),
+            (b"[1,null,\"x\"]", "body: expected an object, found an array"),
+            (b"\"text\"", "body: expected an object, found a string"),
+            (b"17", "body: expected an object, found a number"),
+            (b"true", "body: expected an object, found a boolean"),
+            (b"null", "body: expected an object, found null"),
+        ] {
+            stage.invalid(method, path, body, message).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_follows_a_good_body_is_refused_too() {
+    let stage = Stage::set().await;
+    let order = order(BUSINESS, 100, &[10]);
+    let partner = json!({"name": "x", "business_id": 7});
+    for (path, good) in [("/v1/operator/orders", order), ("/v1/operator/partners", partner)] {
+        let answer = stage.platform.call("POST", path, format!("{good} {{}}")).await;
+        let (code, message) = answer.error();
+        assert_eq!((answer.status, code.as_str()), INVALID);
+        assert!(message.starts_with("body: not JSON: trailing characters"), "{message}");
+        assert_eq!(stage.platform.snapshot().await, stage.before);
+    }
+}
+
+#[tokio::test]
+async fn a_new_order_with_a_wrong_field_is_refused_by_its_name() {
+    let stage = Stage::set().await;
+    let good = order(BUSINESS, 100, &[10]);
+    const AN_ID: &str = "an integer above zero";
+    const BRANDS: &str = "an array of brands, each an object with an id";
+    let mut cases = vec![
+        (but(&good, "business_id", Value::Null), format!("business_id: missing; expected {AN_ID}")),
+        (but(&good, "branch_id", Value::Null), format!("branch_id: missing; expected {AN_ID}")),
+        (but(&good, "brands", Value::Null), format!("brands: missing; expected {BRANDS}")),
+        (but(&good, "brands", json!([])), format!("brands: expected {BRANDS}, found an empty array")),
+        (but(&good, "brands", json!({})), format!("brands: expected {BRANDS}, found an object")),
+        (but(&good, "brands", json!("10")), format!("brands: expected {BRANDS}, found a string")),
+        (
+            but(&good, "brands", json!([10])),
+            "brands[0]: expected an object with an id, found a number".into(),
+        ),
+        (but(&good, "brands", json!([{"id": 10}, {}])), format!("brands[1].id: missing; expected {AN_ID}")),
+        (
+            but(&good, "brands", json!([{"id": "10"}])),
+            format!("brands[0].id: expected {AN_ID}, found a string"),
+        ),
+        (
+            but(&good, "brands", json!([{"id": 99}])),
+            "brands[0].id: brand 99 is not a brand of business 7".into(),
+        ),
+        (
+            but(&good, "brands", json!([{"id": 10}, {"id": 20}])),
+            "brands[1].id: brand 20 is not a brand of business 7".into(),
+        ),
+        (but(&good, "branch_id", json!(999)), "branch_id: branch 999 is not a branch of brand 10".into()),
+        (but(&good, "branch_id", json!(200)), "branch_id: branch 200 is not a branch of brand 10".into()),
+        // A business without a hierarchy may name any brand but one of somebody else's.
+        (but(&good, "business_id", json!(55)), "brands[0].id: brand 10 is not a brand of business 55".into()),
+        (
+            but(&good, "status", json!("READY")),
+            "status: expected an integer status code, found a string".into(),
+        ),
+        (but(&good, "status", json!(3)), "status: a new order may not begin as CANCELLED".into()),
+        (but(&good, "status", json!(5)), "status: a new order may not begin as DELIVERED".into()),
+        (but(&good, "status", json!(77)), "status: a new order may not begin as UNKNOWN_77".into()),
+    ];
+    for field in ["id", "business_id", "branch_id"] {
+        for (value, found) in [
+            (json!("7"), "a string"),
+            (json!(7.5), "a number"),
+            (json!(0), "a number below one"),
+            (json!(-7), "a number below one"),
+            (json!(true), "a boolean"),
+            (json!([7]), "an array"),
+            (json!({"id": 7}), "an object"),
+            (json!(u64::MAX), "a number"),
+        ] {
+            cases.push((but(&good, field, value), format!("{field}: expected {AN_ID}, found {found}")));
+        }
+    }
+    for field in ["id", "status", "business_id", "brands", "version", "can_void"] {
+        let twice = format!("{{\"{field}\":1,\"{field}\":1,{}", &good.to_string()[1..]);
+        cases.push((twice, format!("{field}: given more than once")));
+    }
+    for (body, message) in cases {
+        stage.invalid("POST", "/v1/operator/orders", body, &message).await;
+    }
+    let taken = but(&good, "id", json!(stage.order));
+    let message =
+        format!("id: there is an order {} already; a new order needs a new id, or none", stage.order);
+    let conflict = (409, "state_idempotency_conflict");
+    stage.refused("POST", "/v1/operator/orders", taken, conflict, &message).await;
+}
+
+#[tokio::test]
+async fn a_move_with_a_wrong_field_is_refused_by_its_name() {
+    let stage = Stage::set().await;
+    let path = format!("/v1/operator/orders/{}/status", stage.order);
+    const NAMES: &str = "PLACED, ACCEPTED, CANCELLED, READY, DELIVERED, SCHEDULED, DRIVER_ASSIGNED, DRIVER_ARRIVED, \
+                         PICKED_UP, PREPARING, DISPATCHED";
+    const TIME: &str = "is not a time; expected RFC 3339, for example 2026-03-01T18:30:00Z";
+    let either = "status: expected a status name or an integer status code";
+    for (body, message) in [
+        (json!({}), "status: missing".to_owned()),
+        (json!({"reason_code": "x"}), "status: missing".to_owned()),
+        (json!({"status": true}), either.to_owned()),
+        (json!({"status": null}), either.to_owned()),
+        (json!({"status": 2.5}), either.to_owned()),
+        (json!({"status": ["READY"]}), either.to_owned()),
+        (json!({"status": "FLYING"}), format!("status: \"FLYING\" is not a status; expected one of {NAMES}")),
+        (json!({"status": ""}), format!("status: \"\" is not a status; expected one of {NAMES}")),
+        (json!({"status": 77}), format!("status: 77 is not a status; expected one of {NAMES}")),
+        (
+            json!({"status": "é".repeat(9_999)}),
+            format!("status: \"{}\" is not a status; expected one of {NAMES}", "é".repeat(32)),
+        ),
+        (json!({"status": 4, "reason_code": []}), "reason_code: expected a text or an integer".to_owned()),
+        (json!({"status": 4, "reason_code": 1.5}), "reason_code: expected a text or an integer".to_owned()),
+        (json!({"status": 4, "occurred_at": "yesterday"}), format!("occurred_at: \"yesterday\" {TIME}")),
+        (json!({"status": 4, "occurred_at": "2026-03-01T18:30:00"}), {
+            format!("occurred_at: \"2026-03-01T18:30:00\" {TIME}")
+        }),
+        (json!({"status": 4, "occurred_at": 5}), "occurred_at: expected a string, found a number".to_owned()),
+        (json!({"status": 4, "ocurred_at": "x"}), {
+            "ocurred_at: unknown field; expected one of status, reason_code, occurred_at".to_owned()
+        }),
+    ] {
+        stage.invalid("PATCH", &path, body.to_string(), &message).await;
+    }
+    stage.invalid("PATCH", &path, r#"{"status":4,"status":5}"#, "status: given more than once").await;
+}
+
+#[tokio::test]
+async fn a_move_that_the_order_cannot_make_is_refused_with_the_reason() {
+    let stage = Stage::set().await;
+    let path = |order: i64| format!("/v1/operator/orders/{order}/status");
+    let cases = [
+        (stage.order, "PLACED", "status: a move must go forward, and PLACED comes before ACCEPTED"),
+        (stage.order, "SCHEDULED", "status: a move must go forward, and SCHEDULED comes before ACCEPTED"),
+        (stage.ended, "READY", "status: the order is CANCELLED, which nothing follows"),
+    ];
+    for (order, status, message) in cases {
+        let body = json!({"status": status}).to_string();
+        stage.refused("PATCH", &path(order), body, CONFLICT, message).await;
+    }
+    let body = json!({"status": "READY"}).to_string();
+    stage.refused("PATCH", &path(4_040_404), body, NOT_FOUND, "there is no such order").await;
+}
+
+#[tokio::test]
+async fn a_cart_edit_of_what_is_not_the_carts_is_refused_by_name() {
+    let stage = Stage::set().await;
+    let path = format!("/v1/operator/orders/{}/cart", stage.order);
+    for name in hookit_contract::OWNED_FIELDS {
+        let message = format!("{name}: the platform owns this field; a cart edit cannot set it");
+        stage.invalid("PUT", &path, json!({"cart": [], name: 1}).to_string(), &message).await;
+    }
+    for name in ["business_id", "branch_id", "brands"] {
+        let message = format!("{name}: an order stays where it was placed");
+        stage.invalid("PUT", &path, json!({"cart": [], name: 1}).to_string(), &message).await;
+    }
+    let many: String = (0..300).map(|i| format!(",\"f{i}\":1")).collect();
+    for (body, message) in [
+        ("{}", "cart: missing; expected an array of items"),
+        (r#"{"item_count":3}"#, "cart: missing; expected an array of items"),
+        (r#"{"cart":null}"#, "cart: expected an array of items"),
+        (r#"{"cart":{}}"#, "cart: expected an array of items"),
+        (r#"{"cart":"[]"}"#, "cart: expected an array of items"),
+        (r#"{"cart":[],"cart_v2":7}"#, "cart_v2: expected an array of items"),
+        (r#"{"cart":[],"note":1,"cart":[1]}"#, "cart: given more than once"),
+        (r#"{"cart":[],"c\u0061rt":[1]}"#, "cart: given more than once"),
+        (r#"{"cart":[],"st\u0061tus":5}"#, "status: the platform owns this field; a cart edit cannot set it"),
+        (&format!("{{\"cart\":[]{many}}}"), "body: a cart edit may replace at most 256 fields"),
+    ] {
+        stage.invalid("PUT", &path, body, message).await;
+    }
+    let path = |order: i64| format!("/v1/operator/orders/{order}/cart");
+    let body = json!({"cart": [{"title": "x"}]}).to_string();
+    let ended = "cart: the order has ended in CANCELLED, so its cart is final";
+    stage.refused("PUT", &path(stage.ended), &body, CONFLICT, ended).await;
+    stage.refused("PUT", &path(4_040_404), &body, NOT_FOUND, "there is no such order").await;
+}
+
+#[tokio::test]
+async fn a_partner_with_a_wrong_field_is_refused_by_its_name() {
+    let stage = Stage::set().await;
+    let good = json!({"name": "POS", "business_id": 7, "scopes": ["orders:read"]});
+    let known = "expected one of orders:read, orders:write, webhooks:read";
+    for (body, message) in [
+        (but(&good, "name", Value::Null), "name: missing".to_owned()),
+        (but(&good, "name", json!(7)), "name: expected a string, found a number".to_owned()),
+        (but(&good, "name", json!("  ")), "name: expected 1 to 200 characters".to_owned()),
+        (but(&good, "name", json!("é".repeat(201))), "name: expected 1 to 200 characters".to_owned()),
+        (but(&good, "business_id", Value::Null), "business_id: missing".to_owned()),
+        (
+            but(&good, "business_id", json!("7")),
+            "business_id: expected an integer, found a string".to_owned(),
+        ),
+        (
+            but(&good, "business_id", json!(7.0)),
+            "business_id: expected an integer, found a number that is not written as an integer".to_owned(),
+        ),
+        (
+            but(&good, "business_id", json!(u64::MAX)),
+            "business_id: expected an integer, found an integer out of range".to_owned(),
+        ),
+        (but(&good, "business_id", json!(0)), "business_id: expected an integer above zero".to_owned()),
+        (but(&good, "scopes", json!("orders:read")), "scopes: expected an array, found a string".to_owned()),
+        (but(&good, "scopes", json!([])), {
+            "scopes: expected at least one; leave the field out for all of them".to_owned()
+        }),
+        (but(&good, "scopes", json!([1])), "scopes[0]: expected a string".to_owned()),
+        (
+            but(&good, "scopes", json!(["orders:read", "orders:delete"])),
+            format!("scopes[1]: \"orders:delete\" is not known; {known}"),
+        ),
+        (good.to_string().replace("7", "1E400"), "business_id: number out of range".to_owned()),
+        (good.to_string().replace("POS", "\\ud800"), "name: a \\u escape of half a character".to_owned()),
+        (
+            good.to_string().replace("7", &format!("{}{}", "[".repeat(10_000), "]".repeat(10_000))),
+            "business_id: expected an integer, found an array".to_owned(),
+        ),
+        (but(&good, "scope", json!([])), {
+            "scope: unknown field; expected one of name, business_id, scopes".to_owned()
+        }),
+    ] {
+        stage.invalid("POST", "/v1/operator/partners", body, &message).await;
+    }
+    for action in ["rotate-secret", "rotate-webhook-secret", "revoke"] {
+        let path = |id: &str| format!("/v1/operator/partners/{id}/{action}");
+        stage.refused("POST", &path("ptn_0"), "", NOT_FOUND, "there is no such partner").await;
+        stage.invalid("POST", &path("%ff"), "", "id: not UTF-8 in the path").await;
+        stage.invalid("POST", &path(&stage.partner), "{\"a\":1}", "body: this call takes none").await;
+        stage.invalid("POST", &path(&stage.partner), "\x00", "body: this call takes none").await;
+    }
+}
+
+#[tokio::test]
+async fn a_registration_with_a_wrong_field_is_refused_by_its_name() {
+    let stage = Stage::set().await;
+    let good = json!({
+        "partner_id": stage.partner, "brand_id": 10, "branch_id": 100, "event_type": "klikit.order.created.v2",
+        "url": "https://pos.example/in", "basic_auth": {"user": "pos", "password": "hush"},
+    });
+    let types =
+        "expected one of klikit.order.created.v2, klikit.order.status.updated, klikit.order.cart.updated";
+    let an_id = "expected an integer above zero, or null for any";
+    for (body, message) in [
+        (but(&good, "partner_id", Value::Null), "partner_id: missing".to_owned()),
+        (but(&good, "partner_id", json!(1)), "partner_id: expected a string, found a number".to_owned()),
+        (but(&good, "partner_id", json!("ptn_0")), "partner_id: there is no such partner".to_owned()),
+        (but(&good, "event_type", Value::Null), "event_type: missing".to_owned()),
+        (but(&good, "event_type", json!("klikit.order.created")), {
+            format!("event_type: \"klikit.order.created\" is not known; {types}")
+        }),
+        (but(&good, "event_type", json!(1)), "event_type: expected a string".to_owned()),
+        (but(&good, "brand_id", json!("10")), "brand_id: expected an integer, found a string".to_owned()),
+        (but(&good, "brand_id", json!(0)), format!("brand_id: {an_id}")),
+        (but(&good, "brand_id", json!(20)), "brand_id: brand 20 is not a brand of business 7".to_owned()),
+        (but(&good, "branch_id", json!(-1)), format!("branch_id: {an_id}")),
+        (but(&good, "branch_id", json!(200)), "branch_id: branch 200 is not a branch of brand 10".to_owned()),
+        (
+            json!({
+                "partner_id": stage.partner, "branch_id": 200, "event_type": "klikit.order.created.v2",
+                "url": "https://pos.example/in",
+            })
+            .to_string(),
+            "branch_id: branch 200 is not a branch of business 7".to_owned(),
+        ),
+        (but(&good, "url", Value::Null), "url: missing".to_owned()),
+        (
+            but(&good, "url", json!(["https://pos.example/in"])),
+            "url: expected a string, found an array".to_owned(),
+        ),
+        (
+            but(&good, "basic_auth", json!("pos:hush")),
+            "basic_auth: expected an object, found a string".to_owned(),
+        ),
+        (
+            but(&good, "basic_auth", json!(["pos", "hush"])),
+            "basic_auth: expected an object, found an array".to_owned(),
+        ),
+        (but(&good, "basic_auth", json!({"user": "pos"})), "basic_auth.password: missing".to_owned()),
+        (but(&good, "basic_auth", json!({"user": "pos", "password": 4711})), {
+            "basic_auth.password: expected a string, found a number".to_owned()
+        }),
+        (but(&good, "basic_auth", json!({"user": "p:s", "password": "hush"})), {
+            "basic_auth.user: may not contain a colon".to_owned()
+        }),
+        (but(&good, "basic_auth", json!({"user": "pos", "password": "x".repeat(1_022)})), {
+            "basic_auth: user and password together may have at most 1024 bytes".to_owned()
+        }),
+        (but(&good, "basic_auth", json!({"user": "pos", "password": "hush", "realm": "x"})), {
+            "basic_auth.realm: unknown field; expected user or password".to_owned()
+        }),
+        (but(&good, "secret", json!("x")), {
+            "secret: unknown field; expected one of partner_id, brand_id, branch_id, event_type, url, basic_auth"
+                .to_owned()
+        }),
+    ] {
+        stage.invalid("PUT", "/v1/operator/webhooks", body, &message).await;
+    }
+    // The words about URLs are egress's; here it counts that they are asked for and name the field.
+    for url in [
+        "",
+        "pos.example/in",
+        "ftp://pos.example/in",
+        "https://",
+        "https://user:hush@pos.example/in",
+        "https://pos.example/in#part",
+        "https://pos example/in",
+        "https://169.254.169.254/latest/meta-data",
+        &format!("https://pos.example/{}", "a".repeat(9_999)),
+    ] {
+        let answer = stage.platform.call("PUT", "/v1/operator/webhooks", but(&good, "url", json!(url))).await;
+        let (code, message) = answer.error();
+        assert_eq!((answer.status, code.as_str()), INVALID, "{url}");
+        assert!(
+            message.starts_with("url: ") && !message.contains("hush") && message.len() < 300,
+            "{message}"
+        );
+        assert_eq!(stage.platform.snapshot().await, stage.before, "{url}");
+    }
+}
+
+#[tokio::test]
+async fn a_hierarchy_with_a_wrong_field_is_refused_by_its_name() {
+    let stage = Stage::set().await;
+    let good = json!({"name": "A", "brands": [{"id": 10, "title": "B", "branches": [100]}]});
+    let brand = |field: &str, value: Value| {
+        let bad: Value = serde_json::from_str(&but(&good["brands"][0], field, value)).unwrap();
+        but(&good, "brands", json!([good["brands"][0], bad]))
+    };
+    for (body, message) in [
+        (but(&good, "name", Value::Null), "name: missing".to_owned()),
+        (but(&good, "name", json!("")), "name: expected 1 to 200 characters".to_owned()),
+        (but(&good, "name", json!(1)), "name: expected a string, found a number".to_owned()),
+        (but(&good, "brands", Value::Null), "brands: missing".to_owned()),
+        (but(&good, "brands", json!({})), "brands: expected an array, found an object".to_owned()),
+        (
+            but(&good, "brands", json!([[10, "B", [100]]])),
+            "brands[0]: expected an object, found an array".to_owned(),
+        ),
+        (brand("id", Value::Null), "brands[1].id: missing".to_owned()),
+        (brand("id", json!("11")), "brands[1].id: expected an integer, found a string".to_owned()),
+        (brand("id", json!(0)), "brands[1].id: expected an integer above zero".to_owned()),
+        (brand("id", json!(10)), "brands[1].id: brand 10 is given more than once".to_owned()),
+        (brand("id", json!(20)), "brands[1].id: brand 20 belongs to business 8".to_owned()),
+        (brand("branches", json!(100)), "brands[1].branches: expected an array, found a number".to_owned()),
+        (
+            but(&good, "brands", json!([{"id": 10, "title": "B", "branches": [100, -1]}])),
+            "brands[0].branches[1]: expected an integer above zero".to_owned(),
+        ),
+        (brand("branch", json!(1)), {
+            "brands[1].branch: unknown field; expected one of id, title, branches".to_owned()
+        }),
+    ] {
+        stage.invalid("PUT", "/v1/operator/businesses/7", body, &message).await;
+    }
+}
+
+#[tokio::test]
+async fn an_id_in_a_path_that_is_none_and_a_parameter_that_is_none_are_refused_by_name() {
+    let stage = Stage::set().await;
+    let an_id = "id: expected an integer above zero in the path";
+    for id in ["x", "0", "-1", "+1", "1.0", "0x1", "9223372036854775808", "%20", "%ff", "1%00"] {
+        stage.invalid("GET", &format!("/v1/operator/orders/{id}"), "", an_id).await;
+        stage.invalid("PATCH", &format!("/v1/operator/orders/{id}/status"), r#"{"status":4}"#, an_id).await;
+        stage.invalid("PUT", &format!("/v1/operator/orders/{id}/cart"), r#"{"cart":[]}"#, an_id).await;
+        stage.invalid("GET", &format!("/v1/operator/businesses/{id}"), "", an_id).await;
+        let hierarchy = r#"{"name":"A","brands":[]}"#;
+        stage.invalid("PUT", &format!("/v1/operator/businesses/{id}"), hierarchy, an_id).await;
+    }
+    let states = "expected one of pending, delivered, dead, cancelled";
+    for (path, query, message) in [
+        ("orders", "limit=x", "limit: expected an integer".to_owned()),
+        ("orders", "limit=", "limit: expected an integer".to_owned()),
+        ("orders", "limit=0", "limit: expected 1 to 1000".to_owned()),
+        ("orders", "limit=1001", "limit: expected 1 to 1000".to_owned()),
+        ("orders", "limit=-1", "limit: expected an integer".to_owned()),
+        ("orders", "limit=1&limit=2", "limit: given more than once".to_owned()),
+        ("orders", "after=a", "after: expected an integer".to_owned()),
+        ("orders", "business_id=7.5", "business_id: expected an integer".to_owned()),
+        ("orders", "page=1", "page: unknown field; expected one of after, limit, business_id".to_owned()),
+        ("deliveries", "limit=9999", "limit: expected 1 to 1000".to_owned()),
+        ("deliveries", "state=lost", format!("state: \"lost\" is not known; {states}")),
+        ("deliveries", "order_id=A-1", "order_id: expected an integer".to_owned()),
+        ("deliveries", "endpoint_id=x", "endpoint_id: expected an integer".to_owned()),
+        ("deliveries", "before=x", "before: expected an integer".to_owned()),
+        ("deliveries", "since=now", {
+            "since: \"now\" is not a time; expected RFC 3339, for example 2026-03-01T18:30:00Z".to_owned()
+        }),
+    ] {
+        stage.invalid("GET", &format!("/v1/operator/{path}?{query}"), "", &message).await;
+    }
+    let path = "/v1/operator/deliveries/evt_0";
+    stage.refused("GET", path, "", NOT_FOUND, "there is no such delivery").await;
+    stage.invalid("GET", "/v1/operator/deliveries/%ff", "", "id: not UTF-8 in the path").await;
+    let none = "this business has no hierarchy set";
+    stage.refused("GET", "/v1/operator/businesses/9", "", NOT_FOUND, none).await;
+}
+
+#[tokio::test]
+async fn another_method_is_405_with_what_is_allowed_and_another_path_is_404() {
+    let stage = Stage::set().await;
+    for (method, path, allow) in [
+        ("DELETE", "/v1/operator/orders".to_owned(), "get,head,post"),
+        ("POST", format!("/v1/operator/orders/{}", stage.order), "get,head"),
+        ("PUT", format!("/v1/operator/orders/{}/status", stage.order), "patch"),
+        ("PATCH", format!("/v1/operator/orders/{}/cart", stage.order), "put"),
+        ("GET", format!("/v1/operator/partners/{}/revoke", stage.partner), "post"),
+        ("POST", "/v1/operator/webhooks".to_owned(), "get,head,put"),
+        ("PATCH", format!("/v1/partner/orders/{}", stage.order), "get,head"),
+        ("POST", "/healthz".to_owned(), "get,head"),
+    ] {
+        let answer = stage.platform.call(method, &path, "{}").await;
+        let message = format!("{path} takes no {method}; the Allow header says what it takes");
+        answer.is_refused(405, "request_method_not_allowed", &message);
+        assert_eq!(
+            answer.header("allow").map(|allow| allow.replace(' ', "")).as_deref(),
+            Some(allow),
+            "{path}"
+        );
+    }
+    for path in
+        ["/", "/v1", "/v1/operator", "/v1/operator/order", "/v1/operator/orders/1/x", "/v1/partner/x", "//"]
+    {
+        let message = format!("there is nothing at {path}");
+        stage.platform.call("GET", path, "").await.is_refused(404, "resource_not_found", &message);
+    }
+    assert_eq!(stage.platform.snapshot().await, stage.before);
+}

@@ -1,0 +1,16 @@
+//! The platform through a real socket, on the real store in a temporary folder, against scripted endpoints.
+
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
+
+mod credentials;
+mod delivery;
+mod harness;
+mod http;
+mod input;
+mod limits;
+mod log;
+mod orders;
+mod queue;
+mod registrations;
+mod restart;
+mod retry;

@@ -1,0 +1,132 @@
+//! Which registration gets an event, and what a change of one does to what waits for it.
+
+use hookit_contract::EventType;
+use hookit_sim::endpoints::{Answer, ScriptedEndpoint};
+use serde_json::{Value, json};
+
+use crate::harness::{BUSINESS, HOUR, PartnerAccess, Running, order, received};
+
+const CREATED: EventType = EventType::OrderCreated;
+
+#[tokio::test]
+async fn the_most_specific_registration_gets_the_event_and_no_other() {
+    let endpoint = ScriptedEndpoint::start().await.unwrap();
+    let platform = Running::start().await;
+    let partner = platform.partner("Kitchen display", BUSINESS).await;
+    let url = |path: &str| endpoint.url_of(path);
+    for (brand, branch, path) in [
+        (None, None, "/any"),
+        (None, Some(2), "/branch"),
+        (Some(1), None, "/brand"),
+        (Some(1), Some(2), "/both"),
+        (Some(5), None, "/brand-5"),
+    ] {
+        platform.register(&partner, brand, branch, CREATED, &url(path)).await.expect(201);
+    }
+    // For another event type, which must not be mixed up.
+    let moved = EventType::OrderStatusUpdated;
+    platform.register(&partner, Some(1), Some(2), moved, &url("/moved")).await.expect(201);
+    for (n, (brand, branch, expect)) in
+        [(1, 2, "/both"), (1, 3, "/brand"), (5, 2, "/brand-5"), (4, 2, "/branch"), (4, 3, "/any")]
+            .into_iter()
+            .enumerate()
+    {
+        platform.create(&order(BUSINESS, branch, &[brand])).await;
+        platform.until("delivered", n as u64 + 1).await;
+        assert_eq!(
+            received(&endpoint, n as u64 + 1).await[n].target,
+            expect,
+            "brand {brand}, branch {branch}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_registration_is_made_once_and_changed_after() {
+    let platform = Running::start().await;
+    let partner = platform.partner("Kitchen display", BUSINESS).await;
+    let url = "http://127.0.0.1:9/in";
+    let first = platform.register(&partner, Some(1), None, CREATED, url).await.expect(201).data();
+    let again = platform.register(&partner, Some(1), None, CREATED, url).await.expect(200).data();
+    let moved = platform
+        .register(&partner, Some(1), None, CREATED, "http://127.0.0.1:9/new")
+        .await
+        .expect(200)
+        .data();
+    for other in [&again, &moved] {
+        assert_eq!(
+            (&other["webhook_id"], &other["created_at"]),
+            (&first["webhook_id"], &first["created_at"])
+        );
+    }
+    assert_eq!(again["endpoint_id"], first["endpoint_id"]);
+    assert_ne!(moved["endpoint_id"], first["endpoint_id"]);
+    let expected = json!({
+        "webhook_id": first["webhook_id"], "endpoint_id": moved["endpoint_id"], "partner_id": partner.id,
+        "brand_id": 1, "branch_id": null, "event_type": CREATED, "url": "http://127.0.0.1:9/new",
+        "basic_auth": false, "created_at": first["created_at"], "updated_at": moved["updated_at"],
+        "hold": null,
+    });
+    assert_eq!(platform.get("/v1/operator/webhooks").await.data()["webhooks"], json!([expected]));
+}
+
+/// The one delivery that has not been acknowledged.
+async fn waiting(platform: &Running) -> Value {
+    let mut pending = platform.deliveries("?state=pending").await;
+    assert_eq!(pending.len(), 1, "{pending:?}");
+    pending.remove(0)
+}
+
+#[tokio::test]
+async fn a_rotated_webhook_secret_signs_the_next_attempt_of_what_waits() {
+    let endpoint = ScriptedEndpoint::start().await.unwrap();
+    endpoint.answer_next(1, Answer::Status(500));
+    let platform = Running::start().await;
+    let before = platform.listener(&endpoint).await;
+    platform.order().await;
+    let id = waiting(&platform).await["delivery_id"].as_str().unwrap().to_owned();
+    platform.delivery_after_attempts(&id, 1).await;
+
+    let path = format!("/v1/operator/partners/{}/rotate-webhook-secret", before.id);
+    let rotated = platform.call("POST", &path, "").await.expect(200).data();
+    let webhook_secret = rotated["webhook_secret_key"].as_str().unwrap().to_owned();
+    let after = PartnerAccess { webhook_secret, ..before.clone() };
+    platform.pass(2 * HOUR).await;
+    let webhooks = received(&endpoint, 2).await;
+    before.verify(&webhooks[0]);
+    after.verify(&webhooks[1]);
+    assert_ne!(webhooks[0].signature(), webhooks[1].signature());
+    assert_eq!(webhooks[0].body, webhooks[1].body);
+    assert_eq!((webhooks[0].event_id(), webhooks[1].event_id()), (id.as_str(), id.as_str()));
+}
+
+#[tokio::test]
+async fn a_new_url_takes_over_what_waits_at_the_old_one_with_ids_bytes_and_order() {
+    let (old, new) = (ScriptedEndpoint::start().await.unwrap(), ScriptedEndpoint::start().await.unwrap());
+    let platform = Running::start().await;
+    let partner = platform.partner("Kitchen display", BUSINESS).await;
+    let moved = EventType::OrderStatusUpdated;
+    platform.register(&partner, None, None, moved, &old.url()).await.expect(201);
+    old.answer(Answer::Status(500));
+    let order = platform.order().await;
+    for status in ["ACCEPTED", "READY", "DELIVERED"] {
+        platform.move_to(order, status).await.expect(200);
+    }
+    let first = received(&old, 1).await.remove(0);
+    platform.delivery_after_attempts(first.event_id(), 1).await;
+    let deliveries = platform.deliveries("?state=pending").await;
+    let ids: Vec<_> =
+        deliveries.iter().rev().map(|delivery| delivery["delivery_id"].as_str().unwrap()).collect();
+    assert_eq!((ids.len(), ids[0]), (3, first.event_id()), "an order's later deliveries wait for its first");
+
+    platform.register(&partner, None, None, moved, &new.url()).await.expect(200);
+    platform.pass(2 * HOUR).await;
+    platform.until("delivered", 3).await;
+    let webhooks = received(&new, 3).await;
+    assert_eq!(webhooks.iter().map(|webhook| webhook.event_id()).collect::<Vec<_>>(), ids);
+    assert_eq!(webhooks[0].body, first.body);
+    webhooks.iter().for_each(|webhook| partner.verify(webhook));
+    assert_eq!((old.counts().requests, new.counts().requests), (1, 3));
+    // The attempt at the old place counts.
+    assert_eq!(platform.delivery(ids[0]).await["attempts"], 2);
+}

@@ -1,0 +1,251 @@
+//! When the endpoint does not acknowledge: the log, the next attempt, the lanes, the end of the plan, and the others.
+
+use std::time::Duration;
+
+use hookit_sim::audit::Auditor;
+use hookit_sim::endpoints::{Answer, Received, ScriptedEndpoint};
+use serde_json::{Value, json};
+
+use crate::harness::{BUSINESS, HOUR, Running, Setup, ids, received};
+use crate::http::patiently;
+
+const SHORT: Duration = Duration::from_millis(20);
+
+/// Outcome and status of each attempt.
+fn outcomes(delivery: &Value) -> Vec<(&str, Option<u64>)> {
+    let log = delivery["log"].as_array().unwrap();
+    log.iter().map(|attempt| (attempt["outcome"].as_str().unwrap(), attempt["status"].as_u64())).collect()
+}
+
+#[tokio::test]
+async fn a_failed_attempt_is_logged_and_made_again_with_the_same_id_and_bytes() {
+    let mut setup = Setup::default();
+    setup.retry_after(&[SHORT; 5]);
+    let endpoint = ScriptedEndpoint::start().await.unwrap();
+    endpoint.answer_next(
+        1,
+        Answer::Full {
+            status: 500, headers: Vec::new(), body: "kitchen \"on fire\" 🔥".as_bytes().to_vec()
+        },
+    );
+    endpoint.answer_next(1, Answer::with_header(302, "location", "/elsewhere"));
+    endpoint.answer_next(1, Answer::ResetAfterRead);
+    endpoint.answer_next(1, Answer::Garbage);
+    endpoint.answer_next(1, Answer::Status(204));
+    let platform = Running::with(setup).await;
+    let partner = platform.listener(&endpoint).await;
+    platform.order().await;
+    platform.until("delivered", 1).await;
+    let webhooks = received(&endpoint, 5).await;
+    for webhook in &webhooks {
+        partner.verify(webhook);
+        assert_eq!((webhook.event_id(), &webhook.body), (webhooks[0].event_id(), &webhooks[0].body));
+    }
+    let delivery = platform.delivery(webhooks[0].event_id()).await;
+    assert_eq!(
+        outcomes(&delivery),
+        [
+            ("refused", Some(500)),
+            ("refused", Some(302)),
+            ("connection_lost", None),
+            ("answer_unreadable", None),
+            ("acknowledged", Some(204)),
+        ]
+    );
+    assert_eq!((&delivery["state"], &delivery["attempts"]), (&json!("delivered"), &json!(5)));
+    let log = delivery["log"].as_array().unwrap();
+    assert_eq!(log[0]["answer"], "kitchen \"on fire\" 🔥");
+    for (n, attempt) in log.iter().enumerate() {
+        assert_eq!(attempt["attempt"], n + 1);
+        assert_eq!(attempt["address"], endpoint.address().to_string());
+        assert!(attempt["duration_us"].as_u64().unwrap() > 0, "{attempt}");
+        assert_eq!(
+            attempt["error"].is_null(),
+            attempt["status"].is_u64(),
+            "words where there is no answer: {attempt}"
+        );
+    }
+    let times: Vec<_> = log.iter().map(|attempt| attempt["started_at"].as_str().unwrap()).collect();
+    assert!(times.is_sorted(), "{times:?}");
+    let status = platform.status().await;
+    assert_eq!((&status["attempts"], &status["pending"]), (&json!(5), &json!(0)));
+    assert_eq!((&status["latency"]["count"], &status["in_flight"]), (&json!(1), &json!(0)));
+}
+
+#[tokio::test]
+async fn while_one_orders_delivery_fails_others_go_out_and_its_own_later_ones_wait() {
+    let endpoint = ScriptedEndpoint::start().await.unwrap();
+    let platform = Running::start().await;
+    platform.listener(&endpoint).await;
+    let failing = platform.order().await;
+    received(&endpoint, 1).await;
+    platform.until("delivered", 1).await;
+    endpoint.answer_each(move |webhook| Answer::Status(if ids(webhook) == [failing] { 500 } else { 200 }));
+    platform.move_to(failing, "ACCEPTED").await.expect(200);
+    received(&endpoint, 2).await;
+    platform.move_to(failing, "READY").await.expect(200);
+    platform.move_to(failing, "DELIVERED").await.expect(200);
+    let other = platform.order().await;
+    for status in ["ACCEPTED", "READY", "DELIVERED"] {
+        platform.move_to(other, status).await.expect(200);
+    }
+    platform.until("delivered", 5).await;
+    let of = |order: i64, webhooks: &[Received]| webhooks.iter().filter(|w| ids(w) == [order]).count();
+    let webhooks = endpoint.requests();
+    assert_eq!(
+        (of(failing, &webhooks), of(other, &webhooks)),
+        (2, 4),
+        "what fails is not followed by what is later"
+    );
+    assert_eq!(platform.status().await["pending"], 3);
+
+    // The endpoint has recovered, and an hour later what waited goes out in its order.
+    endpoint.answer(Answer::Status(200));
+    platform.pass(2 * HOUR).await;
+    platform.until("pending", 0).await;
+    let webhooks = endpoint.requests();
+    let mut auditor = Auditor::of(webhooks.iter().map(|webhook| (webhook.event_id(), webhook.body.as_ref())));
+    auditor.expect_versions([(failing, 4), (other, 4)]);
+    auditor.assert_clean();
+    assert_eq!((auditor.deliveries(), auditor.repeats()), (8, 1));
+}
+
+#[tokio::test]
+async fn after_the_last_attempt_of_the_plan_a_delivery_is_dead_and_visible_and_lets_the_next_one_go() {
+    let mut setup = Setup::default();
+    setup.retry_after(&[SHORT; 2]);
+    let endpoint = ScriptedEndpoint::start().await.unwrap();
+    endpoint.answer_next(3, Answer::Status(422));
+    let platform = Running::with(setup).await;
+    platform.listener(&endpoint).await;
+    let order = platform.order().await;
+    platform.move_to(order, "ACCEPTED").await.expect(200);
+    platform.until("dead", 1).await;
+    platform.until("delivered", 1).await;
+    let webhooks = received(&endpoint, 4).await;
+    let dead = platform.deliveries("?state=dead").await;
+    assert_eq!(dead.len(), 1);
+    assert_eq!(dead[0]["delivery_id"], webhooks[0].event_id());
+    assert_eq!((&dead[0]["attempts"], &dead[0]["next_attempt_at"]), (&json!(3), &Value::Null));
+    assert!(dead[0]["finished_at"].is_string());
+    let delivery = platform.delivery(webhooks[0].event_id()).await;
+    assert_eq!(outcomes(&delivery), [("refused", Some(422)); 3]);
+    assert_ne!(webhooks[3].event_id(), webhooks[0].event_id());
+    // What one delivery used up is not taken from the next.
+    assert_eq!(platform.delivery(webhooks[3].event_id()).await["attempts"], 1);
+    assert_eq!(platform.status().await["pending"], 0);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_never_answers_is_timed_out_and_tried_again() {
+    let mut setup = Setup::default();
+    setup.egress.exchange_timeout = Duration::from_millis(100);
+    setup.retry_after(&[SHORT; 30]);
+    let endpoint = ScriptedEndpoint::start().await.unwrap();
+    endpoint.answer_next(1, Answer::Hang);
+    // The head comes at once and the body never ends: it counts as part of the exchange.
+    endpoint.answer_next(1, Answer::Drip { every: Duration::from_millis(10) });
+    let platform = Running::with(setup).await;
+    platform.listener(&endpoint).await;
+    platform.order().await;
+    platform.until("delivered", 1).await;
+    let webhooks = endpoint.requests();
+    let delivery = platform.delivery(webhooks[0].event_id()).await;
+    assert_eq!(outcomes(&delivery)[..2], [("timed_out", None); 2]);
+    for attempt in &delivery["log"].as_array().unwrap()[..2] {
+        assert!(attempt["duration_us"].as_u64().unwrap() >= 100_000, "{attempt}");
+        assert!(attempt["error"].is_string(), "{attempt}");
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_hangs_with_all_its_places_taken_delays_no_other() {
+    let mut setup = Setup::default();
+    setup.engine.in_flight_per_endpoint_max = 2;
+    setup.engine.in_flight_max = 3;
+    let (hanging, good) =
+        (ScriptedEndpoint::start().await.unwrap(), ScriptedEndpoint::start().await.unwrap());
+    hanging.answer(Answer::Hang);
+    let platform = Running::with(setup).await;
+    platform.listener(&hanging).await;
+    let partner = platform.partner("ERP", BUSINESS).await;
+    platform.register_all(&partner, &good.url()).await;
+    for _ in 0..6 {
+        platform.order().await;
+    }
+    platform.until("delivered", 6).await;
+    received(&hanging, 2).await;
+    assert_eq!(good.counts().requests, 6);
+    // All of it while the first exchanges with the other one have not even ended.
+    let status = platform.status().await;
+    let figures = ["pending", "in_flight", "attempts"].map(|name| status[name].clone());
+    assert_eq!(figures, [6, 2, 6].map(|figure| json!(figure)));
+    assert_eq!(hanging.counts().requests, 2, "no more than its places");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_not_there_is_a_failed_connection() {
+    let mut setup = Setup::default();
+    setup.retry_after(&[SHORT; 32]);
+    let mut endpoint = ScriptedEndpoint::start().await.unwrap();
+    endpoint.stop().await.unwrap();
+    let platform = Running::with(setup).await;
+    platform.listener(&endpoint).await;
+    platform.order().await;
+    let id = platform.deliveries("").await[0]["delivery_id"].as_str().unwrap().to_owned();
+    let delivery = platform.delivery_after_attempts(&id, 2).await;
+    assert_eq!(outcomes(&delivery)[..2], [("connect_failed", None); 2]);
+    endpoint.restart().await.unwrap();
+    platform.until("delivered", 1).await;
+    assert_eq!(endpoint.requests()[0].event_id(), id);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_answers_410_is_held_until_an_operator_enables_it() {
+    let endpoint = ScriptedEndpoint::start().await.unwrap();
+    endpoint.answer_next(1, Answer::Status(410));
+    let platform = Running::with(Setup::default()).await;
+    platform.listener(&endpoint).await;
+    let order = platform.order().await;
+    let hold = async || platform.get("/v1/operator/webhooks").await.data()["webhooks"][0]["hold"].clone();
+    patiently(async {
+        while hold().await["reason"] != "gone" {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    platform.move_to(order, "ACCEPTED").await.expect(200);
+    let status = platform.status().await;
+    assert_eq!((&status["pending"], &status["dead"]), (&json!(2), &json!(0)), "held, not given up");
+    assert_eq!(endpoint.requests().len(), 1, "nothing is sent to it");
+    let id = platform.get("/v1/operator/webhooks").await.data()["webhooks"][0]["webhook_id"].clone();
+    let enabled = platform.call("POST", &format!("/v1/operator/webhooks/{id}/enable"), "").await.expect(200);
+    assert_eq!(enabled.data()["hold"], Value::Null);
+    platform.until("delivered", 2).await;
+    let webhooks = received(&endpoint, 3).await;
+    assert_eq!(webhooks[0].event_id(), webhooks[1].event_id());
+    let mut auditor = Auditor::new();
+    for webhook in &webhooks {
+        auditor.receive(webhook.event_id(), &webhook.body);
+    }
+    auditor.assert_clean();
+}
+
+#[tokio::test]
+async fn an_operator_disables_and_enables_an_endpoint() {
+    let endpoint = ScriptedEndpoint::start().await.unwrap();
+    let platform = Running::with(Setup::default()).await;
+    platform.listener(&endpoint).await;
+    let id = platform.get("/v1/operator/webhooks").await.data()["webhooks"][0]["webhook_id"].clone();
+    let path = |verb: &str| format!("/v1/operator/webhooks/{id}/{verb}");
+    let disabled = platform.call("POST", &path("disable"), "").await.expect(200);
+    assert_eq!(disabled.data()["hold"]["reason"], "operator");
+    for _ in 0..3 {
+        platform.order().await;
+    }
+    assert_eq!(platform.status().await["pending"], 3);
+    platform.call("POST", &path("enable"), "").await.expect(200);
+    platform.until("delivered", 3).await;
+    assert_eq!(received(&endpoint, 3).await.len(), 3);
+    platform.call("POST", "/v1/operator/webhooks/99/enable", "").await.expect(404);
+}

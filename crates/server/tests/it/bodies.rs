@@ -1,0 +1,131 @@
+//! Reading bodies and parameters: what is taken, and in what words the rest is refused.
+
+use axum::Router;
+use axum::routing::{get, post};
+use hookit_server::{Answer, JsonBody, Limits, NoBody, Object, Params, RawBody};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::client::{call, listen};
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Given {
+    name: String,
+    #[serde(default)]
+    parts: Vec<Object<Part>>,
+    kind: Option<Kind>,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Part {
+    id: i64,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Small,
+    Large,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Query {
+    limit: Option<u32>,
+    kind: Option<Kind>,
+}
+
+fn router() -> Router {
+    Router::new()
+        .route("/json", post(async |JsonBody(given): JsonBody<Given>| Answer::ok(&given)))
+        .route("/none", post(async |_: NoBody| Answer::ok(&"done")))
+        .route("/raw", post(async |RawBody(body): RawBody| Answer::ok(&body.len())))
+        .route("/query", get(async |Params(query): Params<Query>| Answer::ok(&query)))
+}
+
+#[tokio::test]
+async fn a_good_body_is_read_with_white_space_escapes_and_every_script() {
+    let (address, _tasks) = listen(router(), Limits::default()).await;
+    let body =
+        "\r\n { \"name\" : \"\\u00e9 \\ud83c\\udf5c ไทย\", \"parts\":[{\"id\":1}], \"kind\":\"large\" }\n";
+    let answer = call(address, "POST /json", "", body).await;
+    assert_eq!(answer.json()["data"], json!({"name": "é 🍜 ไทย", "parts": [{"id": 1}], "kind": "large"}));
+    // The type that the sender says it has does not matter.
+    let answer = call(address, "POST /json", "content-type: text/plain\r\n", "{\"name\":\"x\"}").await;
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+async fn what_is_wrong_in_a_body_is_told_by_its_path() {
+    let (address, _tasks) = listen(router(), Limits::default()).await;
+    for (body, message) in [
+        ("", "body: missing; expected an object"),
+        ("[\"x\",[],null]", "body: expected an object, found an array"),
+        ("{}", "name: missing"),
+        ("{\"name\":null}", "name: expected a string, found null"),
+        ("{\"name\":\"x\",\"nmae\":1}", "nmae: unknown field; expected one of name, parts, kind"),
+        ("{\"name\":\"x\",\"name\":\"y\"}", "name: given more than once"),
+        (
+            "{\"name\":\"x\",\"parts\":[{\"id\":1},{\"id\":\"2\"}]}",
+            "parts[1].id: expected an integer, found a string",
+        ),
+        ("{\"name\":\"x\",\"parts\":[[1]]}", "parts[0]: expected an object, found an array"),
+        ("{\"name\":\"x\",\"parts\":[{}]}", "parts[0].id: missing"),
+        ("{\"name\":\"x\",\"parts\":[{\"id\":1,\"x\":1}]}", "parts[0].x: unknown field; expected id"),
+        ("{\"name\":\"x\",\"kind\":\"huge\"}", "kind: \"huge\" is not known; expected small or large"),
+        ("{\"name\":\"x\"", "body: not JSON: EOF while parsing an object at line 1 column 11"),
+        ("{\"name\":\"x\"}}", "body: not JSON: trailing characters at line 1 column 13"),
+    ] {
+        call(address, "POST /json", "", body).await.is_refused(400, "request_invalid", message);
+    }
+    let message = "body: not UTF-8: the first bad byte is number 2";
+    call(address, "POST /json", "", b"{\"\xc3\x28\":1}").await.is_refused(400, "request_invalid", message);
+}
+
+#[tokio::test]
+async fn what_is_wrong_in_the_parameters_is_told_by_name() {
+    let (address, _tasks) = listen(router(), Limits::default()).await;
+    let answer = call(address, "GET /query?limit=7&kind=small", "", "").await;
+    assert_eq!(answer.json()["data"], json!({"limit": 7, "kind": "small"}));
+    for (query, message) in [
+        ("limit=seven", "limit: expected an integer"),
+        ("limit=", "limit: expected an integer"),
+        ("limit=99999999999", "limit: expected an integer"),
+        ("limit=1&limit=2", "limit: given more than once"),
+        ("lmit=1", "lmit: unknown field; expected limit or kind"),
+        ("kind=huge", "kind: \"huge\" is not known; expected small or large"),
+    ] {
+        let answer = call(address, &format!("GET /query?{query}"), "", "").await;
+        answer.is_refused(400, "request_invalid", message);
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_takes_no_body_takes_none() {
+    let (address, _tasks) = listen(router(), Limits::default()).await;
+    for body in ["", "{}", " {}\n"] {
+        assert_eq!(call(address, "POST /none", "", body).await.status, 200, "{body:?}");
+    }
+    for body in ["{\"force\":true}", "null", "x"] {
+        call(address, "POST /none", "", body).await.is_refused(
+            400,
+            "request_invalid",
+            "body: this call takes none",
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_body_in_many_pieces_is_put_together() {
+    let (address, _tasks) = listen(router(), Limits::default()).await;
+    let mut request =
+        "POST /raw HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n".to_owned();
+    for size in 1..=300_usize {
+        request.push_str(&format!("{size:x}\r\n{}\r\n", "y".repeat(size)));
+    }
+    request.push_str("0\r\n\r\n");
+    let answer = crate::client::exchange(address, request).await.unwrap();
+    assert_eq!(answer.json()["data"], 300 * 301 / 2);
+}

@@ -1,0 +1,130 @@
+//! What a listener takes, and what it does beyond it.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::{get, post};
+use hookit_server::{Answer, ApiError, Limits, RawBody};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+use crate::client::{call, exchange, listen, next_answer};
+
+fn router() -> Router {
+    Router::new()
+        .route("/", get(async || Answer::ok(&"here")))
+        .route("/raw", post(async |RawBody(body): RawBody| Answer::ok(&body.len())))
+        .route("/refuse", post(async || ApiError::invalid("no")))
+}
+
+const SMALL: Limits = Limits {
+    connections_max: 64,
+    head_bytes_max: 1_000,
+    body_bytes_max: 10,
+    head_timeout: Duration::from_secs(60),
+    body_timeout: Duration::from_secs(60),
+    stop_timeout: Duration::from_secs(60),
+};
+
+#[tokio::test]
+async fn a_body_up_to_the_limit_is_taken_and_one_byte_more_is_not() {
+    let (address, _tasks) = listen(router(), SMALL).await;
+    assert_eq!(call(address, "POST /raw", "", "x".repeat(10)).await.json()["data"], 10);
+    let message = "body: at most 10 bytes are taken";
+    call(address, "POST /raw", "", "x".repeat(11)).await.is_refused(413, "request_too_large", message);
+    let chunked = |sizes: &[usize]| {
+        let mut request =
+            "POST /raw HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
+                .to_owned();
+        for size in sizes {
+            request.push_str(&format!("{size:x}\r\n{}\r\n", "y".repeat(*size)));
+        }
+        request + "0\r\n\r\n"
+    };
+    assert_eq!(exchange(address, chunked(&[5, 5])).await.unwrap().json()["data"], 10);
+    exchange(address, chunked(&[5, 5, 1])).await.unwrap().is_refused(413, "request_too_large", message);
+}
+
+#[tokio::test]
+async fn a_head_over_the_limit_is_refused_with_what_was_too_long() {
+    let (address, _tasks) = listen(router(), SMALL).await;
+    assert_eq!(call(address, "GET /", &format!("x-note: {}\r\n", "y".repeat(800)), "").await.status, 200);
+    let answer = call(address, "GET /", &format!("x-note: {}\r\n", "y".repeat(1_000)), "").await;
+    let message = "header x-note: 1000 bytes; request line and headers together may have at most 1000";
+    answer.is_refused(431, "request_header_too_large", message);
+    let answer = call(address, &format!("GET /?{}", "y".repeat(1_000)), "", "").await;
+    let message = "path: 1002 bytes; request line and headers together may have at most 1000";
+    answer.is_refused(431, "request_header_too_large", message);
+    // Far beyond, the HTTP library gives up reading, and its answer may be lost with the connection.
+    let far = format!("GET / HTTP/1.1\r\nhost: x\r\nx-note: {}\r\n\r\n", "y".repeat(3 << 20));
+    assert!(exchange(address, far).await.is_none_or(|answer| answer.status == 431));
+    assert_eq!(call(address, "GET /", "", "").await.status, 200);
+}
+
+#[tokio::test]
+async fn what_a_handler_does_not_read_is_read_for_it_so_that_the_sender_gets_the_answer() {
+    let (address, _tasks) = listen(router(), SMALL).await;
+    // Over and over on one connection: more than any buffer between the two would hold.
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let body = vec![b'x'; 20 << 20];
+    for line in ["POST /refuse", "POST /nothing", "POST /raw", "DELETE /raw", "POST /refuse"] {
+        let head = format!("{line} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&body).await.expect("the sender can send it all");
+        assert!((400..500).contains(&next_answer(&mut stream).await.status), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_sender_that_waits_for_the_go_ahead_is_refused_without_it() {
+    let (address, _tasks) = listen(router(), SMALL).await;
+    for (line, status) in [("POST /raw", 413), ("POST /refuse", 400), ("POST /nothing", 404)] {
+        let head =
+            format!("{line} HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 5000000\r\n\r\n");
+        // Not one byte of the body is sent, and the time for it would be a minute.
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        assert_eq!(next_answer(&mut stream).await.status, status, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_given_up_in_its_time_whoever_waits_for_it() {
+    let (address, _tasks) =
+        listen(router(), Limits { body_timeout: Duration::from_millis(100), ..SMALL }).await;
+    let half = |path: &str| format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf");
+    let answer = exchange(address, half("/raw")).await.unwrap();
+    answer.is_refused(408, "request_timeout", "body: did not arrive within 0.1 s");
+    exchange(address, half("/refuse")).await.unwrap().is_refused(400, "request_invalid", "no");
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_come_is_given_up_in_its_time() {
+    let (address, _tasks) =
+        listen(router(), Limits { head_timeout: Duration::from_millis(100), ..SMALL }).await;
+    for half in ["", "GET", "GET / HTTP/1.1\r\nhost: x\r\n"] {
+        // Reads to the end of the connection, which the listener has to bring about.
+        let answer = exchange(address, half).await;
+        assert!(answer.is_none_or(|answer| answer.status == 408), "{half:?}");
+    }
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait_until_one_ends() {
+    let (address, _tasks) = listen(router(), Limits { connections_max: 1, ..SMALL }).await;
+    let request = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+    let mut first = TcpStream::connect(address).await.unwrap();
+    first.write_all(request).await.unwrap();
+    next_answer(&mut first).await;
+    let mut second = TcpStream::connect(address).await.unwrap();
+    second.write_all(request).await.unwrap();
+    // Time enough for an answer to the second, were there one.
+    for _ in 0..50 {
+        first.write_all(request).await.unwrap();
+        next_answer(&mut first).await;
+    }
+    let nothing = second.try_read(&mut [0; 1]).unwrap_err();
+    assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
+    drop(first);
+    assert_eq!(next_answer(&mut second).await.status, 200);
+}

@@ -85,6 +85,7 @@ pub(crate) struct Delivery {
     exchange_timeout_ms: u64,
     probe_pause_min_ms: u64,
     probe_pause_max_ms: u64,
+    hold_time_s: u64,
 }
 
 impl Default for Delivery {
@@ -98,6 +99,7 @@ impl Default for Delivery {
             exchange_timeout_ms: millis(&egress.exchange_timeout),
             probe_pause_min_ms: millis(&engine.probe_pause_min),
             probe_pause_max_ms: millis(&engine.probe_pause_max),
+            hold_time_s: engine.hold_time.as_secs(),
         }
     }
 }
@@ -205,6 +207,9 @@ impl PlatformFile {
         if self.delivery.probe_pause_max_ms < self.delivery.probe_pause_min_ms {
             problems.0.push("delivery.probe_pause_max_ms: expected probe_pause_min_ms or more".to_owned());
         }
+        if !(1..=365 * 86_400).contains(&self.delivery.hold_time_s) {
+            problems.0.push("delivery.hold_time_s: expected 1 to 31536000".to_owned());
+        }
         if self.tick.tick_ms > 10_000 {
             problems.0.push("tick.tick_ms: expected 0 to 10000".to_owned());
         }
@@ -225,6 +230,7 @@ impl PlatformFile {
                 in_flight_max: self.delivery.in_flight_max,
                 probe_pause_min: Duration::from_millis(self.delivery.probe_pause_min_ms),
                 probe_pause_max: Duration::from_millis(self.delivery.probe_pause_max_ms),
+                hold_time: Duration::from_secs(self.delivery.hold_time_s),
                 ..engine
             },
             egress: EgressConfig {
@@ -268,7 +274,8 @@ mod tests {
             "codes = { preparing = 20, dispatched = 21 }\n\
              tick = { tick_ms = 22, orders_per_delivery_max = 23, queue_max = 24 }\n\
              delivery = { retry_delays_ms = [25, 26], in_flight_per_endpoint_max = 27, in_flight_max = 28, \
-             exchange_timeout_ms = 2900, probe_pause_min_ms = 32, probe_pause_max_ms = 33 }\n\
+             exchange_timeout_ms = 2900, probe_pause_min_ms = 32, probe_pause_max_ms = 33, \
+             hold_time_s = 34 }\n\
              listen = { connections_max = 30, body_bytes_max = 31 }\n",
         )
         .unwrap();
@@ -282,6 +289,7 @@ mod tests {
         assert_eq!(parts.egress.exchange_timeout, Duration::from_millis(2900));
         let pauses = (parts.engine.probe_pause_min, parts.engine.probe_pause_max);
         assert_eq!(pauses, (Duration::from_millis(32), Duration::from_millis(33)));
+        assert_eq!(parts.engine.hold_time, Duration::from_secs(34));
         assert_eq!((parts.limits.connections_max, parts.limits.body_bytes_max), (30, 31));
         assert!(parts.egress.https_required && !file.resolve(true).unwrap().egress.https_required);
     }

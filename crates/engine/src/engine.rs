@@ -145,6 +145,12 @@ impl Engine {
         self.endpoints.get(&endpoint).filter(|e| e.settings.is_some()).map(|e| e.stats(&self.config))
     }
 
+    /// How all endpoints stand, by id.
+    pub fn all_endpoint_stats(&self) -> impl Iterator<Item = (EndpointId, EndpointStats)> {
+        let known = self.endpoints.iter().filter(|(_, e)| e.settings.is_some());
+        known.map(|(id, e)| (*id, e.stats(&self.config)))
+    }
+
     /// Takes the time. Where the clock was set back, everything that waits for a while, and not for a time of day,
     /// is set back with it; otherwise a pause of seconds could become one of hours.
     fn clock_shows(&mut self, now: Timestamp, actions: &mut Vec<Action>) {

@@ -14,13 +14,15 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hookit_contract::{AttemptOutcome, DeliverySeq, EndpointId, Timestamp};
-use hookit_engine::{Action, EndpointSettings, Engine, EngineConfig, Flow, Input, NotSent, Verdict, Waiting};
+use hookit_engine::{
+    Action, EndpointSettings, EndpointStats, Engine, EngineConfig, Flow, Input, NotSent, Verdict, Waiting,
+};
 use hookit_server::Tasks;
 use hookit_store::hints::{Hint, Taken};
 use hookit_store::platform::{self as store, PendingDelivery};
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::sender::Sender;
@@ -69,6 +71,9 @@ enum Errand {
     Read(EndpointId),
     Hold,
 }
+
+/// A question to the dispatcher: how do the endpoints stand?
+pub(crate) type Inspection = oneshot::Sender<Vec<(EndpointId, EndpointStats)>>;
 
 /// What is to be written of deliveries.
 #[derive(Default)]
@@ -133,6 +138,7 @@ pub(crate) async fn start(
     sender: Arc<dyn Sender>,
     config: EngineConfig,
     jitter_seed: u64,
+    mut inspections: mpsc::Receiver<Inspection>,
     tasks: &Tasks,
 ) -> Result<(), StartError> {
     let endpoints = shared.store.endpoints().await?;
@@ -157,7 +163,7 @@ pub(crate) async fn start(
     }
     let stop = tasks.stop_signal().clone();
     tasks.spawn("dispatcher", async move {
-        dispatcher.run(inbox, stop).await;
+        dispatcher.run(inbox, &mut inspections, stop).await;
     });
     Ok(())
 }
@@ -203,7 +209,12 @@ async fn record(shared: Arc<Shared>, verdicts: Verdicts) -> Vec<DeliverySeq> {
 }
 
 impl Dispatcher {
-    async fn run(mut self, mut inbox: mpsc::Receiver<Report>, stop: tokio_util::sync::CancellationToken) {
+    async fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<Report>,
+        inspections: &mut mpsc::Receiver<Inspection>,
+        stop: tokio_util::sync::CancellationToken,
+    ) {
         let mut stopping = false;
         let mut batch = Vec::new();
         // The store is kept apart from `self` so that its hints can be awaited while the rest is borrowed.
@@ -224,6 +235,10 @@ impl Dispatcher {
                 _ = inbox.recv_many(&mut batch, REPORTS_MAX), if self.has_room() => {}
                 Some(recorded) = self.recording.join_next() => self.recorded(recorded),
                 taken = store.hints().take() => self.hinted(taken),
+                Some(inspection) = inspections.recv() => {
+                    // Whoever asked may have gone.
+                    let _ = inspection.send(self.engine.all_endpoint_stats().collect());
+                }
                 () = tokio::time::sleep(pause.unwrap_or(Duration::MAX)), if pause.is_some() => {
                     self.input(Input::TimePassed);
                 }

@@ -29,7 +29,7 @@ use hookit_engine::EngineConfig;
 use hookit_server::{Answer, ApiError, Secret, Tasks};
 use hookit_store::platform::Store;
 
-pub use operator::status::{LatencyStatus, Status};
+pub use operator::status::{BreakerStatus, EndpointStatus, HoldStatus, LatencyStatus, Status};
 pub use sender::Sender;
 pub use vault::{Vault, VaultError};
 
@@ -82,7 +82,12 @@ struct Shared {
     codes: StatusCodes,
     url_rules: UrlRules,
     stats: stats::Stats,
+    /// Asks the dispatcher how the endpoints stand.
+    inspections: tokio::sync::mpsc::Sender<dispatcher::Inspection>,
 }
+
+/// Questions to the dispatcher that wait at most; beyond it whoever asks waits.
+const INSPECTIONS_MAX: usize = 16;
 
 impl Platform {
     /// Puts the dispatcher to work: what is pending in the store goes out from here on.
@@ -101,6 +106,7 @@ impl Platform {
                 return Err(StartError::WrongKey { partner_id: partner.partner_id.to_string() });
             }
         }
+        let (inspections, asked) = tokio::sync::mpsc::channel(INSPECTIONS_MAX);
         let shared = Arc::new(Shared {
             store,
             clock,
@@ -109,9 +115,10 @@ impl Platform {
             codes: config.codes,
             url_rules: config.url_rules,
             stats: stats::Stats::new(),
+            inspections,
         });
         let tasks = Tasks::new();
-        dispatcher::start(shared.clone(), sender, config.engine, config.jitter_seed, &tasks).await?;
+        dispatcher::start(shared.clone(), sender, config.engine, config.jitter_seed, asked, &tasks).await?;
         Ok(Platform { shared, tasks, stop_timeout: config.stop_timeout })
     }
 

@@ -249,3 +249,37 @@ async fn an_operator_disables_and_enables_an_endpoint() {
     assert_eq!(received(&endpoint, 3).await.len(), 3);
     platform.call("POST", "/v1/operator/webhooks/99/enable", "").await.expect(404);
 }
+
+#[tokio::test]
+async fn the_status_says_which_endpoint_is_down_and_that_it_is_back() {
+    let mut setup = Setup::default();
+    setup.engine.probe_pause_min = SHORT;
+    setup.engine.probe_pause_max = SHORT;
+    let endpoint = ScriptedEndpoint::start().await.unwrap();
+    endpoint.answer(Answer::Status(503));
+    let platform = Running::with(setup).await;
+    let partner = platform.listener(&endpoint).await;
+    let breaker = async |state: &str| {
+        patiently(async {
+            loop {
+                let status = platform.status().await["endpoints"][0].clone();
+                if status["breaker"] == state {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        })
+        .await
+    };
+    let up = breaker("closed").await;
+    assert_eq!((&up["url"], &up["partner_id"]), (&json!(endpoint.url()), &json!(partner.id)));
+    for _ in 0..5 {
+        platform.order().await;
+    }
+    let down = breaker("open").await;
+    assert!(down["failures_in_a_row"].as_u64().unwrap() > 0 && down["next_probe_at"].is_string(), "{down}");
+    assert_eq!(down["hold"], Value::Null);
+    endpoint.answer(Answer::Status(200));
+    platform.until("delivered", 5).await;
+    assert_eq!(platform.status().await["dead"], 0);
+}

@@ -82,7 +82,14 @@ pub fn create_private_dir(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    // The folder's name must be on disk before anything in it counts as being there.
+    sync_parent(path)
+}
+
+fn sync_parent(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }
 
 /// Reads a private file, or makes it with this content and mode 0600. A crash leaves the whole file or none.
@@ -119,8 +126,7 @@ fn write_private(path: &Path, content: &str) -> io::Result<()> {
     file.write_all(b"\n")?;
     file.sync_all()?;
     fs::rename(&draft, path)?;
-    File::open(path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new(".")))?
-        .sync_all()
+    sync_parent(path)
 }
 
 #[cfg(test)]

@@ -101,6 +101,9 @@ async fn move_to(
             OrderStatus::Unknown(code) => return Err(unknown(code.to_string())),
         },
     };
+    if body.reason_code.is_some() && to != KnownStatus::Cancelled {
+        return Err(ApiError::invalid("reason_code: only a move to CANCELLED has a reason"));
+    }
     let change = Change::Move {
         order_id: OrderId(id),
         to,

@@ -209,6 +209,10 @@ async fn a_move_with_a_wrong_field_is_refused_by_its_name() {
             json!({"status": "é".repeat(9_999)}),
             format!("status: \"{}\" is not a status; expected one of {NAMES}", "é".repeat(32)),
         ),
+        (
+            json!({"status": "accepted", "reason_code": "x"}),
+            "reason_code: only a move to CANCELLED has a reason".to_owned(),
+        ),
         (json!({"status": 4, "reason_code": []}), "reason_code: expected a text or an integer".to_owned()),
         (json!({"status": 4, "reason_code": 1.5}), "reason_code: expected a text or an integer".to_owned()),
         (json!({"status": 4, "occurred_at": "yesterday"}), format!("occurred_at: \"yesterday\" {TIME}")),

@@ -51,6 +51,31 @@ pub(crate) fn private(options: &mut OpenOptions) {
 #[cfg(not(unix))]
 pub(crate) fn private(_options: &mut OpenOptions) {}
 
+/// Takes from others what they may do with the database's files: one that was restored from a backup may have come
+/// with any mode.
+#[cfg(unix)]
+fn make_private(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    for suffix in ["", "-wal", "-shm"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(suffix);
+        match std::fs::metadata(&file) {
+            Ok(found) if found.permissions().mode() & 0o077 != 0 => {
+                std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600))?;
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn make_private(_path: &Path) -> std::io::Result<()> {
+    Ok(())
+}
+
 fn make_dir(dir: &Path) -> std::io::Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
@@ -71,7 +96,10 @@ pub(crate) fn open(dir: &Path, kind: &Kind) -> Result<Database, OpenError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     private(&mut options);
-    options.open(&path).map_err(|source| OpenError::Io { path: path.clone(), source })?;
+    options
+        .open(&path)
+        .and_then(|_| make_private(&path))
+        .map_err(|source| OpenError::Io { path: path.clone(), source })?;
     // A new file's name must be on disk before anything in it counts as being there.
     File::open(dir)
         .and_then(|dir| dir.sync_all())

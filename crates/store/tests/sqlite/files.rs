@@ -111,6 +111,23 @@ async fn nobody_else_may_read_what_is_made() {
     assert_eq!(files, ["platform.db", "platform.db-shm", "platform.db-wal", "platform.lock"]);
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_database_that_came_back_from_a_backup_with_an_open_mode_is_made_private() {
+    use std::fs::{Permissions, metadata, set_permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path()).unwrap());
+    let file = folder.path().join("platform.db");
+    set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+    let store = open(folder.path()).unwrap();
+    plain(&store, at(0)).await;
+    for name in ["platform.db", "platform.db-wal", "platform.db-shm"] {
+        let mode = metadata(folder.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
 #[tokio::test]
 async fn every_answered_change_is_there_after_a_crash_with_the_same_bytes_and_ids() {
     let folder = tempfile::tempdir().unwrap();

@@ -16,22 +16,28 @@ pub(crate) struct Field {
     pub(crate) key: Range<u32>,
     /// The value, without white space around it.
     pub(crate) value: Range<u32>,
+    /// Whether the key is written with escapes, so that its bytes alone do not say what it is.
+    pub(crate) is_escaped: bool,
 }
 
-pub(crate) fn slice<'t>(text: &'t str, range: &Range<u32>) -> &'t str {
-    &text[range.start as usize..range.end as usize]
+/// A part of a text that is known to be UTF-8 as a whole; only this part is looked at again.
+pub(crate) fn slice<'t>(text: &'t [u8], range: &Range<u32>) -> &'t str {
+    std::str::from_utf8(&text[range.start as usize..range.end as usize])
+        .expect("keys and values of a text begin and end between characters")
 }
 
 impl Field {
     /// True where the key, its escapes resolved, is `name`.
-    pub(crate) fn is_named(&self, text: &str, name: &str) -> bool {
-        // An escape is longer than what it stands for, so most keys are told apart by their length alone.
-        let key = slice(text, &self.key);
-        if key.len() <= name.len() || !key.contains('\\') {
-            return key == name;
+    pub(crate) fn is_named(&self, text: &[u8], name: &str) -> bool {
+        if !self.is_escaped {
+            return text[self.key.start as usize..self.key.end as usize] == *name.as_bytes();
         }
-        let quoted = &text[self.key.start as usize - 1..self.key.end as usize + 1];
-        serde_json::from_str::<String>(quoted).is_ok_and(|key| key == name)
+        serde_json::from_slice::<String>(self.quoted_key(text)).is_ok_and(|key| key == name)
+    }
+
+    /// The key as it is written, with its quotes.
+    pub(crate) fn quoted_key<'t>(&self, text: &'t [u8]) -> &'t [u8] {
+        &text[self.key.start as usize - 1..self.key.end as usize + 1]
     }
 }
 
@@ -56,7 +62,11 @@ pub(crate) fn index(text: &str) -> Result<Vec<Field>, serde_json::Error> {
             while let Some((key, value)) = map.next_entry::<&'t RawValue, &'t RawValue>()? {
                 let (key, value) = (key.get(), value.get());
                 let (k, v) = (offset(key), offset(value));
-                fields.push(Field { key: k + 1..k + key.len() as u32 - 1, value: v..v + value.len() as u32 });
+                fields.push(Field {
+                    key: k + 1..k + key.len() as u32 - 1,
+                    value: v..v + value.len() as u32,
+                    is_escaped: key.contains('\\'),
+                });
             }
             Ok(fields)
         }
@@ -90,10 +100,13 @@ mod tests {
     fn fields_are_found_where_they_stand_with_escapes_and_repeats() {
         let text = " { \"a\" : 1E+2 ,\"st\\u0061tus\":\t[ 1, {\"status\":3} ] , \"a\":null}\n";
         let fields = index(text).unwrap();
-        let found: Vec<_> = fields.iter().map(|f| (slice(text, &f.key), slice(text, &f.value))).collect();
+        let found: Vec<_> = fields
+            .iter()
+            .map(|f| (slice(text.as_bytes(), &f.key), slice(text.as_bytes(), &f.value)))
+            .collect();
         assert_eq!(found, [("a", "1E+2"), ("st\\u0061tus", "[ 1, {\"status\":3} ]"), ("a", "null")]);
-        assert!(fields[1].is_named(text, "status"));
-        assert!(!fields[0].is_named(text, "status"));
+        assert!(fields[1].is_named(text.as_bytes(), "status"));
+        assert!(!fields[0].is_named(text.as_bytes(), "status"));
     }
 
     #[test]
@@ -111,6 +124,6 @@ mod tests {
         assert_eq!(index(&deep).unwrap().len(), 1);
         let text = "{\"\\ud800\":\"\\udfff\",\"b\":2}";
         let fields = index(text).unwrap();
-        assert!(!fields[0].is_named(text, "b") && fields[1].is_named(text, "b"));
+        assert!(!fields[0].is_named(text.as_bytes(), "b") && fields[1].is_named(text.as_bytes(), "b"));
     }
 }

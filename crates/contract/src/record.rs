@@ -121,26 +121,19 @@ impl Record {
         &self.text
     }
 
-    fn text(&self) -> &str {
-        std::str::from_utf8(&self.text).expect("a record is made of text only")
-    }
-
     /// A top-level field's JSON text. Of a repeated key the last one counts, as most readers have it.
     pub fn get(&self, name: &str) -> Option<&str> {
-        let text = self.text();
-        self.fields.iter().rev().find(|f| f.is_named(text, name)).map(|f| slice(text, &f.value))
+        self.fields.iter().rev().find(|f| f.is_named(&self.text, name)).map(|f| slice(&self.text, &f.value))
     }
 
     /// The names of the top-level fields, in their order, repeated ones repeated. A name that is no text (a lone
     /// surrogate) comes as it is written.
     pub fn names(&self) -> impl Iterator<Item = Cow<'_, str>> {
-        let text = self.text();
+        let text = &self.text;
         self.fields.iter().map(move |f| {
-            let key = slice(text, &f.key);
-            let quoted = &text[f.key.start as usize - 1..f.key.end as usize + 1];
-            match key.contains('\\').then(|| serde_json::from_str::<String>(quoted)) {
+            match f.is_escaped.then(|| serde_json::from_slice::<String>(f.quoted_key(text))) {
                 Some(Ok(name)) => Cow::Owned(name),
-                Some(Err(_)) | None => Cow::Borrowed(key),
+                Some(Err(_)) | None => Cow::Borrowed(slice(text, &f.key)),
             }
         })
     }
@@ -150,9 +143,8 @@ impl Record {
     /// # Errors
     /// [`RecordError::Repeated`], naming the field.
     pub fn refuse_repeated(&self, names: &[&'static str]) -> Result<(), RecordError> {
-        let text = self.text();
         for name in names {
-            if self.fields.iter().filter(|f| f.is_named(text, name)).nth(1).is_some() {
+            if self.fields.iter().filter(|f| f.is_named(&self.text, name)).nth(1).is_some() {
                 return Err(RecordError::Repeated { field: Cow::Borrowed(name) });
             }
         }
@@ -163,7 +155,7 @@ impl Record {
     /// the end. Everything else stays byte for byte, and is not read again.
     #[must_use]
     pub fn with(&self, changes: &Changes) -> Record {
-        let text = self.text();
+        let text = &self.text[..];
         // Where each change lands: all fields of that name, in the order of the text.
         let mut places: Vec<(usize, usize)> = Vec::with_capacity(changes.0.len());
         let mut appended: Vec<usize> = Vec::new();
@@ -179,7 +171,7 @@ impl Record {
         places.sort_unstable();
 
         let added: usize = changes.0.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
-        let mut out = String::with_capacity(text.len() + added);
+        let mut out = Vec::with_capacity(text.len() + added);
         let mut fields = Vec::with_capacity(self.fields.len() + appended.len());
         let mut places = places.into_iter().peekable();
         let mut copied = 0;
@@ -189,37 +181,41 @@ impl Record {
         for (i, field) in self.fields.iter().enumerate() {
             let key = shift(&field.key, moved);
             let Some((_, c)) = places.next_if(|(at, _)| *at == i) else {
-                fields.push(Field { key, value: shift(&field.value, moved) });
+                fields.push(Field { key, value: shift(&field.value, moved), ..*field });
                 continue;
             };
             let value = &changes.0[c].1;
-            out.push_str(&text[copied..field.value.start as usize]);
+            out.extend_from_slice(&text[copied..field.value.start as usize]);
             let start = out.len() as u32;
-            out.push_str(value);
+            out.extend_from_slice(value.as_bytes());
             copied = field.value.end as usize;
             moved = (out.len() as u32).wrapping_sub(field.value.end);
-            fields.push(Field { key, value: start..out.len() as u32 });
+            fields.push(Field { key, value: start..out.len() as u32, ..*field });
         }
         // New fields go right behind the last value, or behind the opening brace of an empty object.
         let end = match self.fields.last() {
             Some(last) => last.value.end as usize,
-            None => text.find('{').expect("a record is an object") + 1,
+            None => text.iter().position(|b| *b == b'{').expect("a record is an object") + 1,
         };
-        out.push_str(&text[copied..end]);
+        out.extend_from_slice(&text[copied..end]);
         for c in appended {
             let (name, value) = &changes.0[c];
             if !fields.is_empty() {
-                out.push(',');
+                out.push(b',');
             }
             let quoted = serde_json::to_string(name).expect("a string is always JSON");
             let key = out.len() as u32 + 1;
-            out.push_str(&quoted);
-            out.push(':');
+            out.extend_from_slice(quoted.as_bytes());
+            out.push(b':');
             let start = out.len() as u32;
-            out.push_str(value);
-            fields.push(Field { key: key..key + quoted.len() as u32 - 2, value: start..out.len() as u32 });
+            out.extend_from_slice(value.as_bytes());
+            fields.push(Field {
+                key: key..key + quoted.len() as u32 - 2,
+                value: start..out.len() as u32,
+                is_escaped: quoted.contains('\\'),
+            });
         }
-        out.push_str(&text[end..]);
+        out.extend_from_slice(&text[end..]);
         Record { text: Bytes::from(out), fields }
     }
 

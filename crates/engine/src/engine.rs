@@ -58,6 +58,8 @@ struct Busy {
     home: Option<EndpointId>,
     /// Given once the attempt has ended; to be recorded.
     verdict: Option<Verdict>,
+    /// When it may go again, where it goes again.
+    due_again: Timestamp,
     /// There is no attempt: it is being given up.
     given_up: bool,
     /// Its endpoint was forgotten while it was busy and no page has shown it since, so a page may yet.
@@ -238,6 +240,13 @@ impl Engine {
             Some(delay) if !too_old => Verdict::RetryAt { at: self.now.plus(delay.max(floor)), counted },
             Some(_) | None => Verdict::Dead,
         };
+        busy.due_again = match verdict {
+            // The breaker alone decides when, unless the answer itself asked for a pause: once the endpoint is back
+            // that is this delivery's to keep.
+            Verdict::RetryAt { counted: false, .. } if floor.is_zero() => AT_ONCE,
+            Verdict::RetryAt { at, .. } => at,
+            Verdict::Delivered | Verdict::Dead => AT_ONCE,
+        };
         busy.verdict = Some(verdict);
         let (attempt, sent_to) = (busy.attempts, busy.sent_to);
         actions.push(Action::Record { seq, attempt, verdict });
@@ -264,9 +273,7 @@ impl Engine {
         let Busy { orders, attempts, failures, committed_at, sent_to, home, .. } = busy;
         let settled = match verdict {
             Verdict::Delivered | Verdict::Dead => Settled::Final,
-            Verdict::RetryAt { at, counted: true } => Settled::Again { attempts, failures, due: at },
-            // Only the breaker decides when: it opens no earlier than any answer has asked for.
-            Verdict::RetryAt { counted: false, .. } => Settled::Again { attempts, failures, due: AT_ONCE },
+            Verdict::RetryAt { .. } => Settled::Again { attempts, failures, due: busy.due_again },
         };
         if busy.adrift {
             self.reads.note(seq, settled);
@@ -423,6 +430,7 @@ impl Busy {
             sent_to: endpoint,
             home: Some(endpoint),
             verdict: None,
+            due_again: AT_ONCE,
             given_up: false,
             adrift: false,
         }

@@ -4,10 +4,13 @@
 //! - [`traffic`] invents a business, its orders and what happens to each order. Same seed, same bytes.
 //! - [`endpoints`] answers webhooks on loopback: well, late, never, or with nonsense.
 //! - [`audit`] reads what an endpoint received and says which guarantee was broken.
+//! - [`simulator`] runs the real engine and dispatcher in a simulated world with every fault, and [`auditor`] watches.
 //!
 //! What this crate must not do: be used by the platform or the inbox outside their tests, share code with what it
 //! audits, take time or chance from the machine.
 
 pub mod audit;
+pub mod auditor;
 pub mod endpoints;
+pub mod simulator;
 pub mod traffic;

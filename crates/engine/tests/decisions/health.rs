@@ -348,3 +348,36 @@ fn an_endpoint_that_comes_back_after_it_had_gone_begins_with_a_clean_record() {
         ],
     );
 }
+
+#[test]
+fn a_retry_after_that_a_straggler_brings_while_the_probe_is_out_is_kept_to() {
+    check(
+        &mut engine(small(), &[1]),
+        &[
+            (0, lanes(1, 2), &["send 1 to 1, attempt 1", "send 2 to 1, attempt 1"]),
+            (10, answered(1, 503, None), &["record 1, attempt 1: again at 10 ms, free"]),
+            (10, recorded(1), &[]),
+            (5_010, Input::TimePassed, &["send 1 to 1, attempt 2"]),
+            (5_020, answered(2, 503, Some(100)), &["record 2, attempt 1: again at 105020 ms, free"]),
+            (5_020, recorded(2), &[]),
+            // The endpoint is back, and others go; this one was asked to wait.
+            (
+                5_030,
+                Input::Attempted {
+                    seq: DeliverySeq(1),
+                    outcome: OK,
+                    status: Some(200),
+                    retry_after: None,
+                    jitter: 0.0,
+                },
+                &["record 1, attempt 2: delivered"],
+            ),
+            (5_030, recorded(1), &[]),
+            (6_000, lanes(3, 3), &["send 3 to 1, attempt 1"]),
+            (6_010, attempted(3, OK), &["record 3, attempt 1: delivered"]),
+            (6_010, recorded(3), &[]),
+            (105_019, Input::TimePassed, &[]),
+            (105_020, Input::TimePassed, &["send 2 to 1, attempt 2"]),
+        ],
+    );
+}

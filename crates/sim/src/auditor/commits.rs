@@ -1,0 +1,294 @@
+//! What a tick may put on disk.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+
+use super::event::{Attempt, Commit, Delivery, End, Verdict};
+use super::health::Free;
+use super::routing::Due;
+use super::{Auditor, Ended, Held, State};
+
+impl Auditor {
+    pub(super) fn committed(&mut self, commit: &Commit) {
+        self.counts.ticks += 1;
+        for registration in &commit.registrations {
+            self.book.put(registration.clone());
+        }
+        for &(seq, endpoint) in &commit.moved {
+            self.counts.moved += 1;
+            if let Some(held) = self.deliveries.get_mut(&seq) {
+                held.endpoint = endpoint;
+                held.moved = Some(None);
+                held.idle_since = None;
+            }
+            self.untold.entry(commit.tick).or_default().push(seq);
+        }
+        let mut dues: BTreeSet<Due> = BTreeSet::new();
+        for change in &commit.changes {
+            self.counts.changes += 1;
+            let newest = self.newest.entry(change.order).or_default();
+            let follows = change.version == *newest + 1;
+            *newest = change.version;
+            if !follows {
+                self.broken("G1", format!("order {} skips to version {}", change.order, change.version));
+            }
+            self.records.insert((change.order, change.version), change.record.clone());
+            dues.extend(self.book.dues(change));
+        }
+        self.formed(&commit.deliveries, &dues);
+        for attempt in &commit.attempts {
+            self.recorded(attempt);
+        }
+        for &seq in &commit.given_up {
+            self.given_up(seq);
+        }
+        for &(endpoint, held) in &commit.holds {
+            self.counts.holds += u64::from(held);
+            if held {
+                self.held.insert(endpoint, None);
+                self.untold_holds.entry(commit.tick).or_default().push(endpoint);
+            } else {
+                self.held.remove(&endpoint);
+            }
+        }
+    }
+
+    /// The platform knows of this tick's moves from now on.
+    pub(super) fn told(&mut self, tick: u64) {
+        for seq in self.untold.remove(&tick).unwrap_or_default() {
+            if let Some(held) = self.deliveries.get_mut(&seq) {
+                held.moved = Some(Some(self.now));
+            }
+        }
+        for endpoint in self.untold_holds.remove(&tick).unwrap_or_default() {
+            if let Some(known) = self.held.get_mut(&endpoint) {
+                *known = Some(self.now);
+            }
+        }
+    }
+
+    /// G1: the tick's deliveries carry exactly what somebody has to hear, each thing once.
+    fn formed(&mut self, deliveries: &[Delivery], dues: &BTreeSet<Due>) {
+        let mut carried: BTreeSet<Due> = BTreeSet::new();
+        let mut latest: BTreeMap<(i64, i64), i64> = BTreeMap::new();
+        for delivery in deliveries {
+            let Delivery { seq, webhook, endpoint, brand, .. } = *delivery;
+            self.counts.deliveries += 1;
+            self.counts.batches += u64::from(delivery.orders.len() > 1);
+            let last = self.deliveries.last_key_value().map_or(0, |(&last, _)| last);
+            if seq <= last {
+                self.broken("G4", format!("delivery {seq} was numbered after {last}"));
+            }
+            if delivery.orders.is_empty() || delivery.orders.len() > self.rules.orders_per_delivery_max {
+                self.broken("G1", format!("delivery {seq} carries {} orders", delivery.orders.len()));
+            }
+            let orders: BTreeSet<i64> = delivery.orders.iter().map(|&(order, _)| order).collect();
+            if orders.len() != delivery.orders.len() {
+                self.broken("G1", format!("delivery {seq} carries an order twice"));
+            }
+            for &(order, version) in &delivery.orders {
+                if !carried.insert((webhook, endpoint, brand, order, version)) {
+                    self.broken(
+                        "G1",
+                        format!("order {order} v{version} goes to registration {webhook} twice"),
+                    );
+                }
+                let before = latest.insert((endpoint, order), version);
+                if before.is_some_and(|before| before > version) {
+                    self.broken(
+                        "G4",
+                        format!("delivery {seq} carries order {order} v{version} behind {before:?}"),
+                    );
+                }
+            }
+            self.hold(delivery);
+        }
+        if let Some(missing) = dues.difference(&carried).next() {
+            let what = "(registration, endpoint, brand, order, version)";
+            self.broken("G1", format!("a change has no delivery: {what} {missing:?}"));
+        }
+        if let Some(extra) = carried.difference(dues).next() {
+            self.broken("G1", format!("a delivery that nobody registered for: {extra:?}"));
+        }
+    }
+
+    fn hold(&mut self, delivery: &Delivery) {
+        let held = Held {
+            webhook: delivery.webhook,
+            endpoint: delivery.endpoint,
+            event_type: delivery.event_type,
+            orders: delivery.orders.clone(),
+            body: self.envelope(delivery),
+            state: State::Pending,
+            attempts: 0,
+            failures: 0,
+            created_ms: delivery.due_ms,
+            created_at: self.now,
+            due_ms: delivery.due_ms,
+            due_at: self.now,
+            due_since: self.now,
+            due_by: self.now,
+            last_was_free: false,
+            ended_at: 0,
+            moved: None,
+            idle_since: None,
+            seen: false,
+        };
+        for &(order, _) in &delivery.orders {
+            self.lanes.entry(order).or_default().insert(delivery.seq);
+        }
+        self.pending.insert(delivery.seq);
+        if self.by_id.insert(delivery.id.clone(), delivery.seq).is_some() {
+            self.broken("G3", format!("the id {} was given twice", delivery.id));
+        }
+        self.deliveries.insert(delivery.seq, held);
+    }
+
+    /// The bytes that a delivery has to have for ever.
+    fn envelope(&self, delivery: &Delivery) -> Bytes {
+        let records: Vec<&[u8]> = delivery
+            .orders
+            .iter()
+            .filter_map(|key| self.records.get(key))
+            .map(|record| &record[..])
+            .collect();
+        let head =
+            format!("{{\"brand_id\":{},\"branch_id\":{},\"orders\":[", delivery.brand, delivery.branch);
+        [head.as_bytes(), &records.join(&b","[..]), b"]}"].concat().into()
+    }
+
+    /// G2: an attempt is recorded once, under its number, with the verdict that the plan has for its end.
+    fn recorded(&mut self, attempt: &Attempt) {
+        let Attempt { seq, number, .. } = *attempt;
+        let Some(held) = self.deliveries.get(&seq) else {
+            return self
+                .broken("G2", format!("an attempt of delivery {seq}, which does not exist, was recorded"));
+        };
+        if !attempt.applied {
+            return self
+                .broken("G2", format!("attempt {number} of delivery {seq} was handed in without need"));
+        }
+        if held.state != State::Pending {
+            return self
+                .broken("G2", format!("delivery {seq} was {:?} and got attempt {number}", held.state));
+        }
+        if number != held.attempts + 1 {
+            return self
+                .broken("G2", format!("attempt {number} of delivery {seq} follows {}", held.attempts));
+        }
+        let Some(ended) = self.open.remove(&seq).and_then(|open| open.ended) else {
+            return self
+                .broken("G2", format!("attempt {number} of delivery {seq} was recorded and none had ended"));
+        };
+        self.counts.attempts += 1;
+        if let Err((guarantee, what)) = self.judged(&ended, attempt) {
+            self.broken(guarantee, format!("attempt {number} of delivery {seq} {what}"));
+        }
+        let now = self.now;
+        let (earliest, latest) = self.walls.between(ended.at, now);
+        let Some(held) = self.deliveries.get_mut(&seq) else { return };
+        (held.attempts, held.ended_at) = (number, ended.at);
+        held.idle_since = None;
+        match attempt.verdict {
+            Verdict::RetryAt { at_ms, counted } => {
+                held.failures += u32::from(counted);
+                held.last_was_free = !counted;
+                self.counts.free += u64::from(!counted);
+                (held.due_ms, held.due_since) = (at_ms, now);
+                held.due_at = ended.at + (at_ms - latest).max(0);
+                held.due_by = now + (at_ms - earliest).max(0);
+                return;
+            }
+            Verdict::Delivered => held.state = State::Delivered,
+            Verdict::Dead => held.state = State::Dead,
+        }
+        self.finished(seq);
+    }
+
+    fn finished(&mut self, seq: i64) {
+        self.pending.remove(&seq);
+        let Some(held) = self.deliveries.get(&seq) else { return };
+        for (order, _) in &held.orders {
+            if let Some(lane) = self.lanes.get_mut(order) {
+                lane.remove(&seq);
+            }
+        }
+        match held.state {
+            State::Delivered if !held.seen => {
+                let what = format!("delivery {seq} counts as delivered and no receiver saw it");
+                self.broken("G2", what);
+            }
+            State::Delivered => self.counts.delivered += 1,
+            State::Dead => self.counts.dead += 1,
+            State::Pending => {}
+        }
+    }
+
+    /// G2: only what is old is given up without another attempt.
+    fn given_up(&mut self, seq: i64) {
+        let Some(held) = self.deliveries.get_mut(&seq).filter(|held| held.state == State::Pending) else {
+            return self.broken("G2", format!("delivery {seq} is given up and was not pending"));
+        };
+        held.state = State::Dead;
+        if !self.is_too_old(seq) {
+            self.broken("G2", format!("delivery {seq} is given up for its age and is not old"));
+        }
+        if self.open.contains_key(&seq) {
+            self.broken("G2", format!("delivery {seq} is given up while it is under way"));
+        }
+        self.counts.too_old += 1;
+        self.finished(seq);
+    }
+
+    fn is_too_old(&self, seq: i64) -> bool {
+        let held = &self.deliveries[&seq];
+        self.walls.between(held.created_at, self.now).1 - held.created_ms >= self.rules.hold_ms
+    }
+
+    /// Whether the verdict is the one that this end must have: by the plan (G2), by the breaker (G6).
+    fn judged(&self, ended: &Ended, attempt: &Attempt) -> Result<(), (&'static str, String)> {
+        let end = &ended.end;
+        let acknowledged = *end == End::Acknowledged;
+        let held = &self.deliveries[&attempt.seq];
+        let index = usize::try_from(held.failures).expect("a count of attempts is small");
+        let delay = self.rules.delays_ms.get(index).copied();
+        let floor = end.floor_ms().min(self.rules.retry_after_max_ms);
+        let (earliest, latest) = self.walls.between(ended.at, self.now);
+        let plan = |what: String| Err(("G2", what));
+        if attempt.acknowledged != acknowledged {
+            return plan(format!("ended {end:?} and was recorded as something else"));
+        }
+        match attempt.verdict {
+            Verdict::Delivered if acknowledged => Ok(()),
+            _ if acknowledged => plan(format!("was acknowledged and became {:?}", attempt.verdict)),
+            Verdict::Delivered => plan(format!("ended {end:?} and became delivered")),
+            Verdict::Dead if self.is_too_old(attempt.seq) => Ok(()),
+            Verdict::Dead if delay.is_some() => plan("was the last, and the plan has more".to_owned()),
+            Verdict::Dead if ended.free == Free::Must => {
+                Err(("G6", format!("ended {end:?} at an endpoint that is down, and was the last")))
+            }
+            Verdict::Dead => Ok(()),
+            Verdict::RetryAt { counted: true, .. } if ended.free == Free::Must => {
+                Err(("G6", format!("ended {end:?} at an endpoint that is down, and counts")))
+            }
+            Verdict::RetryAt { counted: false, .. } if ended.free == Free::MustNot => {
+                plan(format!("ended {end:?} at an endpoint that is up, and does not count"))
+            }
+            Verdict::RetryAt { at_ms, counted } => {
+                let shortest = if counted { delay } else { Some(0) };
+                let Some(shortest) = shortest else {
+                    return plan("goes on after the end of the plan".to_owned());
+                };
+                let longest = shortest + shortest * self.rules.jitter_percent / 100;
+                if at_ms < earliest + shortest.max(floor) {
+                    plan(format!("is repeated after {} ms, which is too soon", at_ms - earliest))
+                } else if at_ms > latest + longest.max(floor) {
+                    plan(format!("is repeated after {} ms, which is too late", at_ms - latest))
+                } else {
+                    Ok(())
+                }
+            }
+        }
+    }
+}

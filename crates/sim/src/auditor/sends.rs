@@ -1,0 +1,153 @@
+//! What may go out, where to, and when.
+
+use bytes::Bytes;
+
+use super::event::{End, mark};
+use super::{Auditor, Ended, Open, State};
+
+impl Auditor {
+    /// The platform has made up its mind to send a delivery. This is the moment by which the lanes are judged: what
+    /// the disk says a little later, while the bytes are being read, it could not know.
+    pub(super) fn decided(&mut self, seq: i64) {
+        if self.open.get(&seq).is_some_and(|open| open.dialled.is_none()) {
+            return; // The store did not answer, and is asked again.
+        }
+        if self.open.contains_key(&seq) {
+            return self
+                .broken("G2", format!("delivery {seq} is sent again before its outcome was recorded"));
+        }
+        let Some(held) = self.deliveries.get(&seq) else {
+            return self.broken("G2", format!("delivery {seq} is sent and was never committed"));
+        };
+        let endpoint = held.endpoint;
+        if held.state == State::Pending {
+            let latest = self.walls.between(held.due_since, self.now).1;
+            // A clock that is set back does not make a pause longer, and one that is set forward may end it.
+            // What an endpoint that is down has asked for does not bind the one at the registration's new URL.
+            let is_free = held.last_was_free && held.moved.is_some();
+            let is_bound = held.attempts > 0 && !is_free;
+            if is_bound && latest < held.due_ms && self.now < held.due_at {
+                let early = held.due_ms - latest;
+                self.broken("G2", format!("delivery {seq} is sent {early} ms before it is due"));
+            }
+            if self.is_settled(seq)
+                && let Some(Some(told_at)) = self.held.get(&endpoint)
+                && *told_at < self.now
+            {
+                self.broken("G2", format!("delivery {seq} is sent to endpoint {endpoint}, which is held"));
+            }
+            if let Err(what) = self.may_go(seq) {
+                self.broken("G4", what);
+            }
+        }
+        self.open.insert(seq, Open { decided_at: self.now, dialled: None, ended: None });
+        if self.open.values().filter(|open| open.ended.is_none()).count() > self.rules.in_flight_max {
+            self.broken("G5", "more requests under way than allowed in all".to_owned());
+        }
+    }
+
+    /// G4: nothing earlier with one of its orders is pending at its endpoint, and nothing at all is under way there.
+    fn may_go(&self, seq: i64) -> Result<(), String> {
+        let held = &self.deliveries[&seq];
+        if !self.is_settled(seq) {
+            return Ok(()); // It came from another endpoint a moment ago, and goes out in the lanes of that one.
+        }
+        for (order, _) in &held.orders {
+            let Some(lane) = self.lanes.get(order) else { continue };
+            for &other in lane.iter().filter(|&&other| other != seq) {
+                let home = Some(self.deliveries[&other].endpoint).filter(|_| self.is_settled(other));
+                if other < seq && home == Some(held.endpoint) {
+                    return Err(format!("delivery {seq} overtakes {other} with order {order}"));
+                }
+                // One whose registration was given another URL meanwhile is still under way to the former one.
+                let there = self.open.get(&other).map(|open| open.dialled.or(home));
+                if there == Some(Some(held.endpoint)) {
+                    return Err(format!("delivery {seq} goes while {other} is under way with order {order}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// False for a delivery that was moved and of which the platform knows only since now, or not yet.
+    fn is_settled(&self, seq: i64) -> bool {
+        match self.deliveries[&seq].moved {
+            None => true,
+            Some(None) => false,
+            Some(Some(told_at)) => told_at < self.now,
+        }
+    }
+
+    pub(super) fn vain(&mut self, seq: i64) {
+        let pending = self.deliveries.get(&seq).is_some_and(|held| held.state == State::Pending);
+        if pending {
+            self.broken("G2", format!("delivery {seq} is pending and was not found"));
+        }
+        self.open.remove(&seq);
+    }
+
+    /// A request goes out.
+    pub(super) fn begun(
+        &mut self,
+        endpoint: i64,
+        id: &str,
+        event_type: &str,
+        body: &Bytes,
+        signed: Option<bool>,
+    ) {
+        self.counts.requests += 1;
+        self.counts.signatures += u64::from(signed == Some(true));
+        let Some(&seq) = self.by_id.get(id) else {
+            return self.broken("G3", format!("a request has the id {id}, which was never committed"));
+        };
+        let held = &self.deliveries[&seq];
+        if held.body != *body {
+            let (is, was) = (mark(body), mark(&held.body));
+            return self
+                .broken("G3", format!("delivery {seq} has the body {is:016x}, committed was {was:016x}"));
+        }
+        if held.event_type != event_type {
+            return self.broken("G3", format!("delivery {seq} has the event type {event_type}"));
+        }
+        if signed == Some(false) {
+            return self.broken("G3", format!("delivery {seq} has a wrong signature"));
+        }
+        if held.state != State::Pending {
+            return self.broken("G2", format!("delivery {seq} is sent and was {:?}", held.state));
+        }
+        let orders = held.orders.clone();
+        let Some((_, open)) = self.given.take().filter(|(given, _)| *given == seq) else {
+            return self.broken("G2", format!("delivery {seq} is sent and its bytes were not asked for"));
+        };
+        if self.open.insert(seq, Open { dialled: Some(endpoint), ..open }).is_some() {
+            return self.broken("G4", format!("delivery {seq} is sent twice at a time"));
+        }
+        for (other, open) in self.open.iter().filter(|(other, _)| **other != seq) {
+            let shares = |o: &i64| self.deliveries[other].orders.iter().any(|(order, _)| order == o);
+            if open.dialled == Some(endpoint)
+                && let Some((order, _)) = orders.iter().find(|(order, _)| shares(order))
+            {
+                let what = format!("deliveries {seq} and {other} are under way to endpoint {endpoint}");
+                return self.broken("G4", format!("{what} and both carry order {order}"));
+            }
+        }
+        let here = self.under_way().filter(|open| open.dialled == Some(endpoint)).count();
+        if here > self.rules.in_flight_per_endpoint_max {
+            self.broken("G5", format!("{here} requests are under way to endpoint {endpoint}"));
+        }
+        if let Some(held) = self.deliveries.get_mut(&seq) {
+            held.idle_since = None;
+        }
+    }
+
+    pub(super) fn ended(&mut self, id: &str, end: &End) {
+        let at = self.now;
+        if let Some(seq) = self.by_id.get(id)
+            && let Some(open) = self.open.get_mut(seq)
+        {
+            let health = self.health.entry(open.dialled.unwrap_or_default()).or_default();
+            let free = health.ended(at, open.decided_at, end, self.rules.failures_to_open);
+            open.ended = Some(Ended { at, end: end.clone(), free });
+        }
+    }
+}

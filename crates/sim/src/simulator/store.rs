@@ -1,0 +1,358 @@
+//! The simulated store: the real trait over the simulated disk, as slow, busy and broken as it is told to be.
+//!
+//! One writer commits groups, as the real store does: whatever arrives while one commit is being written goes into the
+//! next. A crash takes what was not committed yet; what was committed, and nobody was told of, stays.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hookit_contract::{BusinessId, DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, Timestamp};
+use hookit_store::Error;
+use hookit_store::hints::{HINTS_MAX, Hints};
+use hookit_store::platform::{
+    Attempt, Business, Change, Changed, Counts, Delivery, DeliveryQuery, Endpoint, HoldReason, NewWebhook,
+    OrderQuery, Partner, PartnerChange, Payload, PendingDelivery, PendingPage, PutBusiness, PutWebhook,
+    Store, StoredOrder, Webhook,
+};
+use rand::RngExt as _;
+use rand::rngs::Xoshiro256PlusPlus;
+use tokio::sync::{Notify, oneshot};
+
+use super::disk::{Command, Disk, Reply, Tick};
+use super::trace::{Trace, lock};
+use crate::auditor::event::Event;
+
+/// How the store behaves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StoreMood {
+    pub(super) commit_ms_max: u64,
+    pub(super) commit_fails_percent: u32,
+    pub(super) busy_percent: u32,
+    pub(super) read_ms_max: u64,
+    pub(super) read_fails_percent: u32,
+    /// The time from the commit to the hint and to the answers.
+    pub(super) told_ms_max: u64,
+    pub(super) hints_lost_percent: u32,
+}
+
+impl StoreMood {
+    pub(super) const CALM: StoreMood = StoreMood {
+        commit_ms_max: 8,
+        commit_fails_percent: 0,
+        busy_percent: 0,
+        read_ms_max: 3,
+        read_fails_percent: 0,
+        told_ms_max: 1,
+        hints_lost_percent: 0,
+    };
+}
+
+/// What outlives a process: the disk, and how it behaves.
+pub(super) struct Medium {
+    pub(super) disk: Mutex<Disk>,
+    pub(super) trace: Arc<Trace>,
+    mood: Mutex<StoreMood>,
+    dice: Mutex<Xoshiro256PlusPlus>,
+}
+
+impl Medium {
+    pub(super) fn new(disk: Disk, trace: Arc<Trace>, dice: Xoshiro256PlusPlus) -> Self {
+        Medium { disk: Mutex::new(disk), trace, mood: Mutex::new(StoreMood::CALM), dice: Mutex::new(dice) }
+    }
+
+    pub(super) fn set_mood(&self, mood: Option<StoreMood>) {
+        *lock(&self.mood) = mood.unwrap_or(StoreMood::CALM);
+        self.trace.note(&Event::StoreCalm(mood.is_none()));
+    }
+
+    fn chance(&self, percent: impl Fn(&StoreMood) -> u32) -> bool {
+        let percent = percent(&lock(&self.mood));
+        percent > 0 && lock(&self.dice).random_range(0..100) < percent
+    }
+
+    async fn pause(&self, ms_max: impl Fn(&StoreMood) -> u64) {
+        let ms_max = ms_max(&lock(&self.mood));
+        let ms = lock(&self.dice).random_range(0..=ms_max);
+        if ms == 0 {
+            tokio::task::yield_now().await;
+        } else {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+        }
+    }
+}
+
+struct Job {
+    command: Command,
+    reply: oneshot::Sender<Result<Reply, Error>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: Vec<Job>,
+    closing: bool,
+    closed: bool,
+}
+
+/// The store of one process's life.
+pub(super) struct SimStore {
+    medium: Arc<Medium>,
+    hints: Hints,
+    queue: Mutex<Queue>,
+    filled: Notify,
+    closed: Notify,
+}
+
+fn broken(doing: &'static str) -> Error {
+    Error::Database { doing, source: "the simulated disk does not want to".into() }
+}
+
+impl SimStore {
+    pub(super) fn new(medium: Arc<Medium>) -> Self {
+        SimStore {
+            medium,
+            hints: Hints::default(),
+            queue: Mutex::new(Queue::default()),
+            filled: Notify::new(),
+            closed: Notify::new(),
+        }
+    }
+
+    /// The writer.
+    pub(super) async fn serve(self: Arc<Self>) {
+        loop {
+            let jobs = {
+                let mut queue = lock(&self.queue);
+                if queue.jobs.is_empty() && queue.closing {
+                    queue.closed = true;
+                    self.closed.notify_one();
+                    return;
+                }
+                std::mem::take(&mut queue.jobs)
+            };
+            if jobs.is_empty() {
+                self.filled.notified().await;
+                continue;
+            }
+            self.write(jobs).await;
+        }
+    }
+
+    async fn write(&self, jobs: Vec<Job>) {
+        let medium = &*self.medium;
+        medium.pause(|mood| mood.commit_ms_max).await;
+        if medium.chance(|mood| mood.commit_fails_percent) {
+            medium.trace.remark("a commit fails");
+            for job in jobs {
+                let _ = job.reply.send(Err(broken("committing")));
+            }
+            return;
+        }
+        let (commands, replies): (Vec<_>, Vec<_>) =
+            jobs.into_iter().map(|job| (job.command, job.reply)).unzip();
+        let (answers, tick) = lock(&medium.disk).commit(commands);
+        let Tick { commit, endpoints, mut hints, .. } = tick;
+        let is_held = |id| lock(&medium.disk).endpoint(id).is_some_and(|endpoint| endpoint.hold.is_some());
+        let endpoints: Vec<_> = endpoints.into_iter().map(|id| (id, is_held(id))).collect();
+        let number = commit.tick;
+        medium.trace.note(&Event::Committed(commit));
+        medium.pause(|mood| mood.told_ms_max).await;
+        let lost = !hints.is_empty() && medium.chance(|mood| mood.hints_lost_percent);
+        if lost {
+            // A mailbox that overflows: these are never seen.
+            let filler = PendingDelivery { orders: Box::new([]), ..hints[0].clone() };
+            hints.resize(HINTS_MAX + 1, filler);
+        }
+        if !hints.is_empty() || !endpoints.is_empty() {
+            self.hints.put(endpoints, hints);
+            medium.trace.note(&Event::Hinted { tick: number, lost });
+        }
+        medium.pause(|mood| mood.told_ms_max).await;
+        for (reply, answer) in replies.into_iter().zip(answers) {
+            let _ = reply.send(Ok(answer));
+        }
+    }
+
+    async fn run(&self, command: Command) -> Result<Reply, Error> {
+        if self.medium.chance(|mood| mood.busy_percent) {
+            return Err(Error::Busy);
+        }
+        let (reply, answer) = oneshot::channel();
+        {
+            let mut queue = lock(&self.queue);
+            if queue.closing {
+                return Err(Error::Busy);
+            }
+            queue.jobs.push(Job { command, reply });
+        }
+        self.filled.notify_one();
+        answer.await.unwrap_or(Err(Error::Busy))
+    }
+
+    /// A look at the disk somewhere between the question and the answer.
+    async fn read<T>(&self, look: impl FnOnce(&Disk) -> T + Send) -> Result<T, Error> {
+        self.medium.pause(|mood| mood.read_ms_max).await;
+        if self.medium.chance(|mood| mood.read_fails_percent) {
+            return Err(broken("reading"));
+        }
+        let seen = look(&lock(&self.medium.disk));
+        self.medium.pause(|mood| mood.read_ms_max).await;
+        Ok(seen)
+    }
+}
+
+fn done(reply: &Reply) -> bool {
+    matches!(reply, Reply::Done(true))
+}
+
+#[async_trait]
+impl Store for SimStore {
+    async fn change(&self, change: Change, now: Timestamp) -> Result<Changed, Error> {
+        match self.run(Command::Change(change, now)).await? {
+            Reply::Changed(changed) => Ok(changed),
+            Reply::Done(_) | Reply::Webhook(_) => Err(Error::Corrupt("another command's answer".to_owned())),
+        }
+    }
+
+    async fn order(&self, order_id: OrderId) -> Result<Option<StoredOrder>, Error> {
+        self.read(|disk| disk.order(order_id)).await
+    }
+
+    async fn orders(&self, query: OrderQuery) -> Result<Vec<StoredOrder>, Error> {
+        self.read(|disk| {
+            let asked = |order: &&StoredOrder| {
+                query.after.is_none_or(|after| order.order_id > after)
+                    && query.business_id.is_none_or(|business| order.business_id == business)
+            };
+            disk.orders().filter(asked).take(query.limit).cloned().collect()
+        })
+        .await
+    }
+
+    async fn pending(
+        &self,
+        endpoint_id: EndpointId,
+        after: DeliverySeq,
+        limit: usize,
+    ) -> Result<PendingPage, Error> {
+        self.read(|disk| disk.page(endpoint_id, after, limit)).await
+    }
+
+    async fn payload(&self, seq: DeliverySeq) -> Result<Option<Payload>, Error> {
+        self.medium.trace.note(&Event::Decided { seq: seq.0 });
+        let payload = self.read(|disk| disk.payload(seq)).await?;
+        self.medium.trace.note(&match payload {
+            Some(_) => Event::Given { seq: seq.0 },
+            None => Event::Vain { seq: seq.0 },
+        });
+        Ok(payload)
+    }
+
+    async fn record_attempts(&self, attempts: Vec<Attempt>, now: Timestamp) -> Result<(), Error> {
+        self.run(Command::Attempts(attempts, now)).await.map(|_| ())
+    }
+
+    async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, Error> {
+        self.read(|disk| {
+            let asked = |delivery: &&Delivery| {
+                query.before.is_none_or(|before| delivery.seq < before)
+                    && query.state.is_none_or(|state| delivery.state == state)
+                    && query.endpoint_id.is_none_or(|endpoint| delivery.endpoint_id == endpoint)
+                    && query.order_id.is_none_or(|order| delivery.orders.iter().any(|(id, _)| *id == order))
+                    && query.event_type.is_none_or(|event_type| delivery.event_type == event_type)
+                    && query.since.is_none_or(|since| delivery.created_at >= since)
+                    && query.until.is_none_or(|until| delivery.created_at < until)
+            };
+            let found = disk.deliveries().map(|(delivery, _)| delivery).filter(asked);
+            found.take(query.limit).cloned().collect()
+        })
+        .await
+    }
+
+    async fn delivery(&self, delivery_id: &DeliveryId) -> Result<Option<(Delivery, Vec<Attempt>)>, Error> {
+        self.read(|disk| {
+            let mut all = disk.deliveries();
+            all.find(|(delivery, _)| delivery.delivery_id == *delivery_id)
+                .map(|(delivery, log)| (delivery.clone(), log.to_vec()))
+        })
+        .await
+    }
+
+    async fn add_partner(&self, partner: Partner) -> Result<(), Error> {
+        self.run(Command::AddPartner(partner)).await.map(|_| ())
+    }
+
+    async fn change_partner(
+        &self,
+        partner_id: &PartnerId,
+        change: PartnerChange,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        self.run(Command::ChangePartner(partner_id.clone(), change, now)).await.map(|reply| done(&reply))
+    }
+
+    async fn partners(&self) -> Result<Vec<Partner>, Error> {
+        self.read(|disk| disk.partners().to_vec()).await
+    }
+
+    async fn partner_by_key(&self, partner_key: &str) -> Result<Option<Partner>, Error> {
+        self.read(|disk| disk.partners().iter().find(|partner| partner.partner_key == partner_key).cloned())
+            .await
+    }
+
+    async fn put_webhook(&self, webhook: NewWebhook, now: Timestamp) -> Result<PutWebhook, Error> {
+        match self.run(Command::PutWebhook(webhook, now)).await? {
+            Reply::Webhook(answer) => Ok(answer),
+            Reply::Changed(_) | Reply::Done(_) => Err(Error::Corrupt("another command's answer".to_owned())),
+        }
+    }
+
+    async fn webhooks(&self) -> Result<Vec<Webhook>, Error> {
+        self.read(Disk::webhooks).await
+    }
+
+    async fn endpoints(&self) -> Result<Vec<Endpoint>, Error> {
+        self.read(Disk::endpoints).await
+    }
+
+    async fn endpoint(&self, endpoint_id: EndpointId) -> Result<Option<Endpoint>, Error> {
+        self.read(|disk| disk.endpoint(endpoint_id)).await
+    }
+
+    async fn hold_endpoint(
+        &self,
+        endpoint_id: EndpointId,
+        hold: Option<HoldReason>,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        self.run(Command::HoldEndpoint(endpoint_id, hold, now)).await.map(|reply| done(&reply))
+    }
+
+    async fn give_up(&self, seqs: Vec<DeliverySeq>, now: Timestamp) -> Result<(), Error> {
+        self.run(Command::GiveUp(seqs, now)).await.map(|_| ())
+    }
+
+    async fn put_business(&self, business: Business) -> Result<PutBusiness, Error> {
+        self.run(Command::PutBusiness(business)).await.map(|_| PutBusiness::Done)
+    }
+
+    async fn business(&self, business_id: BusinessId) -> Result<Option<Business>, Error> {
+        self.read(|disk| disk.business(business_id)).await
+    }
+
+    async fn counts(&self) -> Result<Counts, Error> {
+        self.read(Disk::counts).await
+    }
+
+    fn hints(&self) -> &Hints {
+        &self.hints
+    }
+
+    async fn close(&self) {
+        lock(&self.queue).closing = true;
+        self.filled.notify_one();
+        while !lock(&self.queue).closed {
+            self.closed.notified().await;
+        }
+    }
+}

@@ -25,6 +25,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
+use crate::recorder::{self, Verdicts, Written};
 use crate::sender::Sender;
 use crate::{Shared, StartError, payload};
 
@@ -33,12 +34,10 @@ const REPORTS_MAX: usize = 4096;
 /// Verdicts that wait to be written; beyond it no more attempts' ends are looked at, so that a store that hangs stops
 /// the sending too.
 const UNRECORDED_MAX: usize = 4096;
-/// Verdicts that are handed to the store at a time.
-const RECORDS_MAX: usize = 256;
 /// The longest sleep. A clock that was set forward makes things due without a word.
 const SLEEP_MAX: Duration = Duration::from_secs(10);
 /// How long to wait after the store refused, before it is asked again.
-const STORE_PAUSE: Duration = Duration::from_millis(200);
+pub(crate) const STORE_PAUSE: Duration = Duration::from_millis(200);
 
 /// What a task beside the dispatcher has to say.
 enum Report {
@@ -75,21 +74,6 @@ enum Errand {
 /// A question to the dispatcher: how do the endpoints stand?
 pub(crate) type Inspection = oneshot::Sender<Vec<(EndpointId, EndpointStats)>>;
 
-/// What is to be written of deliveries.
-#[derive(Default)]
-struct Verdicts {
-    /// Attempts that ended.
-    attempts: Vec<store::Attempt>,
-    /// Deliveries that end without another attempt.
-    given_up: Vec<DeliverySeq>,
-}
-
-impl Verdicts {
-    fn is_empty(&self) -> bool {
-        self.attempts.is_empty() && self.given_up.is_empty()
-    }
-}
-
 impl Ended {
     /// Nothing went out, and nothing came back.
     fn without_attempt(started_at: Timestamp, outcome: AttemptOutcome, error: String) -> Self {
@@ -116,7 +100,7 @@ struct Dispatcher {
     /// Verdicts that wait while others are being written.
     unrecorded: Verdicts,
     /// The verdicts that are being written: none or one task.
-    recording: JoinSet<Vec<DeliverySeq>>,
+    recording: JoinSet<Written>,
     /// Attempts that ended and whose verdict the engine has yet to give.
     ended: HashMap<DeliverySeq, Box<Ended>>,
     /// When the commit of a delivery became known here, to measure the time to its acknowledgement. Only of hinted
@@ -166,46 +150,6 @@ pub(crate) async fn start(
         dispatcher.run(inbox, &mut inspections, stop).await;
     });
     Ok(())
-}
-
-/// Writes verdicts, again and again until the store has taken them: they are not dropped because it is busy. Their
-/// lanes wait, and nothing else does.
-/// Where the store fails, each goes by itself, so that one that cannot be written does not stop the others.
-async fn record(shared: Arc<Shared>, verdicts: Verdicts) -> Vec<DeliverySeq> {
-    let Verdicts { mut attempts, mut given_up } = verdicts;
-    let mut recorded = Vec::with_capacity(attempts.len() + given_up.len());
-    let mut share = RECORDS_MAX;
-    loop {
-        let mut failed = Vec::new();
-        if !given_up.is_empty() {
-            match shared.store.give_up(given_up.clone(), shared.clock.now()).await {
-                Ok(()) => recorded.append(&mut given_up),
-                Err(error) => tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "deliveries could not be given up; trying again"
-                ),
-            }
-        }
-        for chunk in attempts.chunks(share) {
-            match shared.store.record_attempts(chunk.to_vec(), shared.clock.now()).await {
-                Ok(()) => recorded.extend(chunk.iter().map(|attempt| attempt.seq)),
-                Err(error) => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        attempts = chunk.len(),
-                        "attempts could not be recorded; trying again"
-                    );
-                    failed.extend_from_slice(chunk);
-                }
-            }
-        }
-        if failed.is_empty() && given_up.is_empty() {
-            return recorded;
-        }
-        attempts = failed;
-        share = 1;
-        tokio::time::sleep(STORE_PAUSE).await;
-    }
 }
 
 impl Dispatcher {
@@ -299,10 +243,12 @@ impl Dispatcher {
         self.errands.insert(id, errand);
     }
 
-    fn recorded(&mut self, recorded: Result<Vec<DeliverySeq>, tokio::task::JoinError>) {
-        for seq in
-            recorded.expect("recording repeats until it is done; it neither panics nor is it cancelled")
-        {
+    fn recorded(&mut self, written: Result<Written, tokio::task::JoinError>) {
+        let Written { seqs, failed } =
+            written.expect("writing verdicts does not panic, and only a stop cancels it");
+        // They are not dropped: their lanes wait until they are written, and nothing else does.
+        self.unrecorded.append(failed);
+        for seq in seqs {
             self.input(Input::Recorded { seq });
         }
     }
@@ -386,7 +332,7 @@ impl Dispatcher {
             }
         }
         if self.recording.is_empty() && !self.unrecorded.is_empty() {
-            self.recording.spawn(record(self.shared.clone(), std::mem::take(&mut self.unrecorded)));
+            self.recording.spawn(recorder::write(self.shared.clone(), std::mem::take(&mut self.unrecorded)));
         }
     }
 

@@ -14,6 +14,7 @@ mod dispatcher;
 mod operator;
 mod partner;
 mod payload;
+mod recorder;
 mod sender;
 mod stats;
 mod vault;

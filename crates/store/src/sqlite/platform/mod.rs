@@ -37,7 +37,7 @@ const KIND: Kind = Kind {
     words: "a hookit platform's store",
     // "hkPL"
     application_id: 0x686b_504c,
-    migrations: &[include_str!("schema_1.sql")],
+    migrations: &[include_str!("schema_1.sql"), include_str!("schema_2.sql")],
 };
 
 /// How to open a platform's store.

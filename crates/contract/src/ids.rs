@@ -51,9 +51,32 @@ integer_id!(
     EndpointId
 );
 integer_id!(
-    /// A delivery's place in the order in which deliveries were committed. Internal: partners see [`DeliveryId`].
+    /// A delivery's place in line: in the order in which deliveries were committed, or, from
+    /// [`DeliverySeq::REPLAYS_AFTER`] on, in the order in which they were replayed. Internal: partners see
+    /// [`DeliveryId`].
     DeliverySeq
 );
+
+impl DeliverySeq {
+    /// Above every commit and below every replay. A delivery that is replayed stands in line under a number above this
+    /// one, and so behind everything fresh, however late that is committed.
+    pub const REPLAYS_AFTER: DeliverySeq = DeliverySeq(1 << 62);
+
+    /// The place of the n-th replay; n is above zero.
+    pub const fn of_replay(n: i64) -> DeliverySeq {
+        DeliverySeq(DeliverySeq::REPLAYS_AFTER.0 + n)
+    }
+
+    /// Which replay this is the place of; none for what was committed and not replayed.
+    pub const fn replay(self) -> Option<i64> {
+        if self.0 > DeliverySeq::REPLAYS_AFTER.0 { Some(self.0 - DeliverySeq::REPLAYS_AFTER.0) } else { None }
+    }
+
+    /// True where replays are asked about: for a place of a replay, and for [`DeliverySeq::REPLAYS_AFTER`].
+    pub const fn is_among_replays(self) -> bool {
+        self.0 >= DeliverySeq::REPLAYS_AFTER.0
+    }
+}
 
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident) => {

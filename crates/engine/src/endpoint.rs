@@ -11,7 +11,7 @@ use hookit_contract::{DeliverySeq, EndpointId, OrderId, Timestamp};
 use crate::breaker::{Breaker, BreakerRules, earlier};
 use crate::lanes::Lanes;
 use crate::rate::Bucket;
-use crate::reads::Read;
+use crate::reads::{Read, Replays};
 use crate::ready::Ready;
 use crate::turns::Turn;
 use crate::types::{BreakerState, EndpointSettings, EndpointStats, EngineConfig, Flow, Ordering, Waiting};
@@ -25,6 +25,8 @@ const ASIDE: Duration = Duration::from_secs(30);
 const ORDERS_ASIDE_PER_PLACE_MAX: usize = 4;
 /// The part of the window that stays in memory when the rest is set aside.
 const KEPT_PART: usize = 4;
+/// The part of an endpoint's places that replays may have.
+const REPLAY_PART: usize = 4;
 
 /// A delivery in memory that waits. Small on purpose: there may be a window of them for every endpoint.
 #[derive(Debug)]
@@ -86,6 +88,7 @@ pub(crate) struct Endpoint {
     pub(crate) hints_missed: bool,
     /// When the disk is to be read from the start again, because something was set aside.
     aside_until: Option<Timestamp>,
+    pub(crate) replays: Replays,
 }
 
 impl Endpoint {
@@ -113,6 +116,7 @@ impl Endpoint {
             hints: Vec::new(),
             hints_missed: false,
             aside_until: None,
+            replays: Replays::default(),
         }
     }
 
@@ -178,7 +182,17 @@ impl Endpoint {
     }
 
     fn would_send(&self, config: &EngineConfig) -> bool {
-        self.is_flowing() && self.in_flight < self.in_flight_limit(config) && !self.ready.is_empty()
+        self.is_flowing()
+            && self.in_flight < self.in_flight_limit(config)
+            && self
+                .ready
+                .lowest()
+                .is_some_and(|lowest| lowest.replay().is_none() || self.replay_has_place(config))
+    }
+
+    /// Whether another replay may be under way: most places are kept for what is fresh.
+    fn replay_has_place(&self, config: &EngineConfig) -> bool {
+        self.replays.in_flight < (self.in_flight_limit(config) / REPLAY_PART).max(1)
     }
 
     /// Whether there is reason to think that what is sent there does not come to a good end soon.
@@ -195,12 +209,15 @@ impl Endpoint {
 
     /// Takes the lowest delivery that is due and first in its lanes out of the ready ones; where the
     /// endpoint has to prove itself, the lowest that speaks for it.
-    pub(crate) fn take_ready(&mut self, lineup: &Lineup) -> Option<DeliverySeq> {
+    pub(crate) fn take_ready(&mut self, config: &EngineConfig, lineup: &Lineup) -> Option<DeliverySeq> {
         loop {
-            let seq = match self.breaker.clean_first_after() {
+            let mut seq = match self.breaker.clean_first_after() {
                 Some(after) => self.ready.clean_first(after)?,
                 None => self.ready.lowest()?,
             };
+            if seq.replay().is_some() && !self.replay_has_place(config) {
+                seq = self.ready.lowest().filter(|lowest| lowest.replay().is_none())?;
+            }
             self.ready.remove(seq);
             if self.has_turn(seq, lineup) {
                 return Some(seq);
@@ -230,6 +247,7 @@ impl Endpoint {
     /// Puts a delivery in line. The caller puts it into the [`Lineup`].
     pub(crate) fn line_up(&mut self, now: Timestamp, seq: DeliverySeq, lined: &Lined) {
         self.waiting.insert(seq);
+        self.replays.waiting += usize::from(seq.replay().is_some());
         self.lanes.join(seq, &lined.orders);
         self.consider(now, seq, lined);
     }
@@ -237,6 +255,7 @@ impl Endpoint {
     /// Takes a delivery out of line. Who is next in its lanes is for the caller to consider.
     pub(crate) fn step_out(&mut self, seq: DeliverySeq, lined: &Lined) {
         self.waiting.remove(&seq);
+        self.replays.waiting -= usize::from(seq.replay().is_some());
         self.lanes.leave(seq, &lined.orders);
         self.ready.remove(seq);
         self.timers.remove(&(lined.due, seq));
@@ -278,6 +297,7 @@ impl Endpoint {
         self.hints.clear();
         self.hints_missed = false;
         self.aside_until = None;
+        self.replays.forget();
     }
 
     /// Whether a delivery that the disk shows must stay there, because one before it in its lanes did. Its place is
@@ -346,25 +366,19 @@ impl Endpoint {
             self.ready.insert(seq, true);
         }
         self.breaker.time_passed(now);
-        if let Read::Failed { until } = self.read
-            && until <= now
-        {
-            self.read = Read::Idle;
-        }
+        self.read.time_passed(now);
+        self.replays.read.time_passed(now);
     }
 
     /// When [`Endpoint::time_passed`] has something to do, or one of the answers given here changes by itself.
     pub(crate) fn next_alarm(&self, now: Timestamp, config: &EngineConfig) -> Option<Timestamp> {
         let due = self.timers.first().map(|&(due, _)| due);
-        let read = match self.read {
-            Read::Failed { until } => Some(until),
-            Read::Idle | Read::UnderWay { .. } | Read::Superseded { .. } => None,
-        };
         let slow =
             self.under_way.first().map(|&(began, _)| began.plus(config.slow_after)).filter(|&at| at > now);
         let rate =
             self.bucket.as_ref().filter(|_| self.would_send(config)).and_then(|bucket| bucket.next_at(now));
-        let alarms = [due, read, slow, rate, self.breaker.alarm(), self.aside_until];
+        let (read, replays_read) = (self.read.alarm(), self.replays.read.alarm());
+        let alarms = [due, read, replays_read, slow, rate, self.breaker.alarm(), self.aside_until];
         alarms.into_iter().flatten().min()
     }
 
@@ -374,8 +388,10 @@ impl Endpoint {
         if let Some(bucket) = &mut self.bucket {
             bucket.clock_set_back(by);
         }
-        if let Read::Failed { until } = &mut self.read {
-            *until = earlier(*until, by);
+        for read in [&mut self.read, &mut self.replays.read] {
+            if let Read::Failed { until } = read {
+                *until = earlier(*until, by);
+            }
         }
         self.aside_until = self.aside_until.map(|until| earlier(until, by));
         self.under_way = self.under_way.iter().map(|&(began, seq)| (earlier(began, by), seq)).collect();
@@ -384,6 +400,7 @@ impl Endpoint {
     /// An attempt begins.
     pub(crate) fn sent(&mut self, now: Timestamp, seq: DeliverySeq) {
         self.in_flight += 1;
+        self.replays.in_flight += usize::from(seq.replay().is_some());
         self.under_way.insert((now, seq));
         self.breaker.sent(now, seq);
         if let Some(bucket) = &mut self.bucket {
@@ -394,6 +411,7 @@ impl Endpoint {
     /// An attempt has ended, and what it means is being recorded.
     pub(crate) fn ended(&mut self, seq: DeliverySeq) {
         self.in_flight -= 1;
+        self.replays.in_flight -= usize::from(seq.replay().is_some());
         self.recording += 1;
         // By number, because the beginnings move with the clock. There are never more than are in flight.
         self.under_way.retain(|&(_, other)| other != seq);
@@ -404,7 +422,8 @@ impl Endpoint {
         if self.aside_is_full(window_max) {
             return 0;
         }
-        window_max.saturating_sub(self.waiting.len() + self.busy.len())
+        // Replays have room of their own: what is fresh does not wait on disk for them.
+        window_max.saturating_sub(self.waiting.len() - self.replays.waiting + self.busy.len())
     }
 
     /// Whether it is time to read on. Not for every delivery that leaves, but once half the window is free.
@@ -415,12 +434,17 @@ impl Endpoint {
             && self.room(window_max) >= window_max.div_ceil(2)
     }
 
+    /// Whether it is time to read on among its replays.
+    pub(crate) fn wants_replays(&self) -> bool {
+        self.settings.is_some() && self.replays.wants_read()
+    }
+
     /// True where it has gone and nothing under way refers to it any more.
     pub(crate) fn is_over(&self) -> bool {
         self.settings.is_none()
             && self.busy.is_empty()
             && self.turn.is_none()
-            && !matches!(self.read, Read::UnderWay { .. } | Read::Superseded { .. })
+            && ![self.read, self.replays.read].iter().any(Read::is_to_be_answered)
     }
 
     pub(crate) fn stats(&self, config: &EngineConfig) -> EndpointStats {
@@ -428,7 +452,7 @@ impl Endpoint {
             waiting: self.waiting.len(),
             in_flight: self.in_flight,
             recording: self.recording,
-            more_on_disk: self.behind || self.lanes.orders_aside() > 0,
+            more_on_disk: self.behind || self.replays.behind || self.lanes.orders_aside() > 0,
             orders_set_aside: self.lanes.orders_aside(),
             next_due: self.timers.first().map(|&(due, _)| due),
             breaker: self.breaker.state(),

@@ -12,7 +12,7 @@ use hookit_contract::{DeliverySeq, EndpointId, OrderId, Timestamp};
 
 use crate::breaker::{End, Sign};
 use crate::endpoint::{AT_ONCE, Endpoint, Lined, Lineup};
-use crate::reads::{Read, ReadLog, Settled};
+use crate::reads::{REPLAYS_PER_READ, Read, ReadLog, Settled};
 use crate::retry::delay_floor;
 use crate::turns::Turns;
 use crate::types::{Action, EndpointSettings, EndpointStats, EngineConfig, Flow, Input, NotSent, Verdict};
@@ -111,7 +111,7 @@ impl Engine {
             Input::Page { endpoint, after, deliveries, end } => {
                 self.page(endpoint, after, deliveries, end, actions);
             }
-            Input::ReadFailed { endpoint } => self.read_failed(endpoint, actions),
+            Input::ReadFailed { endpoint, after } => self.read_failed(endpoint, after, actions),
             Input::Attempted { seq, outcome, status, retry_after, jitter } => {
                 let floor = delay_floor(status, retry_after);
                 self.attempted(seq, Sign::of(outcome, status), floor, jitter, actions);
@@ -332,6 +332,15 @@ impl Engine {
             endpoint.hints_missed = false;
             actions.push(Action::ReadPending { endpoint: id, after, limit });
         }
+        if !self.stopping && endpoint.wants_replays() {
+            let after = endpoint.replays.loaded_through;
+            let read = Read::UnderWay { after, no: self.reads.begin(), sees_through: after };
+            endpoint.replays.read = read;
+            // Whatever is hinted from now on may be missing on the page.
+            endpoint.replays.behind = false;
+            let limit = REPLAYS_PER_READ;
+            actions.push(Action::ReadPending { endpoint: id, after, limit });
+        }
         let modest = endpoint.is_modest(&self.config);
         endpoint.turn = match endpoint.turn {
             Some(turn) => Some(self.turns.mark(turn, modest)),
@@ -395,7 +404,7 @@ impl Engine {
             if let Some(endpoint) = self.endpoints.get_mut(&id) {
                 endpoint.turn = None;
                 if endpoint.may_send(self.now, &self.config)
-                    && let Some(seq) = endpoint.take_ready(&self.lineup)
+                    && let Some(seq) = endpoint.take_ready(&self.config, &self.lineup)
                 {
                     self.send(seq, actions);
                 }

@@ -36,6 +36,10 @@
 //! half a minute: by so much may the retry of such a delivery be late. Only an endpoint with more orders than that
 //! stuck holds newer ones back.
 //!
+//! **Replays** stand in line behind everything fresh of their orders, also behind what is committed later, and may have
+//! a quarter of an endpoint's places. So they keep their order among themselves, and what is fresh waits at most for
+//! the one attempt of its order that is under way. They are read from disk a few at a time.
+//!
 //! One engine is one shard: nothing in it is shared, and nothing in it knows of other engines.
 //!
 //! Start reading at [`Input`] and [`Action`], then `engine.rs`, then `endpoint.rs`.

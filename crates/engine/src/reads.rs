@@ -21,6 +21,70 @@ pub(crate) enum Read {
     Failed { until: Timestamp },
 }
 
+impl Read {
+    /// Ends the wait after a read that failed.
+    pub(crate) fn time_passed(&mut self, now: Timestamp) {
+        if self.alarm().is_some_and(|until| until <= now) {
+            *self = Read::Idle;
+        }
+    }
+
+    pub(crate) fn alarm(&self) -> Option<Timestamp> {
+        match *self {
+            Read::Failed { until } => Some(until),
+            Read::Idle | Read::UnderWay { .. } | Read::Superseded { .. } => None,
+        }
+    }
+
+    pub(crate) fn is_to_be_answered(&self) -> bool {
+        matches!(self, Read::UnderWay { .. } | Read::Superseded { .. })
+    }
+}
+
+/// Replays that one read asks for. The next one follows when half of them are left: they are in no hurry.
+pub(crate) const REPLAYS_PER_READ: usize = 64;
+
+/// How far an endpoint's replays are loaded. They are read a few at a time and never taken from a hint, so that a
+/// million of them costs as much memory as a few.
+#[derive(Debug)]
+pub(crate) struct Replays {
+    pub(crate) read: Read,
+    /// Every replay up to here is in memory, or set aside.
+    pub(crate) loaded_through: DeliverySeq,
+    /// There may be more on disk.
+    pub(crate) behind: bool,
+    /// Replays that stand in line.
+    pub(crate) waiting: usize,
+    /// Replays under way.
+    pub(crate) in_flight: usize,
+}
+
+impl Default for Replays {
+    fn default() -> Self {
+        Replays {
+            read: Read::Idle,
+            loaded_through: DeliverySeq::REPLAYS_AFTER,
+            behind: false,
+            waiting: 0,
+            in_flight: 0,
+        }
+    }
+}
+
+impl Replays {
+    /// Whether it is time to read on.
+    pub(crate) fn wants_read(&self) -> bool {
+        self.behind && self.read == Read::Idle && self.waiting <= REPLAYS_PER_READ / 2
+    }
+
+    /// What stood in line is forgotten: the disk is read from the start, where there was ever anything to read.
+    pub(crate) fn forget(&mut self) {
+        self.behind |= self.loaded_through != DeliverySeq::REPLAYS_AFTER;
+        self.loaded_through = DeliverySeq::REPLAYS_AFTER;
+        self.waiting = 0;
+    }
+}
+
 /// What the disk says of a delivery that was recorded while a read may have been looking at its older state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Settled {

@@ -58,8 +58,8 @@ impl Default for EngineConfig {
 /// A pending delivery, as the store knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting {
-    /// Its place in the order of commits, above zero. Lanes go by it, and the engine relies on it: once a number was
-    /// seen, no lower one is committed any more.
+    /// Its place in line, above zero. Lanes go by it, and the engine relies on it: once a number was seen, no lower one
+    /// is committed any more; and once that of a replay was, no lower one of a replay.
     pub seq: DeliverySeq,
     /// Where it goes.
     pub endpoint: EndpointId,
@@ -136,7 +136,8 @@ pub enum Input {
         endpoint: EndpointId,
     },
     /// New deliveries were committed, here in the order of their numbers. Only a hint: the disk is what counts, and a
-    /// hint for an endpoint that is not loaded to its end is merely noted.
+    /// hint for an endpoint that is not loaded to its end is merely noted. Of a replay no more is taken from it than
+    /// that its endpoint has some.
     Committed(Vec<Waiting>),
     /// Hints were lost here, between the one before this input and the one after it. Every endpoint looks on disk
     /// behind what it has loaded.
@@ -164,6 +165,8 @@ pub enum Input {
     ReadFailed {
         /// The endpoint that was asked for.
         endpoint: EndpointId,
+        /// The `after` that was asked for.
+        after: DeliverySeq,
     },
     /// An attempt ended. Each [`Action::Send`] is answered exactly once.
     Attempted {
@@ -255,7 +258,8 @@ pub enum Action {
         /// Which.
         endpoint: EndpointId,
     },
-    /// Read pending deliveries of an endpoint, lowest number first. The read must see every commit that the engine
+    /// Read pending deliveries of an endpoint, lowest number first: replays where `after` is among their numbers, else
+    /// those that are none. The read must see every commit that the engine
     /// was told of before it asked. Answered by [`Input::Page`] or [`Input::ReadFailed`].
     ReadPending {
         /// Whose deliveries.

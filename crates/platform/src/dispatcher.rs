@@ -48,7 +48,7 @@ enum Report {
     /// A page was read.
     Page { endpoint: EndpointId, after: DeliverySeq, page: store::PendingPage },
     /// A page could not be read.
-    ReadFailed { endpoint: EndpointId },
+    ReadFailed { endpoint: EndpointId, after: DeliverySeq },
 }
 
 /// An attempt that ended.
@@ -67,7 +67,7 @@ struct Ended {
 #[derive(Clone, Copy)]
 enum Errand {
     Send(DeliverySeq),
-    Read(EndpointId),
+    Read(EndpointId, DeliverySeq),
     Hold,
 }
 
@@ -233,7 +233,7 @@ impl Dispatcher {
                 );
                 self.report(Report::Ended { seq, ended: Box::new(ended) });
             }
-            Errand::Read(endpoint) => self.report(Report::ReadFailed { endpoint }),
+            Errand::Read(endpoint, after) => self.report(Report::ReadFailed { endpoint, after }),
             Errand::Hold => {}
         }
     }
@@ -310,7 +310,7 @@ impl Dispatcher {
                 let deliveries = page.deliveries.into_iter().map(waiting).collect();
                 self.input(Input::Page { endpoint, after, deliveries, end: page.end });
             }
-            Report::ReadFailed { endpoint } => self.input(Input::ReadFailed { endpoint }),
+            Report::ReadFailed { endpoint, after } => self.input(Input::ReadFailed { endpoint, after }),
         }
     }
 
@@ -403,12 +403,12 @@ impl Dispatcher {
 
     fn read(&mut self, endpoint: EndpointId, after: DeliverySeq, limit: usize) {
         let (shared, reports) = (self.shared.clone(), self.reports.clone());
-        self.spawn(Errand::Read(endpoint), async move {
+        self.spawn(Errand::Read(endpoint, after), async move {
             let report = match shared.store.pending(endpoint, after, limit).await {
                 Ok(page) => Report::Page { endpoint, after, page },
                 Err(error) => {
                     tracing::warn!(%error, %endpoint, "pending deliveries could not be read; trying again");
-                    Report::ReadFailed { endpoint }
+                    Report::ReadFailed { endpoint, after }
                 }
             };
             let _ = reports.send(report).await;

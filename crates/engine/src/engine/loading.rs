@@ -11,6 +11,13 @@ use crate::types::{Action, Waiting};
 impl Engine {
     pub(super) fn committed(&mut self, deliveries: Vec<Waiting>, actions: &mut Vec<Action>) {
         for delivery in deliveries {
+            if delivery.seq.is_among_replays() {
+                if let Some(endpoint) = self.endpoints.get_mut(&delivery.endpoint) {
+                    endpoint.replays.behind = true;
+                }
+                self.refresh(delivery.endpoint, actions);
+                continue;
+            }
             self.seen_through = self.seen_through.max(delivery.seq);
             self.hinted(delivery, actions);
         }
@@ -43,6 +50,7 @@ impl Engine {
             if let Some(endpoint) = self.endpoints.get_mut(&id) {
                 endpoint.behind = true;
                 endpoint.hints_missed = true;
+                endpoint.replays.behind = true;
             }
             self.refresh(id, actions);
         }
@@ -56,6 +64,10 @@ impl Engine {
         end: bool,
         actions: &mut Vec<Action>,
     ) {
+        if after.is_among_replays() {
+            self.page_of_replays(id, after, deliveries, end, actions);
+            return;
+        }
         let Some(endpoint) = self.endpoints.get_mut(&id) else { return };
         let (no, sees_through) = match endpoint.read {
             Read::UnderWay { after: asked, no, sees_through } if asked == after => (no, sees_through),
@@ -71,7 +83,7 @@ impl Engine {
         }
         if deliveries.is_empty() && !end {
             // No progress: asking again at once would ask for ever.
-            self.read_failed(id, actions);
+            self.read_failed(id, after, actions);
             return;
         }
         deliveries.sort_by_key(|delivery| delivery.seq);
@@ -106,14 +118,60 @@ impl Engine {
         self.refresh(id, actions);
     }
 
-    pub(super) fn read_failed(&mut self, id: EndpointId, actions: &mut Vec<Action>) {
+    fn page_of_replays(
+        &mut self,
+        id: EndpointId,
+        after: DeliverySeq,
+        mut deliveries: Vec<Waiting>,
+        end: bool,
+        actions: &mut Vec<Action>,
+    ) {
         let Some(endpoint) = self.endpoints.get_mut(&id) else { return };
-        match endpoint.read {
+        let no = match endpoint.replays.read {
+            Read::UnderWay { after: asked, no, .. } if asked == after => no,
+            Read::Superseded { after: asked } if asked == after => {
+                endpoint.replays.read = Read::Idle;
+                self.refresh(id, actions);
+                return;
+            }
+            Read::Idle | Read::UnderWay { .. } | Read::Superseded { .. } | Read::Failed { .. } => return,
+        };
+        if self.stopping {
+            return;
+        }
+        if deliveries.is_empty() && !end {
+            self.read_failed(id, after, actions);
+            return;
+        }
+        deliveries.sort_by_key(|delivery| delivery.seq);
+        let mut through = after;
+        for delivery in deliveries {
+            if delivery.seq > through {
+                through = delivery.seq;
+                self.admit(id, delivery, Some(no), actions);
+            }
+        }
+        self.reads.end(no);
+        if let Some(endpoint) = self.endpoints.get_mut(&id) {
+            let replays = &mut endpoint.replays;
+            replays.read = Read::Idle;
+            replays.loaded_through = through;
+            replays.behind |= !end;
+        }
+        self.refresh(id, actions);
+    }
+
+    pub(super) fn read_failed(&mut self, id: EndpointId, after: DeliverySeq, actions: &mut Vec<Action>) {
+        let Some(endpoint) = self.endpoints.get_mut(&id) else { return };
+        let of_replays = after.is_among_replays();
+        let read = if of_replays { &mut endpoint.replays.read } else { &mut endpoint.read };
+        match *read {
             Read::UnderWay { no, .. } => self.reads.end(no),
             Read::Superseded { .. } => {}
             Read::Idle | Read::Failed { .. } => return,
         }
-        endpoint.read = Read::Failed { until: self.now.plus(READ_RETRY) };
+        *read = Read::Failed { until: self.now.plus(READ_RETRY) };
+        endpoint.replays.behind |= of_replays;
         self.refresh(id, actions);
     }
 
@@ -178,10 +236,15 @@ impl Engine {
     /// Forgets what waits for an endpoint, and that what is busy there belongs to it: the disk will say.
     pub(super) fn forget(&mut self, id: EndpointId) {
         let Some(endpoint) = self.endpoints.get_mut(&id) else { return };
+        if endpoint.replays.read.is_to_be_answered() {
+            endpoint.replays.behind = true;
+        }
         endpoint.forget(&mut self.lineup);
-        if let Read::UnderWay { after, no, .. } = endpoint.read {
-            endpoint.read = Read::Superseded { after };
-            self.reads.end(no);
+        for read in [&mut endpoint.read, &mut endpoint.replays.read] {
+            if let Read::UnderWay { after, no, .. } = *read {
+                *read = Read::Superseded { after };
+                self.reads.end(no);
+            }
         }
         for seq in endpoint.busy.clone() {
             let Some(busy) = self.busy.get_mut(&seq) else { continue };

@@ -5,4 +5,5 @@
 mod health;
 mod limits;
 mod order;
+mod replays;
 mod table;

@@ -197,7 +197,7 @@ fn g2_a_hint_for_a_full_window_and_lost_hints_are_made_good_from_disk() {
             (0, page(1, 3, on_disk(4, 4), true), &[]),
             (0, attempted(3, OK), &["record 3, attempt 1: delivered", "send 4 to 1, attempt 1"]),
             (0, recorded(3), &[]),
-            (0, Input::HintsLost, &["read 1 of 1 after 4"]),
+            (0, Input::HintsLost, &["read 1 of 1 after 4", "read 64 of 1 after r0"]),
             (0, Input::HintsLost, &[]),
             (0, page(1, 4, vec![], true), &["read 1 of 1 after 4"]),
             (0, page(1, 4, on_disk(5, 5), true), &[]),
@@ -209,7 +209,7 @@ fn g2_a_hint_for_a_full_window_and_lost_hints_are_made_good_from_disk() {
 #[test]
 fn a_read_that_failed_is_made_again_after_a_second() {
     let mut engine = Engine::new(small());
-    let failed = Input::ReadFailed { endpoint: EndpointId(1) };
+    let failed = Input::ReadFailed { endpoint: EndpointId(1), after: DeliverySeq(0) };
     check(
         &mut engine,
         &[
@@ -386,7 +386,7 @@ fn answers_to_what_was_not_asked_change_nothing() {
             (0, recorded(99), &[]),
             (0, page(99, 0, vec![waiting(1, 99, &[1])], true), &[]),
             (0, page(1, 0, vec![waiting(1, 1, &[1])], true), &[]),
-            (0, Input::ReadFailed { endpoint: EndpointId(1) }, &[]),
+            (0, Input::ReadFailed { endpoint: EndpointId(1), after: DeliverySeq(0) }, &[]),
             (0, committed(&[(1, 1, &[1]), (2, 1, &[1])]), &["send 1 to 1, attempt 1"]),
             (0, recorded(1), &[]),
             (0, attempted(1, OK), &["record 1, attempt 1: delivered"]),

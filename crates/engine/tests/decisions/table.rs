@@ -22,23 +22,33 @@ pub(crate) fn check(engine: &mut Engine, rows: &[Row<'_>]) {
     }
 }
 
+/// A place in line; that of the second replay is `r2`.
+fn place(seq: DeliverySeq) -> String {
+    match seq.is_among_replays() {
+        true => format!("r{}", seq.0 - DeliverySeq::REPLAYS_AFTER.0),
+        false => seq.to_string(),
+    }
+}
+
 pub(crate) fn show(action: &Action) -> String {
     match action {
-        Action::Send { seq, endpoint, attempt } => format!("send {seq} to {endpoint}, attempt {attempt}"),
+        Action::Send { seq, endpoint, attempt } => {
+            format!("send {} to {endpoint}, attempt {attempt}", place(*seq))
+        }
         Action::Record { seq, attempt, verdict: Verdict::Delivered } => {
-            format!("record {seq}, attempt {attempt}: delivered")
+            format!("record {}, attempt {attempt}: delivered", place(*seq))
         }
         Action::Record { seq, attempt, verdict: Verdict::Dead } => {
-            format!("record {seq}, attempt {attempt}: dead")
+            format!("record {}, attempt {attempt}: dead", place(*seq))
         }
         Action::Record { seq, attempt, verdict: Verdict::RetryAt { at, counted } } => {
             let free = if *counted { "" } else { ", free" };
-            format!("record {seq}, attempt {attempt}: again at {} ms{free}", at.as_millis())
+            format!("record {}, attempt {attempt}: again at {} ms{free}", place(*seq), at.as_millis())
         }
-        Action::GiveUp { seq } => format!("give up {seq}"),
+        Action::GiveUp { seq } => format!("give up {}", place(*seq)),
         Action::Disable { endpoint } => format!("disable {endpoint}"),
         Action::ReadPending { endpoint, after, limit } => {
-            format!("read {limit} of {endpoint} after {after}")
+            format!("read {limit} of {endpoint} after {}", place(*after))
         }
     }
 }

@@ -46,6 +46,9 @@ pub(crate) struct Ended {
     counts: bool,
 }
 
+/// Replays in one read at most; and half as many may wait in memory before.
+pub(crate) const REPLAYS_PER_READ: usize = 64;
+
 /// What the auditor holds the engine to.
 pub(crate) struct Rules {
     pub(crate) delays_ms: Vec<i64>,
@@ -71,7 +74,8 @@ pub(crate) struct Auditor {
     health: BTreeMap<EndpointId, Health>,
     /// Endpoints that were asked to be disabled, until something new is said of them.
     disabled: BTreeSet<EndpointId>,
-    reading: BTreeSet<EndpointId>,
+    /// With whether the read is one of replays.
+    reading: BTreeSet<(EndpointId, bool)>,
     latest_ms: i64,
     now_ms: i64,
     /// The time that has passed, whatever the clock was set to.
@@ -136,14 +140,16 @@ impl Auditor {
         self.over = disk.iter().filter(|(_, row)| !row.pending).map(|(&seq, _)| seq).collect();
     }
 
-    pub(crate) fn read_asked(&mut self, endpoint: EndpointId, limit: usize) {
-        assert!(self.reading.insert(endpoint), "two reads of {endpoint:?} at a time");
-        assert!(limit >= 1 && limit <= self.rules.page_size, "a read of {limit} deliveries");
+    pub(crate) fn read_asked(&mut self, endpoint: EndpointId, after: DeliverySeq, limit: usize) {
+        let of_replays = after.is_among_replays();
+        assert!(self.reading.insert((endpoint, of_replays)), "two reads of {endpoint:?} at a time");
+        let limit_max = if of_replays { REPLAYS_PER_READ } else { self.rules.page_size };
+        assert!(limit >= 1 && limit <= limit_max, "a read of {limit} deliveries");
         assert!(!self.stopping, "a read was asked for while stopping");
     }
 
-    pub(crate) fn read_answered(&mut self, endpoint: EndpointId) {
-        self.reading.remove(&endpoint);
+    pub(crate) fn read_answered(&mut self, endpoint: EndpointId, after: DeliverySeq) {
+        self.reading.remove(&(endpoint, after.is_among_replays()));
     }
 
     pub(crate) fn sent(&mut self, disk: &Disk, seq: DeliverySeq, endpoint: EndpointId, attempt: u32) {
@@ -186,7 +192,10 @@ impl Auditor {
                 let same_lane = open.sent_to == endpoint && disk[other].orders.contains(order);
                 assert!(!same_lane, "{seq:?} was sent while {other:?} was out in the lane of {order:?}");
             }
-            for (before, earlier) in disk.range(..seq) {
+            // Replays give way to what is fresh as far as the engine has heard of it, and keep their order among
+            // themselves.
+            let first = if seq.replay().is_some() { DeliverySeq::REPLAYS_AFTER } else { DeliverySeq(0) };
+            for (before, earlier) in disk.range(first..seq) {
                 let ahead = earlier.endpoint == endpoint && earlier.orders.contains(order);
                 let overtaken = ahead && earlier.pending;
                 assert!(!overtaken, "{seq:?} overtook {before:?} in the lane of {order:?}");

@@ -69,8 +69,8 @@ fn which() -> std::ops::Range<usize> {
 fn ordinary() -> impl Strategy<Value = Step> {
     let retry_after_ms = prop::option::weighted(0.2, 0..5_000_u64);
     prop_oneof![
-        5 => (vec((endpoints(), orders()), 1..4), prop::bool::weighted(0.8))
-            .prop_map(|(deliveries, hint)| Step::Commit { deliveries, hint }),
+        5 => (vec((endpoints(), orders()), 1..4), prop::bool::weighted(0.2), prop::bool::weighted(0.8))
+            .prop_map(|(deliveries, replayed, hint)| Step::Commit { deliveries, replayed, hint }),
         5 => Just(Step::DeliverHints),
         8 => (which(), outcomes(), statuses(), retry_after_ms, 0.0..=1.0_f64).prop_map(
             |(which, outcome, status, retry_after_ms, jitter)| Step::EndAttempt {

@@ -9,7 +9,7 @@ use hookit_engine::{
     Action, BreakerState, EndpointSettings, Engine, EngineConfig, Input, RetryPlan, Verdict, Waiting,
 };
 
-use crate::auditor::{Auditor, Disk, Row, Rules};
+use crate::auditor::{Auditor, Disk, REPLAYS_PER_READ, Row, Rules};
 
 pub(crate) const DELAYS_MS: [i64; 3] = [50, 200, 1_000];
 pub(crate) const ENDPOINTS: i64 = 3;
@@ -35,6 +35,8 @@ pub(crate) struct Sizes {
 pub(crate) enum Step {
     Commit {
         deliveries: Vec<(i64, Vec<i64>)>,
+        /// Old ones that are sent again, in the place of new ones.
+        replayed: bool,
         hint: bool,
     },
     DeliverHints,
@@ -157,7 +159,7 @@ impl World {
 
     pub(crate) fn step(&mut self, step: &Step) {
         match step.clone() {
-            Step::Commit { deliveries, hint } => self.commit(deliveries, hint),
+            Step::Commit { deliveries, replayed, hint } => self.commit(deliveries, replayed, hint),
             Step::DeliverHints => self.deliver_hints(),
             Step::EndAttempt { which, outcome, status, retry_after_ms, jitter } => {
                 self.end_attempt(which, outcome, status, retry_after_ms, jitter);
@@ -172,9 +174,9 @@ impl World {
             Step::AnswerRead { which } => self.answer_read(which),
             Step::FailRead { which } => {
                 if let Some(i) = pick(which, self.reads.len()) {
-                    let endpoint = self.reads.swap_remove(i).endpoint;
-                    self.auditor.read_answered(endpoint);
-                    self.tell(Input::ReadFailed { endpoint });
+                    let PendingRead { endpoint, after, .. } = self.reads.swap_remove(i);
+                    self.auditor.read_answered(endpoint, after);
+                    self.tell(Input::ReadFailed { endpoint, after });
                 }
             }
             Step::Advance { by_ms } => {
@@ -289,7 +291,7 @@ impl World {
                 }
                 Action::Disable { endpoint } => self.auditor.disable_asked(endpoint),
                 Action::ReadPending { endpoint, after, limit } => {
-                    self.auditor.read_asked(endpoint, limit);
+                    self.auditor.read_asked(endpoint, after, limit);
                     self.reads.push(PendingRead { endpoint, after, limit, seen: None });
                 }
             }
@@ -298,7 +300,8 @@ impl World {
         for endpoint in self.settings.keys() {
             if let Some(stats) = self.engine.endpoint_stats(*endpoint) {
                 let held = stats.waiting + stats.in_flight + stats.recording;
-                assert!(held <= self.config.window_max, "{endpoint:?} holds {held} in memory");
+                let held_max = self.config.window_max + REPLAYS_PER_READ * 3 / 2;
+                assert!(held <= held_max, "{endpoint:?} holds {held} in memory");
             }
         }
     }
@@ -306,6 +309,15 @@ impl World {
     fn introduce(&mut self, endpoint: EndpointId, settings: EndpointSettings) {
         self.auditor.endpoint(endpoint, settings);
         self.tell(Input::Endpoint { endpoint, settings });
+        self.tell_of_replays(endpoint);
+    }
+
+    fn tell_of_replays(&mut self, endpoint: EndpointId) {
+        let mut replays = self.disk.range(DeliverySeq::REPLAYS_AFTER..);
+        if let Some((&seq, row)) = replays.find(|(_, row)| row.pending && row.endpoint == endpoint) {
+            let word = waiting(seq, row);
+            self.tell(Input::Committed(vec![word]));
+        }
     }
 
     fn introduce_endpoints(&mut self) {
@@ -316,10 +328,13 @@ impl World {
         }
     }
 
-    fn commit(&mut self, deliveries: Vec<(i64, Vec<i64>)>, hint: bool) {
+    fn commit(&mut self, deliveries: Vec<(i64, Vec<i64>)>, replayed: bool, hint: bool) {
         let mut committed = Vec::new();
+        let before = if replayed { DeliverySeq::REPLAYS_AFTER } else { DeliverySeq(0) };
+        let end = if replayed { DeliverySeq(i64::MAX) } else { DeliverySeq::REPLAYS_AFTER };
         for (endpoint, orders) in deliveries {
-            let seq = DeliverySeq(self.disk.last_key_value().map_or(1, |(last, _)| last.0 + 1));
+            let last = self.disk.range(before..end).next_back().map_or(before, |(last, _)| *last);
+            let seq = DeliverySeq(last.0 + 1);
             let orders: Vec<OrderId> = orders.into_iter().map(OrderId).collect();
             let endpoint = EndpointId(endpoint);
             let row = Row {
@@ -394,7 +409,9 @@ impl World {
         if read.seen.is_some() {
             return;
         }
-        let behind = self.disk.range(DeliverySeq(read.after.0 + 1)..);
+        let of_replays = read.after.is_among_replays();
+        let end = if of_replays { DeliverySeq(i64::MAX) } else { DeliverySeq::REPLAYS_AFTER };
+        let behind = self.disk.range(DeliverySeq(read.after.0 + 1)..end);
         let mut page: Vec<Waiting> = behind
             .filter(|(_, row)| row.pending && row.endpoint == read.endpoint)
             .take(read.limit + 1)
@@ -410,7 +427,7 @@ impl World {
         self.look(i);
         let PendingRead { endpoint, after, seen, .. } = self.reads.swap_remove(i);
         let (deliveries, end) = seen.expect("it was looked at just now");
-        self.auditor.read_answered(endpoint);
+        self.auditor.read_answered(endpoint, after);
         self.tell(Input::Page { endpoint, after, deliveries, end });
     }
 
@@ -426,6 +443,7 @@ impl World {
         }
         self.tell(Input::Reread { endpoint: from });
         self.tell(Input::Reread { endpoint: to });
+        self.tell_of_replays(to);
     }
 
     fn crash(&mut self) {

@@ -142,8 +142,12 @@ pub(crate) async fn start(
         actions: Vec::new(),
     };
     for endpoint in endpoints {
+        // The engine reads what is fresh by itself, and replays where it hears of some.
+        let replays =
+            dispatcher.shared.store.pending(endpoint.endpoint_id, DeliverySeq::REPLAYS_AFTER, 1).await?;
         let settings = settings(endpoint.hold.is_some());
         dispatcher.input(Input::Endpoint { endpoint: endpoint.endpoint_id, settings });
+        dispatcher.committed(replays.deliveries);
     }
     let stop = tasks.stop_signal().clone();
     tasks.spawn("dispatcher", async move {
@@ -276,7 +280,8 @@ impl Dispatcher {
     fn committed(&mut self, deliveries: Vec<PendingDelivery>) {
         let now = Instant::now();
         if self.committed.len() + deliveries.len() <= MEASURED_MAX {
-            self.committed.extend(deliveries.iter().map(|delivery| (delivery.seq, now)));
+            let fresh = deliveries.iter().filter(|delivery| !delivery.seq.is_among_replays());
+            self.committed.extend(fresh.map(|delivery| (delivery.seq, now)));
         }
         self.input(Input::Committed(deliveries.into_iter().map(waiting).collect()));
     }

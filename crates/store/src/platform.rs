@@ -151,7 +151,7 @@ pub struct OrderQuery {
 /// A delivery as the engine needs to know it: ids only, no bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingDelivery {
-    /// Its place in the order of commits.
+    /// Its place in line.
     pub seq: DeliverySeq,
     /// Where it goes.
     pub endpoint_id: EndpointId,
@@ -163,7 +163,7 @@ pub struct PendingDelivery {
     pub failures: u32,
     /// When the next attempt is due.
     pub due: Timestamp,
-    /// When it was committed.
+    /// When it was committed, or replayed.
     pub committed_at: Timestamp,
 }
 
@@ -467,6 +467,17 @@ pub struct Delivery {
     pub finished_at: Option<Timestamp>,
 }
 
+/// What became of a wish to send a delivery again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replayed {
+    /// It is pending again, with its id and bytes as they were, behind everything fresh at its endpoint.
+    Done,
+    /// It is pending: it will be sent anyway.
+    Pending,
+    /// There is no such delivery.
+    NoSuchDelivery,
+}
+
 /// How many deliveries stand where.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -500,7 +511,8 @@ pub trait Store: Send + Sync {
     /// Orders by id.
     async fn orders(&self, query: OrderQuery) -> Result<Vec<StoredOrder>, Error>;
 
-    /// Pending deliveries of an endpoint behind a place in the order of commits.
+    /// Pending deliveries of an endpoint behind a place in line: replays where `after` is among theirs
+    /// ([`DeliverySeq::is_among_replays`]), else those that are none.
     async fn pending(
         &self,
         endpoint_id: EndpointId,
@@ -517,6 +529,10 @@ pub trait Store: Send + Sync {
 
     /// Gives deliveries up without another attempt: they are dead. One that is not pending stays as it is.
     async fn give_up(&self, seqs: Vec<DeliverySeq>, now: Timestamp) -> Result<(), Error>;
+
+    /// Sends a delivery again that has ended, however it did: it becomes pending, its plan begins anew, and its attempts
+    /// go on being counted. It goes to where its registration points now.
+    async fn replay(&self, delivery_id: &DeliveryId, now: Timestamp) -> Result<Replayed, Error>;
 
     /// Deliveries, newest first.
     async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, Error>;

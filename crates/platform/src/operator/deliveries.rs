@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::routing::get;
+use axum::routing::{get, post};
 use hookit_contract::{
-    AttemptOutcome, BranchId, BrandId, DeliveryId, DeliverySeq, DeliveryState, EndpointId, EventType,
-    OrderId, Timestamp, WebhookId,
+    AttemptOutcome, BranchId, BrandId, DeliveryId, DeliverySeq, DeliveryState, EndpointId, ErrorCode,
+    EventType, OrderId, Timestamp, WebhookId,
 };
-use hookit_server::{Answer, ApiError, Params, PathText};
-use hookit_store::platform::{Attempt, Delivery, DeliveryQuery};
+use hookit_server::{Answer, ApiError, NoBody, Params, PathText};
+use hookit_store::platform::{Attempt, Delivery, DeliveryQuery, Replayed};
 use serde::{Deserialize, Serialize};
 
 use crate::Shared;
@@ -21,7 +21,10 @@ const PAGE_MAX: usize = 1000;
 const PAGE_DEFAULT: usize = 100;
 
 pub(super) fn router() -> Router<Arc<Shared>> {
-    Router::new().route("/deliveries", get(list)).route("/deliveries/{id}", get(one))
+    Router::new()
+        .route("/deliveries", get(list))
+        .route("/deliveries/{id}", get(one))
+        .route("/deliveries/{id}/replay", post(replay))
 }
 
 #[derive(Deserialize)]
@@ -141,6 +144,25 @@ async fn list(State(shared): State<Arc<Shared>>, Params(params): Params<ListPara
 /// `GET /v1/operator/deliveries/{id}`: one delivery with its attempts.
 async fn one(State(shared): State<Arc<Shared>>, PathText(id): PathText) -> Result<Answer> {
     let found = shared.store.delivery(&DeliveryId::from(id)).await.map_err(store_error)?;
+    let (delivery, attempts) = found.ok_or_else(|| ApiError::not_found("there is no such delivery"))?;
+    Ok(Answer::ok(&Shown::of(&delivery, Some(&attempts))))
+}
+
+/// `POST /v1/operator/deliveries/{id}/replay`: sends a delivery again that has ended, with the same id and bytes.
+async fn replay(State(shared): State<Arc<Shared>>, PathText(id): PathText, _: NoBody) -> Result<Answer> {
+    let id = DeliveryId::from(id);
+    match shared.store.replay(&id, shared.clock.now()).await.map_err(store_error)? {
+        Replayed::Done => {}
+        Replayed::Pending => {
+            return Err(ApiError::new(
+                ErrorCode::StateInvalidTransition,
+                "the delivery is pending; only one that has ended can be replayed",
+            ));
+        }
+        Replayed::NoSuchDelivery => return Err(ApiError::not_found("there is no such delivery")),
+    }
+    tracing::info!(delivery_id = %id, "an operator replays a delivery");
+    let found = shared.store.delivery(&id).await.map_err(store_error)?;
     let (delivery, attempts) = found.ok_or_else(|| ApiError::not_found("there is no such delivery"))?;
     Ok(Answer::ok(&Shown::of(&delivery, Some(&attempts))))
 }

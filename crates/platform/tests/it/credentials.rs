@@ -12,7 +12,7 @@ use crate::harness::{BUSINESS, PartnerAccess, Running, TOKEN, basic, operator, o
 use crate::http::Answer;
 
 /// Every call of the two APIs. Another test compares this list with the routers.
-const OPERATOR_CALLS: [(&str, &str); 19] = [
+const OPERATOR_CALLS: [(&str, &str); 20] = [
     ("GET", "/v1/operator/orders"),
     ("POST", "/v1/operator/orders"),
     ("GET", "/v1/operator/orders/{id}"),
@@ -31,6 +31,7 @@ const OPERATOR_CALLS: [(&str, &str); 19] = [
     ("PUT", "/v1/operator/businesses/{id}"),
     ("GET", "/v1/operator/deliveries"),
     ("GET", "/v1/operator/deliveries/{id}"),
+    ("POST", "/v1/operator/deliveries/{id}/replay"),
     ("GET", "/v1/operator/status"),
 ];
 const PARTNER_CALLS: [(&str, &str); 1] = [("GET", "/v1/partner/orders/{id}")];

@@ -12,5 +12,6 @@ mod log;
 mod orders;
 mod queue;
 mod registrations;
+mod replay;
 mod restart;
 mod retry;

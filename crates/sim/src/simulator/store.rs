@@ -13,7 +13,7 @@ use hookit_store::hints::{HINTS_MAX, Hints};
 use hookit_store::platform::{
     Attempt, Business, Change, Changed, Counts, Delivery, DeliveryQuery, Endpoint, HoldReason, NewWebhook,
     OrderQuery, Partner, PartnerChange, Payload, PendingDelivery, PendingPage, PutBusiness, PutWebhook,
-    Store, StoredOrder, Webhook,
+    Replayed, Store, StoredOrder, Webhook,
 };
 use rand::RngExt as _;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -330,6 +330,11 @@ impl Store for SimStore {
 
     async fn give_up(&self, seqs: Vec<DeliverySeq>, now: Timestamp) -> Result<(), Error> {
         self.run(Command::GiveUp(seqs, now)).await.map(|_| ())
+    }
+
+    /// Replays are not simulated yet.
+    async fn replay(&self, _: &DeliveryId, _: Timestamp) -> Result<Replayed, Error> {
+        Err(broken("replaying"))
     }
 
     async fn put_business(&self, business: Business) -> Result<PutBusiness, Error> {

@@ -7,6 +7,7 @@ mod fixture;
 mod inbox;
 mod platform;
 mod registry;
+mod replays;
 
 /// Runs a suite's checks, each as a test of its own on a store of its own.
 macro_rules! suite {
@@ -61,6 +62,23 @@ macro_rules! platform_suite {
     };
 }
 
+/// The platform's checks of replays, for one backend.
+macro_rules! replays_suite {
+    ($backend:ident, $open:path) => {
+        suite!(
+            $backend,
+            platform,
+            replays,
+            $open,
+            [
+                what_has_ended_is_sent_again_with_its_id_and_bytes,
+                replays_stand_in_a_line_of_their_own_in_the_order_in_which_they_were_asked_for,
+                a_replay_goes_where_its_registration_points_now_and_moves_with_it,
+            ]
+        );
+    };
+}
+
 /// The platform's checks of partners, registrations and hierarchies, for one backend.
 macro_rules! registry_suite {
     ($backend:ident, $open:path) => {
@@ -104,6 +122,7 @@ macro_rules! inbox_suite {
     };
 }
 
+replays_suite!(sqlite_replays, crate::fixture::sqlite_platform);
 platform_suite!(sqlite_platform, crate::fixture::sqlite_platform);
 registry_suite!(sqlite_registry, crate::fixture::sqlite_platform);
 inbox_suite!(sqlite_inbox, crate::fixture::sqlite_inbox);

@@ -3,7 +3,7 @@
 use hookit_contract::{DeliverySeq, Timestamp};
 use rusqlite::{Connection, params};
 
-use super::book::Tick;
+use super::{book::Tick, reads};
 use crate::Error;
 use crate::platform::{Attempt, Verdict};
 use crate::sqlite::failed;
@@ -21,11 +21,12 @@ pub(super) fn record(
             Verdict::Delivered => ("delivered", None, Some(now.as_millis()), true),
             Verdict::Dead => ("dead", None, Some(now.as_millis()), true),
         };
+        let Some(row_id) = reads::delivery_at(db, attempt.seq).map_err(&writing)? else { continue };
         let failed = counted && attempt.verdict != Verdict::Delivered;
         // Two statements: one with a subquery would gather its rows in a temporary table first.
         let is_there = db
             .prepare_cached("SELECT 1 FROM webhook_logs WHERE delivery_seq = ?1 AND attempt = ?2")
-            .and_then(|mut s| s.exists(params![attempt.seq.0, attempt.number]))
+            .and_then(|mut s| s.exists(params![row_id, attempt.number]))
             .map_err(&writing)?;
         // The delivery is moved first: it tells whether this attempt counts at all.
         let counts = !is_there
@@ -35,7 +36,7 @@ pub(super) fn record(
                          failures = failures + ?5
                      WHERE delivery_seq = ?1 AND state = 'pending'",
                 )
-                .and_then(|mut s| s.execute(params![attempt.seq.0, state, next_attempt_at, finished_at, failed]))
+                .and_then(|mut s| s.execute(params![row_id, state, next_attempt_at, finished_at, failed]))
                 .map_err(&writing)?
                 > 0;
         if !counts {
@@ -48,7 +49,7 @@ pub(super) fn record(
         )
         .and_then(|mut s| {
             s.execute(params![
-                attempt.seq.0,
+                row_id,
                 attempt.number,
                 attempt.started_at.as_millis(),
                 i64::try_from(attempt.duration.as_micros()).unwrap_or(i64::MAX),
@@ -85,14 +86,16 @@ pub(super) fn give_up(
     seqs: &[DeliverySeq],
     now: Timestamp,
 ) -> Result<(), Error> {
+    let writing = failed("giving a delivery up");
     for seq in seqs {
+        let Some(row_id) = reads::delivery_at(db, *seq).map_err(&writing)? else { continue };
         let given_up = db
             .prepare_cached(
                 "UPDATE deliveries SET state = 'dead', next_attempt_at = NULL, finished_at = ?2
                  WHERE delivery_seq = ?1 AND state = 'pending'",
             )
-            .and_then(|mut s| s.execute(params![seq.0, now.as_millis()]))
-            .map_err(failed("giving a delivery up"))?;
+            .and_then(|mut s| s.execute(params![row_id, now.as_millis()]))
+            .map_err(&writing)?;
         if given_up > 0 {
             tick.counts.pending -= 1;
             tick.counts.dead += 1;

@@ -2,17 +2,17 @@
 
 use std::sync::{Arc, PoisonError};
 
-use hookit_contract::{DeliverySeq, EndpointId, OrderId, PartnerId, StatusCodes, Timestamp};
+use hookit_contract::{DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, StatusCodes, Timestamp};
 use rusqlite::Connection;
 
 use super::changes::Prepared;
 use super::registry::Registry;
-use super::{PlatformOptions, Published, attempts, changes, deliveries, reads, registrations};
+use super::{PlatformOptions, Published, attempts, changes, deliveries, reads, registrations, replays};
 use crate::Error;
 use crate::fanout::Event;
 use crate::platform::{
     Attempt, Business, Changed, Counts, HoldReason, NewWebhook, Partner, PartnerChange, PendingDelivery,
-    PutBusiness, PutWebhook,
+    PutBusiness, PutWebhook, Replayed,
 };
 use crate::sqlite::ids::DeliveryIds;
 use crate::sqlite::writer::Book;
@@ -22,6 +22,7 @@ pub(super) enum Command {
     Change(Prepared, Timestamp),
     Attempts(Vec<Attempt>, Timestamp),
     GiveUp(Vec<DeliverySeq>, Timestamp),
+    Replay(DeliveryId, Timestamp),
     HoldEndpoint(EndpointId, Option<HoldReason>, Timestamp),
     AddPartner(Partner),
     ChangePartner(PartnerId, PartnerChange, Timestamp),
@@ -33,6 +34,7 @@ pub(super) enum Reply {
     Changed(Changed),
     Attempts(()),
     GivenUp(()),
+    Replayed(Replayed),
     Held(bool),
     PartnerAdded(()),
     PartnerChanged(bool),
@@ -53,6 +55,7 @@ pub(super) struct Numbers {
     pub(super) order_id: i64,
     pub(super) record_id: i64,
     pub(super) delivery_seq: i64,
+    pub(super) replay_no: i64,
 }
 
 impl Numbers {
@@ -67,6 +70,7 @@ impl Numbers {
             order_id: last_order.unwrap_or(0).max(ORDER_ID_BEFORE_FIRST) + 1,
             record_id: last("SELECT max(record_id) FROM records")? + 1,
             delivery_seq: last("SELECT max(delivery_seq) FROM deliveries")? + 1,
+            replay_no: last("SELECT max(replay_no) FROM deliveries WHERE replay_no IS NOT NULL")? + 1,
         })
     }
 
@@ -186,6 +190,7 @@ impl Book for PlatformBook {
                 Command::AddPartner(_)
                 | Command::ChangePartner(..)
                 | Command::PutWebhook(..)
+                | Command::Replay(..)
                 | Command::HoldEndpoint(..) => EMPTY,
             }
     }
@@ -211,6 +216,9 @@ impl Book for PlatformBook {
                 attempts::record(db, tick, attempts, *now).map(Reply::Attempts)
             }
             Command::GiveUp(seqs, now) => attempts::give_up(db, tick, seqs, *now).map(Reply::GivenUp),
+            Command::Replay(delivery_id, now) => {
+                replays::replay(db, tick, delivery_id, *now).map(Reply::Replayed)
+            }
             Command::HoldEndpoint(endpoint_id, hold, now) => {
                 registrations::hold_endpoint(db, tick, *endpoint_id, *hold, *now).map(Reply::Held)
             }

@@ -8,6 +8,7 @@ mod order_rows;
 mod reads;
 mod registrations;
 mod registry;
+mod replays;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -27,8 +28,8 @@ use super::writer::Writer;
 use crate::hints::Hints;
 use crate::platform::{
     Attempt, Business, Change, Changed, Counts, Delivery, DeliveryQuery, Endpoint, HoldReason, NewWebhook,
-    OrderQuery, Partner, PartnerChange, Payload, PendingPage, PutBusiness, PutWebhook, Store, StoredOrder,
-    Webhook,
+    OrderQuery, Partner, PartnerChange, Payload, PendingPage, PutBusiness, PutWebhook, Replayed, Store,
+    StoredOrder, Webhook,
 };
 use crate::{Error, OpenError};
 
@@ -171,6 +172,10 @@ impl Store for PlatformStore {
 
     async fn give_up(&self, seqs: Vec<DeliverySeq>, now: Timestamp) -> Result<(), Error> {
         reply!(self.writer.run(Command::GiveUp(seqs, now)).await?, GivenUp)
+    }
+
+    async fn replay(&self, delivery_id: &DeliveryId, now: Timestamp) -> Result<Replayed, Error> {
+        reply!(self.writer.run(Command::Replay(delivery_id.clone(), now)).await?, Replayed)
     }
 
     async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, Error> {

@@ -55,7 +55,13 @@ pub(super) fn orders(
 /// An endpoint's backlog, in the order of commits.
 pub(super) const PENDING: &str =
     "SELECT delivery_seq, attempts, failures, next_attempt_at, created_at FROM deliveries
-     WHERE endpoint_id = ?1 AND state = 'pending' AND delivery_seq > ?2 ORDER BY delivery_seq LIMIT ?3";
+     WHERE endpoint_id = ?1 AND state = 'pending' AND replay_no IS NULL AND delivery_seq > ?2
+     ORDER BY delivery_seq LIMIT ?3";
+
+/// An endpoint's replays that have not ended, in their order.
+pub(super) const REPLAYS: &str =
+    "SELECT delivery_seq, attempts, failures, next_attempt_at, replayed_at, replay_no FROM deliveries
+     WHERE endpoint_id = ?1 AND state = 'pending' AND replay_no > ?2 ORDER BY replay_no LIMIT ?3";
 
 /// The orders of a delivery.
 pub(super) const ORDERS_OF: &str =
@@ -70,9 +76,14 @@ pub(super) fn pending(
     let limit = limit.max(1);
     let read = || -> rusqlite::Result<PendingPage> {
         let mut orders_of = db.prepare_cached(ORDERS_OF)?;
-        let mut statement = db.prepare_cached(PENDING)?;
+        let of_replays = after.is_among_replays();
+        let (sql, after) = match of_replays {
+            true => (REPLAYS, after.replay().unwrap_or(0)),
+            false => (PENDING, after.0),
+        };
+        let mut statement = db.prepare_cached(sql)?;
         // One more than asked for says whether there is more.
-        let mut rows = statement.query([endpoint_id.0, after.0, sql_limit(limit.saturating_add(1))])?;
+        let mut rows = statement.query([endpoint_id.0, after, sql_limit(limit.saturating_add(1))])?;
         let mut deliveries = Vec::with_capacity(limit.min(1024));
         while let Some(row) = rows.next()? {
             if deliveries.len() == limit {
@@ -81,7 +92,7 @@ pub(super) fn pending(
             let seq: i64 = row.get(0)?;
             let orders = orders_of.query_map([seq], |row| row.get(0).map(OrderId))?;
             deliveries.push(PendingDelivery {
-                seq: DeliverySeq(seq),
+                seq: if of_replays { DeliverySeq::of_replay(row.get(5)?) } else { DeliverySeq(seq) },
                 endpoint_id,
                 orders: orders.collect::<Result<_, _>>()?,
                 attempts: row.get(1)?,
@@ -106,16 +117,26 @@ pub(super) const PAYLOAD: &str =
      JOIN webhooks w ON w.webhook_id = d.webhook_id
      WHERE d.delivery_seq = ?1 AND d.state = 'pending'";
 
+/// The delivery in a place in line; none where there is none or it has another place by now.
+pub(super) fn delivery_at(db: &Connection, seq: DeliverySeq) -> rusqlite::Result<Option<i64>> {
+    let (sql, number) = match seq.replay() {
+        Some(n) => ("SELECT delivery_seq FROM deliveries WHERE replay_no = ?1", n),
+        None => ("SELECT delivery_seq FROM deliveries WHERE delivery_seq = ?1 AND replay_no IS NULL", seq.0),
+    };
+    db.prepare_cached(sql)?.query_row([number], |row| row.get(0)).optional()
+}
+
 /// The records of a delivery, in the order of the envelope.
 pub(super) const RECORDS_OF: &str = "SELECT r.record FROM delivery_orders o CROSS JOIN records r
      ON r.record_id = o.record_id WHERE o.delivery_seq = ?1 ORDER BY o.position";
 
 pub(super) fn payload(db: &Connection, seq: DeliverySeq) -> Result<Option<Payload>, Error> {
     let reading = failed("reading a delivery's payload");
+    let Some(row_id) = delivery_at(db, seq).map_err(&reading)? else { return Ok(None) };
     let row = db
         .prepare_cached(PAYLOAD)
         .and_then(|mut s| {
-            s.query_row([seq.0], |row| {
+            s.query_row([row_id], |row| {
                 let payload = Payload {
                     delivery_id: DeliveryId::from(row.get_ref(0)?.as_str()?),
                     event_type: EventType::OrderCreated,
@@ -137,7 +158,7 @@ pub(super) fn payload(db: &Connection, seq: DeliverySeq) -> Result<Option<Payloa
     let Some((payload, event_type, brand_id, branch_id)) = row else { return Ok(None) };
     let records: Vec<Bytes> = db
         .prepare_cached(RECORDS_OF)
-        .and_then(|mut s| s.query_map([seq.0], |row| text(row, 0))?.collect())
+        .and_then(|mut s| s.query_map([row_id], |row| text(row, 0))?.collect())
         .map_err(&reading)?;
     Ok(Some(Payload {
         event_type: word(&event_type, "event type")?,
@@ -250,14 +271,18 @@ pub(super) fn delivery(
     db: &Connection,
     delivery_id: &DeliveryId,
 ) -> Result<Option<(Delivery, Vec<Attempt>)>, Error> {
+    let Some(delivery) = delivery_alone(db, delivery_id)? else { return Ok(None) };
+    let attempts = attempts(db, &delivery)?;
+    Ok(Some((delivery, attempts)))
+}
+
+/// One delivery without its attempts.
+pub(super) fn delivery_alone(db: &Connection, delivery_id: &DeliveryId) -> Result<Option<Delivery>, Error> {
     let row = db
         .prepare_cached(&format!("SELECT {DELIVERY} FROM deliveries d WHERE d.delivery_id = ?1"))
         .and_then(|mut s| s.query_row([delivery_id.as_str()], delivery_row).optional())
         .map_err(failed("reading a delivery"))?;
-    let Some(row) = row else { return Ok(None) };
-    let delivery = whole(db, row)?;
-    let attempts = attempts(db, &delivery)?;
-    Ok(Some((delivery, attempts)))
+    row.map(|row| whole(db, row)).transpose()
 }
 
 fn attempts(db: &Connection, delivery: &Delivery) -> Result<Vec<Attempt>, Error> {

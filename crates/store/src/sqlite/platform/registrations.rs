@@ -4,7 +4,7 @@ use hookit_contract::{BusinessId, EndpointId, PartnerId, Timestamp, WebhookId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::book::Tick;
-use super::registry;
+use super::{registry, replays};
 use crate::Error;
 use crate::platform::{Business, HoldReason, NewWebhook, Partner, PartnerChange, PutBusiness, PutWebhook};
 use crate::sqlite::failed;
@@ -82,6 +82,7 @@ pub(super) fn put_webhook(
     tick.endpoints.push(stored.endpoint_id);
     if let Written::Updated { moved_from: Some(before) } = moved_from {
         tick.endpoints.push(before);
+        replays::hint(db, tick, stored.endpoint_id)?;
     }
     Ok(match moved_from {
         Written::Created => PutWebhook::Created(stored),

@@ -21,6 +21,7 @@ fn the_hot_statements_use_their_indexes_and_sort_nothing() {
             reads::PENDING,
             &["deliveries USING INDEX deliveries_pending (endpoint_id=? AND delivery_seq>?)"][..],
         ),
+        (reads::REPLAYS, &["deliveries USING INDEX deliveries_replayed (endpoint_id=? AND replay_no>?)"]),
         (reads::ORDERS_OF, &["delivery_orders USING PRIMARY KEY (delivery_seq=?)"]),
         (
             reads::RECORDS_OF,

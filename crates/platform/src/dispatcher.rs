@@ -55,6 +55,7 @@ enum Report {
 struct Ended {
     started_at: Timestamp,
     duration: Duration,
+    phases: store::Phases,
     outcome: AttemptOutcome,
     status: Option<u16>,
     retry_after: Option<Duration>,
@@ -80,6 +81,7 @@ impl Ended {
         Ended {
             started_at,
             duration: Duration::ZERO,
+            phases: store::Phases::default(),
             outcome,
             status: None,
             retry_after: None,
@@ -371,6 +373,7 @@ impl Dispatcher {
             number: attempt,
             started_at: ended.started_at,
             duration: ended.duration,
+            phases: ended.phases,
             outcome: ended.outcome,
             status: ended.status,
             address: ended.address,
@@ -454,6 +457,12 @@ async fn attempt(
             Ok(Ended {
                 started_at,
                 duration: attempt.timings.total.unwrap_or_default(),
+                phases: store::Phases {
+                    resolve: attempt.timings.resolve,
+                    connect: attempt.timings.connect,
+                    tls: attempt.timings.tls,
+                    first_byte: attempt.timings.first_byte,
+                },
                 outcome: attempt.outcome,
                 status: attempt.status,
                 retry_after: attempt.retry_after,

@@ -111,7 +111,7 @@ mod tests {
 
     use bytes::Bytes;
     use hookit_contract::{AttemptOutcome, Timestamp};
-    use hookit_store::platform::Verdict;
+    use hookit_store::platform::{Phases, Verdict};
 
     use super::*;
 
@@ -121,6 +121,7 @@ mod tests {
             number: 1,
             started_at: Timestamp::from_millis(0),
             duration: Duration::ZERO,
+            phases: Phases::default(),
             outcome: AttemptOutcome::Acknowledged,
             status: Some(200),
             address: None,

@@ -20,7 +20,7 @@ use hookit_contract::{
 };
 use hookit_store::hints::Hint;
 use hookit_store::inbox::{Received, Store as _};
-use hookit_store::platform::{Attempt, Change, Changed, NewWebhook, Partner, Store, Verdict};
+use hookit_store::platform::{Attempt, Change, Changed, NewWebhook, Partner, Phases, Store, Verdict};
 use hookit_store::sqlite::{InboxOptions, InboxStore, PlatformOptions, PlatformStore};
 
 const PATH: [KnownStatus; 4] =
@@ -89,6 +89,7 @@ fn acknowledged(seq: DeliverySeq) -> Attempt {
         number: 1,
         started_at: at(2),
         duration: Duration::from_millis(3),
+        phases: Phases { first_byte: Some(Duration::from_millis(2)), ..Phases::default() },
         outcome: AttemptOutcome::Acknowledged,
         status: Some(200),
         address: Some("192.0.2.1:443".to_owned()),

@@ -213,6 +213,8 @@ pub struct Attempt {
     pub started_at: Timestamp,
     /// How long it took in all.
     pub duration: Duration,
+    /// How long its phases took.
+    pub phases: Phases,
     /// How it ended.
     pub outcome: AttemptOutcome,
     /// The HTTP status, exactly where the outcome has one.
@@ -225,6 +227,20 @@ pub struct Attempt {
     pub error: Option<String>,
     /// What follows.
     pub verdict: Verdict,
+}
+
+/// How long the phases of an attempt took; none for one that did not come to its end, or was not needed: a connection
+/// that is kept is resolved, made and secured once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Phases {
+    /// Looking the name up.
+    pub resolve: Option<Duration>,
+    /// Connecting.
+    pub connect: Option<Duration>,
+    /// The TLS handshake.
+    pub tls: Option<Duration>,
+    /// From handing over the request to the first byte of the answer.
+    pub first_byte: Option<Duration>,
 }
 
 /// What follows from an attempt.

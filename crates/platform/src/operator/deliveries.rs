@@ -1,6 +1,7 @@
 //! Deliveries: where each stands, and every attempt that was made.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -10,7 +11,7 @@ use hookit_contract::{
     EventType, OrderId, Timestamp, WebhookId,
 };
 use hookit_server::{Answer, ApiError, NoBody, Params, PathText};
-use hookit_store::platform::{Attempt, Delivery, DeliveryQuery, Replayed};
+use hookit_store::platform::{Attempt, Delivery, DeliveryQuery, Replayed, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::Shared;
@@ -70,11 +71,20 @@ struct ShownAttempt<'a> {
     attempt: u32,
     started_at: Timestamp,
     duration_us: u64,
+    resolve_us: Option<u64>,
+    connect_us: Option<u64>,
+    tls_us: Option<u64>,
+    first_byte_us: Option<u64>,
     outcome: AttemptOutcome,
     status: Option<u16>,
     address: &'a Option<String>,
     answer: std::borrow::Cow<'a, str>,
     error: &'a Option<String>,
+    /// When the next one was to be, where one was.
+    next_attempt_at: Option<Timestamp>,
+    /// Whether it counts against the retry plan, for one that was not acknowledged: one that only found the endpoint
+    /// down does not.
+    counted: Option<bool>,
 }
 
 impl<'a> Shown<'a> {
@@ -104,14 +114,31 @@ impl<'a> ShownAttempt<'a> {
         ShownAttempt {
             attempt: attempt.number,
             started_at: attempt.started_at,
-            duration_us: u64::try_from(attempt.duration.as_micros()).unwrap_or(u64::MAX),
+            duration_us: micros(attempt.duration),
+            resolve_us: attempt.phases.resolve.map(micros),
+            connect_us: attempt.phases.connect.map(micros),
+            tls_us: attempt.phases.tls.map(micros),
+            first_byte_us: attempt.phases.first_byte.map(micros),
             outcome: attempt.outcome,
             status: attempt.status,
             address: &attempt.address,
             answer: String::from_utf8_lossy(&attempt.answer),
             error: &attempt.error,
+            next_attempt_at: match attempt.verdict {
+                Verdict::RetryAt { at, .. } => Some(at),
+                Verdict::Delivered | Verdict::Dead => None,
+            },
+            counted: match attempt.verdict {
+                Verdict::Delivered => None,
+                Verdict::RetryAt { counted, .. } => Some(counted),
+                Verdict::Dead => Some(true),
+            },
         }
     }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[derive(Serialize)]

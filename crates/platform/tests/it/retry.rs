@@ -59,12 +59,20 @@ async fn a_failed_attempt_is_logged_and_made_again_with_the_same_id_and_bytes() 
         assert_eq!(attempt["attempt"], n + 1);
         assert_eq!(attempt["address"], endpoint.address().to_string());
         assert!(attempt["duration_us"].as_u64().unwrap() > 0, "{attempt}");
+        let first_byte = attempt["first_byte_us"].as_u64();
+        assert_eq!(first_byte.is_some(), attempt["outcome"] != "connection_lost", "{attempt}");
+        assert!(first_byte <= attempt["duration_us"].as_u64(), "{attempt}");
+        assert!(attempt["tls_us"].is_null(), "no TLS at this endpoint: {attempt}");
+        let is_last = n + 1 == log.len();
+        assert_eq!(attempt["next_attempt_at"].is_null(), is_last, "{attempt}");
+        assert_eq!(attempt["counted"], if is_last { Value::Null } else { json!(true) }, "{attempt}");
         assert_eq!(
             attempt["error"].is_null(),
             attempt["status"].is_u64(),
             "words where there is no answer: {attempt}"
         );
     }
+    assert!(log[0]["connect_us"].is_u64(), "the first attempt had to connect: {}", log[0]);
     let times: Vec<_> = log.iter().map(|attempt| attempt["started_at"].as_str().unwrap()).collect();
     assert!(times.is_sorted(), "{times:?}");
     let status = platform.status().await;

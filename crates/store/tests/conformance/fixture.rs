@@ -6,8 +6,8 @@ use hookit_contract::{
     PartnerId, Record, Timestamp,
 };
 use hookit_store::platform::{
-    Attempt, Change, Changed, NewWebhook, Partner, PendingDelivery, PutWebhook, Reason, Store, StoredOrder,
-    Verdict, Webhook,
+    Attempt, Change, Changed, NewWebhook, Partner, PendingDelivery, Phases, PutWebhook, Reason, Store,
+    StoredOrder, Verdict, Webhook,
 };
 use hookit_store::sqlite::{InboxOptions, InboxStore, PlatformOptions, PlatformStore};
 
@@ -147,6 +147,12 @@ pub(crate) fn attempt(seq: DeliverySeq, number: u32, verdict: Verdict) -> Attemp
         number,
         started_at: at(10),
         duration: std::time::Duration::from_micros(1234),
+        phases: Phases {
+            resolve: None,
+            connect: Some(std::time::Duration::ZERO),
+            tls: Some(std::time::Duration::from_micros(200)),
+            first_byte: delivered.then_some(std::time::Duration::from_micros(1_000)),
+        },
         outcome: if delivered { AttemptOutcome::Acknowledged } else { AttemptOutcome::TimedOut },
         status: delivered.then_some(200),
         address: Some("192.0.2.1:443".to_owned()),

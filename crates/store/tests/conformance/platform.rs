@@ -257,6 +257,7 @@ pub(crate) async fn an_attempt_moves_its_delivery_on_once(store: &impl Store) {
         for (found, made) in attempts.iter().zip(&made) {
             assert_eq!((found.seq, found.number, found.verdict), (made.seq, made.number, made.verdict));
             assert_eq!((found.started_at, found.duration), (made.started_at, made.duration));
+            assert_eq!(found.phases, made.phases);
             assert_eq!((found.outcome, found.status), (made.outcome, made.status));
             assert_eq!((&found.address, &found.error), (&made.address, &made.error));
             assert_eq!(found.answer, made.answer);

@@ -1,5 +1,7 @@
 //! Writes attempts into `webhook_logs`, and moves their deliveries on.
 
+use std::time::Duration;
+
 use hookit_contract::{DeliverySeq, Timestamp};
 use rusqlite::{Connection, params};
 
@@ -44,22 +46,26 @@ pub(super) fn record(
         }
         db.prepare_cached(
             "INSERT INTO webhook_logs (delivery_seq, attempt, started_at, duration_us, outcome, http_status, address,
-                 answer, error, next_attempt_at, counted)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                 answer, error, next_attempt_at, counted, resolve_us, connect_us, tls_us, first_byte_us)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         )
         .and_then(|mut s| {
             s.execute(params![
                 row_id,
                 attempt.number,
                 attempt.started_at.as_millis(),
-                i64::try_from(attempt.duration.as_micros()).unwrap_or(i64::MAX),
+                micros(attempt.duration),
                 attempt.outcome.as_str(),
                 attempt.status,
                 attempt.address,
                 &attempt.answer[..],
                 attempt.error,
                 next_attempt_at,
-                counted
+                counted,
+                attempt.phases.resolve.map(micros),
+                attempt.phases.connect.map(micros),
+                attempt.phases.tls.map(micros),
+                attempt.phases.first_byte.map(micros)
             ])
         })
         .map_err(&writing)?;
@@ -77,6 +83,10 @@ pub(super) fn record(
         }
     }
     Ok(())
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// Gives deliveries up without another attempt.

@@ -14,7 +14,7 @@ use super::order_rows::{COLUMNS, stored, text};
 use crate::Error;
 use crate::platform::{
     Attempt, Delivery, DeliveryQuery, Endpoint, HoldReason, OrderQuery, Payload, PendingDelivery,
-    PendingPage, StoredOrder, Verdict,
+    PendingPage, Phases, StoredOrder, Verdict,
 };
 use crate::sqlite::{count, failed, limit as sql_limit, word};
 
@@ -290,7 +290,7 @@ fn attempts(db: &Connection, delivery: &Delivery) -> Result<Vec<Attempt>, Error>
     let mut statement = db
         .prepare_cached(
             "SELECT attempt, started_at, duration_us, outcome, http_status, address, answer, error, next_attempt_at,
-                 counted
+                 counted, resolve_us, connect_us, tls_us, first_byte_us
              FROM webhook_logs WHERE delivery_seq = ?1 ORDER BY attempt",
         )
         .map_err(&reading)?;
@@ -307,11 +307,22 @@ fn attempt(row: &Row<'_>, delivery: &Delivery) -> Result<Attempt, Error> {
         let outcome: String = row.get(3)?;
         let duration_us: i64 = row.get(2)?;
         let next_attempt_at: Option<i64> = row.get(8)?;
+        // The schema keeps them from being negative.
+        let phase = |column| {
+            row.get::<_, Option<i64>>(column)
+                .map(|us| us.and_then(|us| u64::try_from(us).ok()).map(Duration::from_micros))
+        };
         let attempt = Attempt {
             seq: delivery.seq,
             number: row.get(0)?,
             started_at: Timestamp::from_millis(row.get(1)?),
             duration: Duration::ZERO,
+            phases: Phases {
+                resolve: phase(10)?,
+                connect: phase(11)?,
+                tls: phase(12)?,
+                first_byte: phase(13)?,
+            },
             outcome: AttemptOutcome::Refused,
             status: row.get(4)?,
             address: row.get(5)?,

@@ -1,8 +1,12 @@
 -- The platform's store, version 2: what was added to version 1, table by table.
 
--- ---------------------------------------------------------------- registrations and partners
+-- ---------------------------------------------------------------- attempts
 
--- ---------------------------------------------------------------- attempts and retention
+-- How long the phases took; NULL for one that did not come to its end, or was not needed.
+ALTER TABLE webhook_logs ADD COLUMN resolve_us INTEGER CHECK (resolve_us >= 0);
+ALTER TABLE webhook_logs ADD COLUMN connect_us INTEGER CHECK (connect_us >= 0);
+ALTER TABLE webhook_logs ADD COLUMN tls_us INTEGER CHECK (tls_us >= 0);
+ALTER TABLE webhook_logs ADD COLUMN first_byte_us INTEGER CHECK (first_byte_us >= 0);
 
 -- ---------------------------------------------------------------- replays
 

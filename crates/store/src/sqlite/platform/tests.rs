@@ -1,5 +1,6 @@
 //! The statements that run for each change, each send and each look at a backlog use the indexes made for them.
 
+use hookit_contract::{DeliveryId, DeliverySeq, EndpointId};
 use rusqlite::Connection;
 
 use super::{deliveries, reads, registrations};
@@ -55,7 +56,7 @@ fn the_hot_statements_use_their_indexes_and_sort_nothing() {
 #[test]
 fn lists_of_deliveries_are_read_in_order_without_sorting() {
     use crate::platform::DeliveryQuery;
-    use hookit_contract::{DeliveryState, EndpointId, OrderId};
+    use hookit_contract::{DeliveryState, OrderId};
     let folder = tempfile::tempdir().unwrap();
     let db = file::open(folder.path(), &super::KIND).unwrap().writer;
     let all = DeliveryQuery { limit: 10, ..DeliveryQuery::default() };
@@ -77,4 +78,30 @@ fn lists_of_deliveries_are_read_in_order_without_sorting() {
         let plan = plan(&db, &sql);
         assert!(plan.contains(part) && !plan.contains("TEMP B-TREE"), "{sql}\n{plan}");
     }
+}
+
+#[test]
+fn a_store_of_the_first_version_keeps_what_it_has_and_learns_what_is_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = file::Kind { migrations: &super::KIND.migrations[..1], ..super::KIND };
+    let db = file::open(folder.path(), &first).unwrap().writer;
+    db.execute_batch(
+        "INSERT INTO partners VALUES ('p', 'POS', 9, '[]', 'key', x'00', x'00', 1, NULL);
+         INSERT INTO endpoints VALUES (1, 'p', 'https://pos.example/', NULL, NULL);
+         INSERT INTO webhooks VALUES (1, 'p', 1, NULL, NULL, 'klikit.order.created.v2', NULL, 1, 1);
+         INSERT INTO deliveries VALUES
+            (1, 'evt_1', 1, 1, 'klikit.order.created.v2', 663, 1062, 1, 'delivered', 1, 0, NULL, 1, 2),
+            (2, 'evt_2', 1, 1, 'klikit.order.created.v2', 663, 1062, 1, 'pending', 0, 0, 3, 3, NULL);
+         INSERT INTO webhook_logs VALUES (1, 1, 1, 5, 'acknowledged', 200, NULL, x'', NULL, NULL, 1);",
+    )
+    .unwrap();
+    drop(db);
+    let db = file::open(folder.path(), &super::KIND).unwrap().writer;
+    let pending = reads::pending(&db, EndpointId(1), DeliverySeq(0), 10).unwrap();
+    assert_eq!(pending.deliveries.iter().map(|d| d.seq).collect::<Vec<_>>(), [DeliverySeq(2)]);
+    assert!(
+        reads::pending(&db, EndpointId(1), DeliverySeq::REPLAYS_AFTER, 10).unwrap().deliveries.is_empty()
+    );
+    let (delivered, log) = reads::delivery(&db, &DeliveryId::from("evt_1")).unwrap().unwrap();
+    assert_eq!((delivered.attempts, log.len(), log[0].phases), (1, 1, crate::platform::Phases::default()));
 }

@@ -51,6 +51,10 @@ integer_id!(
     EndpointId
 );
 integer_id!(
+    /// A replay: an operator's order to send many deliveries again.
+    ReplayId
+);
+integer_id!(
     /// A delivery's place in line: in the order in which deliveries were committed, or, from
     /// [`DeliverySeq::REPLAYS_AFTER`] on, in the order in which they were replayed. Internal: partners see
     /// [`DeliveryId`].

@@ -109,6 +109,11 @@ impl Routes {
             .flatten()
             .filter_map(move |partner| by_specificity.iter().find_map(|tuple| partner.get(tuple).copied()))
     }
+
+    /// Would an event go to this registration for this brand?
+    pub(crate) fn lead_to(&self, webhook_id: WebhookId, event: &Event, brand_id: BrandId) -> bool {
+        self.of(event, brand_id).any(|route| route.webhook_id == webhook_id)
+    }
 }
 
 /// A delivery that is to be made.

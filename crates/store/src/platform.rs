@@ -3,16 +3,22 @@
 //! The heart is [`Store::change`]: an order's change, its event and its deliveries are one transaction (G1), and many
 //! concurrent changes share one commit, the *tick*. What a delivery carries is fixed there and never changes (G3).
 
+mod replays;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use hookit_contract::{
     Actor, AttemptOutcome, BranchId, BrandId, BusinessId, DeliveryId, DeliverySeq, DeliveryState, EndpointId,
-    EventType, KnownStatus, MoveRefusal, OrderId, OrderStatus, PartnerId, Record, RecordError, Timestamp,
-    WebhookId,
+    EventType, KnownStatus, MoveRefusal, OrderId, OrderStatus, PartnerId, Record, RecordError, ReplayId,
+    Timestamp, WebhookId,
 };
 
+pub use self::replays::{
+    OPEN_REPLAYS_MAX, Replay, ReplayCount, ReplayFilter, ReplayKind, ReplayRequest, ReplayState, StartReplay,
+    SteerReplay, SteeredReplay,
+};
 use crate::Error;
 
 /// Bytes of an order's record at most. Edits of the cart could otherwise make it grow beyond what any receiver takes.
@@ -540,7 +546,8 @@ pub trait Store: Send + Sync {
     async fn payload(&self, seq: DeliverySeq) -> Result<Option<Payload>, Error>;
 
     /// Writes attempts into `webhook_logs` and moves their deliveries on. An attempt of that number that is there
-    /// already, or whose delivery is not pending any more, changes nothing.
+    /// already, or whose delivery has ended, changes nothing; but one that was under way when its delivery was taken back
+    /// is logged, and makes it delivered where it was acknowledged.
     async fn record_attempts(&self, attempts: Vec<Attempt>, now: Timestamp) -> Result<(), Error>;
 
     /// Gives deliveries up without another attempt: they are dead. One that is not pending stays as it is.
@@ -548,7 +555,32 @@ pub trait Store: Send + Sync {
 
     /// Sends a delivery again that has ended, however it did: it becomes pending, its plan begins anew, and its attempts
     /// go on being counted. It goes to where its registration points now.
-    async fn replay(&self, delivery_id: &DeliveryId, now: Timestamp) -> Result<Replayed, Error>;
+    async fn replay_delivery(&self, delivery_id: &DeliveryId, now: Timestamp) -> Result<Replayed, Error>;
+
+    /// Begins a replay: a durable job. [`Store::step_replays`] does its work.
+    async fn start_replay(&self, request: ReplayRequest, now: Timestamp) -> Result<StartReplay, Error>;
+
+    /// How many deliveries a replay would send, counted from `after` on, which is 0 or what the part before said; none
+    /// where it is about a registration that does not exist.
+    async fn count_replay(&self, request: ReplayRequest, after: i64) -> Result<Option<ReplayCount>, Error>;
+
+    /// Does a bounded part of what replays have to do: puts deliveries in line, or takes back those of one that was
+    /// cancelled. False where there was nothing to do.
+    async fn step_replays(&self, now: Timestamp) -> Result<bool, Error>;
+
+    /// Replays, newest first, of ids below `before`.
+    async fn replays(&self, before: Option<ReplayId>, limit: usize) -> Result<Vec<Replay>, Error>;
+
+    /// One replay.
+    async fn replay(&self, replay_id: ReplayId) -> Result<Option<Replay>, Error>;
+
+    /// Pauses, resumes or cancels a replay.
+    async fn steer_replay(
+        &self,
+        replay_id: ReplayId,
+        steer: SteerReplay,
+        now: Timestamp,
+    ) -> Result<SteeredReplay, Error>;
 
     /// Deliveries, newest first.
     async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, Error>;

@@ -178,7 +178,7 @@ async fn one(State(shared): State<Arc<Shared>>, PathText(id): PathText) -> Resul
 /// `POST /v1/operator/deliveries/{id}/replay`: sends a delivery again that has ended, with the same id and bytes.
 async fn replay(State(shared): State<Arc<Shared>>, PathText(id): PathText, _: NoBody) -> Result<Answer> {
     let id = DeliveryId::from(id);
-    match shared.store.replay(&id, shared.clock.now()).await.map_err(store_error)? {
+    match shared.store.replay_delivery(&id, shared.clock.now()).await.map_err(store_error)? {
         Replayed::Done => {}
         Replayed::Pending => {
             return Err(ApiError::new(

@@ -7,13 +7,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hookit_contract::{BusinessId, DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, Timestamp};
+use hookit_contract::{
+    BusinessId, DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, ReplayId, Timestamp,
+};
 use hookit_store::Error;
 use hookit_store::hints::{HINTS_MAX, Hints};
 use hookit_store::platform::{
     Attempt, Business, Change, Changed, Counts, Delivery, DeliveryQuery, Endpoint, HoldReason, NewWebhook,
     OrderQuery, Partner, PartnerChange, Payload, PendingDelivery, PendingPage, PutBusiness, PutWebhook,
-    Replayed, Store, StoredOrder, Webhook,
+    Replay, ReplayCount, ReplayRequest, Replayed, StartReplay, SteerReplay, SteeredReplay, Store,
+    StoredOrder, Webhook,
 };
 use rand::RngExt as _;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -333,8 +336,32 @@ impl Store for SimStore {
     }
 
     /// Replays are not simulated yet.
-    async fn replay(&self, _: &DeliveryId, _: Timestamp) -> Result<Replayed, Error> {
+    async fn replay_delivery(&self, _: &DeliveryId, _: Timestamp) -> Result<Replayed, Error> {
         Err(broken("replaying"))
+    }
+
+    async fn start_replay(&self, _: ReplayRequest, _: Timestamp) -> Result<StartReplay, Error> {
+        Err(broken("replaying"))
+    }
+
+    async fn count_replay(&self, _: ReplayRequest, _: i64) -> Result<Option<ReplayCount>, Error> {
+        Err(broken("replaying"))
+    }
+
+    async fn step_replays(&self, _: Timestamp) -> Result<bool, Error> {
+        Ok(false)
+    }
+
+    async fn replays(&self, _: Option<ReplayId>, _: usize) -> Result<Vec<Replay>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn replay(&self, _: ReplayId) -> Result<Option<Replay>, Error> {
+        Ok(None)
+    }
+
+    async fn steer_replay(&self, _: ReplayId, _: SteerReplay, _: Timestamp) -> Result<SteeredReplay, Error> {
+        Ok(SteeredReplay::NoSuchReplay)
     }
 
     async fn put_business(&self, business: Business) -> Result<PutBusiness, Error> {

@@ -7,6 +7,7 @@ mod fixture;
 mod inbox;
 mod platform;
 mod registry;
+mod replay_jobs;
 mod replays;
 
 /// Runs a suite's checks, each as a test of its own on a store of its own.
@@ -57,6 +58,28 @@ macro_rules! platform_suite {
                 hints_name_every_new_delivery_and_every_endpoint_that_changed,
                 of_many_moves_at_once_each_is_checked_against_the_one_before,
                 a_closed_store_is_busy,
+            ]
+        );
+    };
+}
+
+/// The platform's checks of replays of many deliveries, for one backend.
+macro_rules! replay_jobs_suite {
+    ($backend:ident, $open:path) => {
+        suite!(
+            $backend,
+            platform,
+            replay_jobs,
+            $open,
+            [
+                what_a_filter_names_is_sent_again_in_the_order_of_commits,
+                with_new_ids_each_order_is_told_of_once_as_it_stands,
+                what_a_registration_missed_is_sent_though_it_came_later,
+                what_goes_to_a_more_specific_registration_is_not_missed_by_the_general_one,
+                nothing_of_a_paused_replay_is_in_line_until_it_is_resumed,
+                a_cancelled_replay_takes_back_what_was_not_sent,
+                a_large_replay_goes_in_small_steps_and_leaves_none_out,
+                replays_are_listed_newest_first_and_only_so_many_are_open,
             ]
         );
     };
@@ -123,6 +146,7 @@ macro_rules! inbox_suite {
 }
 
 replays_suite!(sqlite_replays, crate::fixture::sqlite_platform);
+replay_jobs_suite!(sqlite_replays_jobs, crate::fixture::sqlite_platform);
 platform_suite!(sqlite_platform, crate::fixture::sqlite_platform);
 registry_suite!(sqlite_registry, crate::fixture::sqlite_platform);
 inbox_suite!(sqlite_inbox, crate::fixture::sqlite_inbox);

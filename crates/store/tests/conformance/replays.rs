@@ -33,13 +33,16 @@ pub(crate) async fn what_has_ended_is_sent_again_with_its_id_and_bytes(store: &i
     let [pending] = &backlog(store).await[..] else { panic!("one delivery") };
     let before = store.payload(pending.seq).await.unwrap().unwrap();
     let id = &before.delivery_id;
-    assert_eq!(store.replay(id, at(1)).await.unwrap(), Replayed::Pending);
-    assert_eq!(store.replay(&DeliveryId::from("evt_0"), at(1)).await.unwrap(), Replayed::NoSuchDelivery);
+    assert_eq!(store.replay_delivery(id, at(1)).await.unwrap(), Replayed::Pending);
+    assert_eq!(
+        store.replay_delivery(&DeliveryId::from("evt_0"), at(1)).await.unwrap(),
+        Replayed::NoSuchDelivery
+    );
 
     store.record_attempts(vec![attempt(pending.seq, 1, Verdict::Dead)], at(20)).await.unwrap();
     let counted = store.counts().await.unwrap();
     assert_eq!((counted.dead, counted.pending), (1, 0));
-    assert_eq!(store.replay(id, at(30)).await.unwrap(), Replayed::Done);
+    assert_eq!(store.replay_delivery(id, at(30)).await.unwrap(), Replayed::Done);
     let counted = store.counts().await.unwrap();
     assert_eq!((counted.dead, counted.pending), (0, 1));
 
@@ -66,7 +69,7 @@ pub(crate) async fn what_has_ended_is_sent_again_with_its_id_and_bytes(store: &i
     assert_eq!(log.iter().map(|attempt| attempt.number).collect::<Vec<_>>(), [1, 2, 3]);
 
     // And once more, into another place.
-    assert_eq!(store.replay(id, at(60)).await.unwrap(), Replayed::Done);
+    assert_eq!(store.replay_delivery(id, at(60)).await.unwrap(), Replayed::Done);
     let [once_more] = &replays(store, pending.endpoint_id).await[..] else { panic!("one replay") };
     assert!(once_more.seq > again.seq);
     store.give_up(vec![once_more.seq], at(61)).await.unwrap();
@@ -86,7 +89,7 @@ pub(crate) async fn replays_stand_in_a_line_of_their_own_in_the_order_in_which_t
     plain(store, at(30)).await;
     store.hints().try_take();
     for i in [2, 0, 1] {
-        assert_eq!(store.replay(&ids[i], at(31)).await.unwrap(), Replayed::Done);
+        assert_eq!(store.replay_delivery(&ids[i], at(31)).await.unwrap(), Replayed::Done);
     }
     let fresh = store.pending(endpoint_id, DeliverySeq(0), 100).await.unwrap();
     assert_eq!(fresh.deliveries.len(), 1, "the line of what is fresh has no replay in it");
@@ -117,7 +120,7 @@ pub(crate) async fn a_replay_goes_where_its_registration_points_now_and_moves_wi
         register(store, created).await.endpoint_id
     };
     let now = to("https://new.example/hook").await;
-    store.replay(&ids[0], at(30)).await.unwrap();
+    store.replay_delivery(&ids[0], at(30)).await.unwrap();
     assert!(replays(store, former).await.is_empty());
     let [replay] = &replays(store, now).await[..] else { panic!("one replay") };
     assert_eq!(store.payload(replay.seq).await.unwrap().unwrap().url, "https://new.example/hook");

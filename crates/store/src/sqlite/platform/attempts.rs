@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use hookit_contract::{DeliverySeq, Timestamp};
-use rusqlite::{Connection, params};
+use hookit_contract::{DeliverySeq, DeliveryState, Timestamp};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{book::Tick, reads};
+use super::book::Tick;
+use super::reads;
+use super::replays::jobs;
 use crate::Error;
 use crate::platform::{Attempt, Verdict};
 use crate::sqlite::failed;
@@ -30,18 +32,20 @@ pub(super) fn record(
             .prepare_cached("SELECT 1 FROM webhook_logs WHERE delivery_seq = ?1 AND attempt = ?2")
             .and_then(|mut s| s.exists(params![row_id, attempt.number]))
             .map_err(&writing)?;
+        if is_there {
+            continue;
+        }
         // The delivery is moved first: it tells whether this attempt counts at all.
-        let counts = !is_there
-            && db
-                .prepare_cached(
-                    "UPDATE deliveries SET state = ?2, attempts = attempts + 1, next_attempt_at = ?3, finished_at = ?4,
-                         failures = failures + ?5
-                     WHERE delivery_seq = ?1 AND state = 'pending'",
-                )
-                .and_then(|mut s| s.execute(params![row_id, state, next_attempt_at, finished_at, failed]))
-                .map_err(&writing)?
-                > 0;
-        if !counts {
+        let moved = db
+            .prepare_cached(
+                "UPDATE deliveries SET state = ?2, attempts = attempts + 1, next_attempt_at = ?3, finished_at = ?4,
+                     failures = failures + ?5
+                 WHERE delivery_seq = ?1 AND state = 'pending'",
+            )
+            .and_then(|mut s| s.execute(params![row_id, state, next_attempt_at, finished_at, failed]))
+            .map_err(&writing)?
+            > 0;
+        if !moved && !take_late(db, tick, row_id, attempt)? {
             continue;
         }
         db.prepare_cached(
@@ -71,18 +75,54 @@ pub(super) fn record(
         .map_err(&writing)?;
         tick.counts.attempts += 1;
         match attempt.verdict {
+            _ if !moved => {}
             Verdict::RetryAt { .. } => {}
             Verdict::Delivered => {
                 tick.counts.pending -= 1;
                 tick.counts.delivered += 1;
+                jobs::ended(db, attempt.seq, row_id, DeliveryState::Delivered, now)?;
             }
             Verdict::Dead => {
                 tick.counts.pending -= 1;
                 tick.counts.dead += 1;
+                jobs::ended(db, attempt.seq, row_id, DeliveryState::Dead, now)?;
             }
         }
     }
     Ok(())
+}
+
+/// Takes in the end of an attempt that was under way when its delivery was taken back. It was made, so it is logged; and
+/// what was acknowledged is delivered.
+fn take_late(db: &Connection, tick: &mut Tick, row_id: i64, attempt: &Attempt) -> Result<bool, Error> {
+    let writing = failed("writing a late attempt");
+    let found: Option<(String, u32)> = db
+        .prepare_cached("SELECT state, attempts FROM deliveries WHERE delivery_seq = ?1")
+        .and_then(|mut s| s.query_row([row_id], |row| Ok((row.get(0)?, row.get(1)?))).optional())
+        .map_err(&writing)?;
+    let was_cancelled = match found {
+        Some((_, attempts)) if attempts.checked_add(1) != Some(attempt.number) => return Ok(false),
+        Some((state, _)) if state == DeliveryState::Cancelled.as_str() => true,
+        // Taken back by a replay's end, and delivered as it had been before.
+        Some((state, _)) if state == DeliveryState::Delivered.as_str() => {
+            if !attempt.seq.is_among_replays() {
+                return Ok(false);
+            }
+            false
+        }
+        _ => return Ok(false),
+    };
+    let is_delivered = was_cancelled && attempt.verdict == Verdict::Delivered;
+    db.prepare_cached(
+        "UPDATE deliveries SET attempts = attempts + 1, state = iif(?2, 'delivered', state) WHERE delivery_seq = ?1",
+    )
+    .and_then(|mut s| s.execute(params![row_id, is_delivered]))
+    .map_err(&writing)?;
+    if is_delivered {
+        tick.counts.cancelled -= 1;
+        tick.counts.delivered += 1;
+    }
+    Ok(true)
 }
 
 fn micros(duration: Duration) -> i64 {
@@ -109,6 +149,7 @@ pub(super) fn give_up(
         if given_up > 0 {
             tick.counts.pending -= 1;
             tick.counts.dead += 1;
+            jobs::ended(db, *seq, row_id, DeliveryState::Dead, now)?;
         }
     }
     Ok(())

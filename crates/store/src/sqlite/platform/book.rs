@@ -2,17 +2,20 @@
 
 use std::sync::{Arc, PoisonError};
 
-use hookit_contract::{DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, StatusCodes, Timestamp};
+use hookit_contract::{
+    DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, ReplayId, StatusCodes, Timestamp,
+};
 use rusqlite::Connection;
 
 use super::changes::Prepared;
 use super::registry::Registry;
-use super::{PlatformOptions, Published, attempts, changes, deliveries, reads, registrations, replays};
+use super::replays::{self, jobs};
+use super::{PlatformOptions, Published, attempts, changes, deliveries, reads, registrations};
 use crate::Error;
 use crate::fanout::Event;
 use crate::platform::{
     Attempt, Business, Changed, Counts, HoldReason, NewWebhook, Partner, PartnerChange, PendingDelivery,
-    PutBusiness, PutWebhook, Replayed,
+    PutBusiness, PutWebhook, ReplayRequest, Replayed, StartReplay, SteerReplay, SteeredReplay,
 };
 use crate::sqlite::ids::DeliveryIds;
 use crate::sqlite::writer::Book;
@@ -22,7 +25,10 @@ pub(super) enum Command {
     Change(Prepared, Timestamp),
     Attempts(Vec<Attempt>, Timestamp),
     GiveUp(Vec<DeliverySeq>, Timestamp),
-    Replay(DeliveryId, Timestamp),
+    ReplayDelivery(DeliveryId, Timestamp),
+    StartReplay(ReplayRequest, Timestamp),
+    StepReplay(jobs::Step, Timestamp),
+    SteerReplay(ReplayId, SteerReplay, Timestamp),
     HoldEndpoint(EndpointId, Option<HoldReason>, Timestamp),
     AddPartner(Partner),
     ChangePartner(PartnerId, PartnerChange, Timestamp),
@@ -35,6 +41,9 @@ pub(super) enum Reply {
     Attempts(()),
     GivenUp(()),
     Replayed(Replayed),
+    ReplayStarted(StartReplay),
+    ReplayStepped(()),
+    ReplaySteered(SteeredReplay),
     Held(bool),
     PartnerAdded(()),
     PartnerChanged(bool),
@@ -187,10 +196,14 @@ impl Book for PlatformBook {
                     business.brands.iter().map(|b| EMPTY + 8 * b.branches.len()).sum()
                 }
                 Command::GiveUp(seqs, _) => seqs.len() * size_of::<DeliverySeq>(),
-                Command::AddPartner(_)
+                Command::StepReplay(jobs::Step::Queue { numbers, .. }, _) => numbers.len() * size_of::<i64>(),
+                Command::StepReplay(jobs::Step::TakeBack(_), _)
+                | Command::AddPartner(_)
                 | Command::ChangePartner(..)
                 | Command::PutWebhook(..)
-                | Command::Replay(..)
+                | Command::ReplayDelivery(..)
+                | Command::StartReplay(..)
+                | Command::SteerReplay(..)
                 | Command::HoldEndpoint(..) => EMPTY,
             }
     }
@@ -216,8 +229,18 @@ impl Book for PlatformBook {
                 attempts::record(db, tick, attempts, *now).map(Reply::Attempts)
             }
             Command::GiveUp(seqs, now) => attempts::give_up(db, tick, seqs, *now).map(Reply::GivenUp),
-            Command::Replay(delivery_id, now) => {
-                replays::replay(db, tick, delivery_id, *now).map(Reply::Replayed)
+            Command::ReplayDelivery(delivery_id, now) => {
+                replays::replay_delivery(db, tick, delivery_id, *now).map(Reply::Replayed)
+            }
+            Command::StartReplay(request, now) => {
+                let registry = tick.registry(db)?;
+                jobs::start(db, &registry.routes, request, *now).map(Reply::ReplayStarted)
+            }
+            Command::StepReplay(step, now) => {
+                jobs::step(db, tick, &mut self.ids, step, *now).map(Reply::ReplayStepped)
+            }
+            Command::SteerReplay(replay_id, steer, now) => {
+                jobs::steer(db, tick, *replay_id, *steer, *now).map(Reply::ReplaySteered)
             }
             Command::HoldEndpoint(endpoint_id, hold, now) => {
                 registrations::hold_endpoint(db, tick, *endpoint_id, *hold, *now).map(Reply::Held)

@@ -52,7 +52,8 @@ pub(super) fn form(
     Ok(())
 }
 
-fn insert(
+/// Writes a new delivery that is pending.
+pub(super) fn insert(
     db: &Connection,
     seq: DeliverySeq,
     ids: &mut DeliveryIds,

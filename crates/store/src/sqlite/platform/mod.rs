@@ -16,20 +16,21 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hookit_contract::{
-    BusinessId, DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, StatusCodes, Timestamp,
+    BusinessId, DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, ReplayId, StatusCodes, Timestamp,
 };
 
 use self::book::{Command, PlatformBook, Reply};
 use self::changes::Prepared;
 use self::registry::Registry;
+use self::replays::jobs;
 use super::file::{self, Kind};
 use super::readers::Readers;
 use super::writer::Writer;
 use crate::hints::Hints;
 use crate::platform::{
     Attempt, Business, Change, Changed, Counts, Delivery, DeliveryQuery, Endpoint, HoldReason, NewWebhook,
-    OrderQuery, Partner, PartnerChange, Payload, PendingPage, PutBusiness, PutWebhook, Replayed, Store,
-    StoredOrder, Webhook,
+    OrderQuery, Partner, PartnerChange, Payload, PendingPage, PutBusiness, PutWebhook, Replay, ReplayCount,
+    ReplayRequest, Replayed, StartReplay, SteerReplay, SteeredReplay, Store, StoredOrder, Webhook,
 };
 use crate::{Error, OpenError};
 
@@ -38,7 +39,7 @@ const KIND: Kind = Kind {
     words: "a hookit platform's store",
     // "hkPL"
     application_id: 0x686b_504c,
-    migrations: &[include_str!("schema_1.sql"), include_str!("schema_2.sql")],
+    migrations: &[include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")],
 };
 
 /// How to open a platform's store.
@@ -174,8 +175,48 @@ impl Store for PlatformStore {
         reply!(self.writer.run(Command::GiveUp(seqs, now)).await?, GivenUp)
     }
 
-    async fn replay(&self, delivery_id: &DeliveryId, now: Timestamp) -> Result<Replayed, Error> {
-        reply!(self.writer.run(Command::Replay(delivery_id.clone(), now)).await?, Replayed)
+    async fn replay_delivery(&self, delivery_id: &DeliveryId, now: Timestamp) -> Result<Replayed, Error> {
+        reply!(self.writer.run(Command::ReplayDelivery(delivery_id.clone(), now)).await?, Replayed)
+    }
+
+    async fn start_replay(&self, request: ReplayRequest, now: Timestamp) -> Result<StartReplay, Error> {
+        reply!(self.writer.run(Command::StartReplay(request, now)).await?, ReplayStarted)
+    }
+
+    async fn count_replay(&self, request: ReplayRequest, after: i64) -> Result<Option<ReplayCount>, Error> {
+        let registry = self.registry();
+        self.readers
+            .read("counting what to replay", move |db| {
+                jobs::deliveries(db, &registry.routes, &request, after)
+            })
+            .await
+    }
+
+    async fn step_replays(&self, now: Timestamp) -> Result<bool, Error> {
+        let registry = self.registry();
+        let step = self
+            .readers
+            .read("looking for what to replay", move |db| jobs::next_step(db, &registry.routes, now))
+            .await?;
+        let Some(step) = step else { return Ok(false) };
+        reply!(self.writer.run(Command::StepReplay(step, now)).await?, ReplayStepped).map(|()| true)
+    }
+
+    async fn replays(&self, before: Option<ReplayId>, limit: usize) -> Result<Vec<Replay>, Error> {
+        self.readers.read("listing replays", move |db| jobs::replays(db, before, limit)).await
+    }
+
+    async fn replay(&self, replay_id: ReplayId) -> Result<Option<Replay>, Error> {
+        self.readers.read("reading a replay", move |db| jobs::replay(db, replay_id)).await
+    }
+
+    async fn steer_replay(
+        &self,
+        replay_id: ReplayId,
+        steer: SteerReplay,
+        now: Timestamp,
+    ) -> Result<SteeredReplay, Error> {
+        reply!(self.writer.run(Command::SteerReplay(replay_id, steer, now)).await?, ReplaySteered)
     }
 
     async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, Error> {

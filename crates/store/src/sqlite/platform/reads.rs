@@ -58,10 +58,13 @@ pub(super) const PENDING: &str =
      WHERE endpoint_id = ?1 AND state = 'pending' AND replay_no IS NULL AND delivery_seq > ?2
      ORDER BY delivery_seq LIMIT ?3";
 
-/// An endpoint's replays that have not ended, in their order.
+/// An endpoint's replays that have not ended, in their order, but for those that are not to be sent now.
 pub(super) const REPLAYS: &str =
     "SELECT delivery_seq, attempts, failures, next_attempt_at, replayed_at, replay_no FROM deliveries
-     WHERE endpoint_id = ?1 AND state = 'pending' AND replay_no > ?2 ORDER BY replay_no LIMIT ?3";
+     WHERE endpoint_id = ?1 AND state = 'pending' AND replay_no > ?2
+       AND NOT EXISTS (SELECT 1 FROM replays r WHERE r.replay_id = deliveries.replay_id
+           AND r.state IN ('paused', 'cancelled'))
+     ORDER BY replay_no LIMIT ?3";
 
 /// The orders of a delivery.
 pub(super) const ORDERS_OF: &str =
@@ -281,6 +284,15 @@ pub(super) fn delivery_alone(db: &Connection, delivery_id: &DeliveryId) -> Resul
     let row = db
         .prepare_cached(&format!("SELECT {DELIVERY} FROM deliveries d WHERE d.delivery_id = ?1"))
         .and_then(|mut s| s.query_row([delivery_id.as_str()], delivery_row).optional())
+        .map_err(failed("reading a delivery"))?;
+    row.map(|row| whole(db, row)).transpose()
+}
+
+/// The delivery that was committed in this place, whatever its place is now, without its attempts.
+pub(super) fn delivery_in_row(db: &Connection, seq: DeliverySeq) -> Result<Option<Delivery>, Error> {
+    let row = db
+        .prepare_cached(&format!("SELECT {DELIVERY} FROM deliveries d WHERE d.delivery_seq = ?1"))
+        .and_then(|mut s| s.query_row([seq.0], delivery_row).optional())
         .map_err(failed("reading a delivery"))?;
     row.map(|row| whole(db, row)).transpose()
 }

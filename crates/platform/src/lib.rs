@@ -15,6 +15,7 @@ mod operator;
 mod partner;
 mod payload;
 mod recorder;
+mod replays;
 mod sender;
 mod stats;
 mod vault;
@@ -83,6 +84,8 @@ struct Shared {
     codes: StatusCodes,
     url_rules: UrlRules,
     stats: stats::Stats,
+    /// Tells that a replay was begun or steered, so that its work is looked after.
+    replays_changed: tokio::sync::Notify,
     /// Asks the dispatcher how the endpoints stand.
     inspections: tokio::sync::mpsc::Sender<dispatcher::Inspection>,
 }
@@ -116,10 +119,12 @@ impl Platform {
             codes: config.codes,
             url_rules: config.url_rules,
             stats: stats::Stats::new(),
+            replays_changed: tokio::sync::Notify::new(),
             inspections,
         });
         let tasks = Tasks::new();
         dispatcher::start(shared.clone(), sender, config.engine, config.jitter_seed, asked, &tasks).await?;
+        replays::start(shared.clone(), &tasks);
         Ok(Platform { shared, tasks, stop_timeout: config.stop_timeout })
     }
 

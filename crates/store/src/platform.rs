@@ -16,8 +16,8 @@ use hookit_contract::{
 };
 
 pub use self::replays::{
-    OPEN_REPLAYS_MAX, Replay, ReplayCount, ReplayFilter, ReplayKind, ReplayRequest, ReplayState, StartReplay,
-    SteerReplay, SteeredReplay,
+    OPEN_REPLAYS_MAX, Replay, ReplayCount, ReplayFilter, ReplayKind, ReplayRequest, ReplayState, ReplayStep,
+    StartReplay, SteerReplay, SteeredReplay,
 };
 use crate::Error;
 
@@ -565,8 +565,8 @@ pub trait Store: Send + Sync {
     async fn count_replay(&self, request: ReplayRequest, after: i64) -> Result<Option<ReplayCount>, Error>;
 
     /// Does a bounded part of what replays have to do: puts deliveries in line, or takes back those of one that was
-    /// cancelled. False where there was nothing to do.
-    async fn step_replays(&self, now: Timestamp) -> Result<bool, Error>;
+    /// cancelled.
+    async fn step_replays(&self, now: Timestamp) -> Result<ReplayStep, Error>;
 
     /// Replays, newest first, of ids below `before`.
     async fn replays(&self, before: Option<ReplayId>, limit: usize) -> Result<Vec<Replay>, Error>;

@@ -14,12 +14,9 @@ use hookit_server::{Answer, ApiError, NoBody, Params, PathText};
 use hookit_store::platform::{Attempt, Delivery, DeliveryQuery, Replayed, Verdict};
 use serde::{Deserialize, Serialize};
 
+use super::page_limit;
 use crate::Shared;
 use crate::api::{Result, store_error};
-
-/// Deliveries in one page.
-const PAGE_MAX: usize = 1000;
-const PAGE_DEFAULT: usize = 100;
 
 pub(super) fn router() -> Router<Arc<Shared>> {
     Router::new()
@@ -149,10 +146,7 @@ struct List<'a> {
 
 /// `GET /v1/operator/deliveries`: newest first, a page at a time.
 async fn list(State(shared): State<Arc<Shared>>, Params(params): Params<ListParams>) -> Result<Answer> {
-    let limit = params.limit.unwrap_or(PAGE_DEFAULT);
-    if !(1..=PAGE_MAX).contains(&limit) {
-        return Err(ApiError::invalid(format!("limit: expected 1 to {PAGE_MAX}")));
-    }
+    let limit = page_limit(params.limit)?;
     let query = DeliveryQuery {
         before: params.before.map(DeliverySeq),
         state: params.state,

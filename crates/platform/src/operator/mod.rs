@@ -4,14 +4,17 @@ mod businesses;
 mod deliveries;
 mod orders;
 mod partners;
+mod replays;
 pub(crate) mod status;
 mod webhooks;
 
 use std::sync::Arc;
 
 use axum::{Router, middleware};
+use hookit_server::ApiError;
 
 use crate::Shared;
+use crate::api::Result;
 use crate::credentials::operator_only;
 
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
@@ -21,7 +24,22 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .merge(webhooks::router())
         .merge(businesses::router())
         .merge(deliveries::router())
+        .merge(replays::router())
         .merge(status::router())
         .route_layer(middleware::from_fn_with_state(shared.clone(), operator_only));
     Router::new().nest("/v1/operator", nouns).with_state(shared)
+}
+
+/// Items on one page.
+const PAGE_MAX: usize = 1000;
+const PAGE_DEFAULT: usize = 100;
+
+/// How many items a page may have, where `wished` asks for so many.
+fn page_limit(wished: Option<usize>) -> Result<usize> {
+    let limit = wished.unwrap_or(PAGE_DEFAULT);
+    if (1..=PAGE_MAX).contains(&limit) {
+        Ok(limit)
+    } else {
+        Err(ApiError::invalid(format!("limit: expected 1 to {PAGE_MAX}")))
+    }
 }

@@ -14,12 +14,9 @@ use hookit_server::{Answer, ApiError, JsonBody, Params, PathId, RawBody};
 use hookit_store::platform::{Change, OrderQuery, Reason};
 use serde::Deserialize;
 
+use super::page_limit;
 use crate::Shared;
 use crate::api::{self, Result, no_such_order, store_error};
-
-/// Orders in one page.
-const PAGE_MAX: usize = 1000;
-const PAGE_DEFAULT: usize = 100;
 
 /// Fields in one cart edit. A record has a little over a hundred; every field given is looked for in it.
 const CART_EDIT_FIELDS_MAX: usize = 256;
@@ -178,10 +175,7 @@ struct ListParams {
 
 /// `GET /v1/operator/orders`: records by id, a page at a time.
 async fn list(State(shared): State<Arc<Shared>>, Params(params): Params<ListParams>) -> Result<Answer> {
-    let limit = params.limit.unwrap_or(PAGE_DEFAULT);
-    if !(1..=PAGE_MAX).contains(&limit) {
-        return Err(ApiError::invalid(format!("limit: expected 1 to {PAGE_MAX}")));
-    }
+    let limit = page_limit(params.limit)?;
     let query = OrderQuery {
         after: params.after.map(OrderId),
         business_id: params.business_id.map(BusinessId),

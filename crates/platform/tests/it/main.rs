@@ -13,5 +13,6 @@ mod orders;
 mod queue;
 mod registrations;
 mod replay;
+mod replay_jobs;
 mod restart;
 mod retry;

@@ -15,7 +15,7 @@ use hookit_store::hints::{HINTS_MAX, Hints};
 use hookit_store::platform::{
     Attempt, Business, Change, Changed, Counts, Delivery, DeliveryQuery, Endpoint, HoldReason, NewWebhook,
     OrderQuery, Partner, PartnerChange, Payload, PendingDelivery, PendingPage, PutBusiness, PutWebhook,
-    Replay, ReplayCount, ReplayRequest, Replayed, StartReplay, SteerReplay, SteeredReplay, Store,
+    Replay, ReplayCount, ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay, SteeredReplay, Store,
     StoredOrder, Webhook,
 };
 use rand::RngExt as _;
@@ -348,8 +348,8 @@ impl Store for SimStore {
         Err(broken("replaying"))
     }
 
-    async fn step_replays(&self, _: Timestamp) -> Result<bool, Error> {
-        Ok(false)
+    async fn step_replays(&self, _: Timestamp) -> Result<ReplayStep, Error> {
+        Ok(ReplayStep::Idle)
     }
 
     async fn replays(&self, _: Option<ReplayId>, _: usize) -> Result<Vec<Replay>, Error> {

@@ -141,6 +141,11 @@ pub struct Replay {
 }
 
 impl Replay {
+    /// How much of what there was when it was asked for has been looked through, from 0 to 1.
+    pub fn progress(&self) -> f64 {
+        if self.looks_to == 0 { 1.0 } else { self.looked_to as f64 / self.looks_to as f64 }
+    }
+
     /// Deliveries of it that are in line.
     pub fn pending(&self) -> u64 {
         self.queued.saturating_sub(self.delivered + self.dead + self.cancelled)
@@ -165,6 +170,17 @@ pub struct ReplayCount {
     pub deliveries: u64,
     /// Where the next part begins; none where this was the last one.
     pub next: Option<i64>,
+}
+
+/// What a step of the replays has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplayStep {
+    /// Something was done; there may be more to do.
+    Made,
+    /// Nothing could be done: as many of each replay's deliveries are in line as may be. Some time later there will be room.
+    Waiting,
+    /// Nothing is to be done until another replay is begun, resumed or cancelled.
+    Idle,
 }
 
 /// An operator's word to a replay.

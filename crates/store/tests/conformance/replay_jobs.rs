@@ -6,7 +6,8 @@ use hookit_contract::{
 use hookit_store::hints::Hint;
 use hookit_store::platform::{
     Delivery, DeliveryQuery, OPEN_REPLAYS_MAX, PendingDelivery, Replay, ReplayFilter, ReplayKind,
-    ReplayRequest, ReplayState, StartReplay, SteerReplay, SteeredReplay, Store, StoredOrder, Verdict,
+    ReplayRequest, ReplayState, ReplayStep, StartReplay, SteerReplay, SteeredReplay, Store, StoredOrder,
+    Verdict,
 };
 
 use crate::fixture::*;
@@ -34,7 +35,7 @@ async fn start(store: &impl Store, request: ReplayRequest) -> Replay {
 
 async fn steps(store: &impl Store) -> usize {
     let mut steps = 0;
-    while store.step_replays(at(101)).await.unwrap() {
+    while store.step_replays(at(101)).await.unwrap() == ReplayStep::Made {
         steps += 1;
     }
     steps
@@ -145,7 +146,7 @@ pub(crate) async fn what_a_filter_names_is_sent_again_in_the_order_of_commits(st
     let replay = store.replay(replay.replay_id).await.unwrap().unwrap();
     assert_eq!((replay.queued, replay.delivered, replay.dead, replay.cancelled), (6, 4, 2, 0));
     assert_eq!((replay.state, replay.finished_at), (ReplayState::Done, Some(at(200))));
-    assert!(!store.step_replays(at(220)).await.unwrap(), "nothing is left to do");
+    assert_eq!(store.step_replays(at(220)).await.unwrap(), ReplayStep::Idle, "nothing is left to do");
 
     // Each condition of a filter holds by itself, and they combine.
     let filter = ReplayFilter::default();
@@ -284,7 +285,8 @@ pub(crate) async fn nothing_of_a_paused_replay_is_in_line_until_it_is_resumed(st
     store.replay_delivery(&alone[0].delivery_id, at(50)).await.unwrap();
     let replay_id = start(store, dead()).await.replay_id;
     steps(store).await;
-    assert_eq!(in_line(store, endpoint_id).await.len(), 4);
+    let before = in_line(store, endpoint_id).await;
+    assert_eq!(before.len(), 4);
     store.hints().try_take();
 
     let steer = async |steer| match store.steer_replay(replay_id, steer, at(110)).await.unwrap() {
@@ -295,6 +297,11 @@ pub(crate) async fn nothing_of_a_paused_replay_is_in_line_until_it_is_resumed(st
     assert_eq!(steer(SteerReplay::Pause).await, ReplayState::Paused);
     let left = in_line(store, endpoint_id).await;
     assert_eq!(left.len(), 1, "only the one that was asked for by itself");
+    assert!(store.payload(left[0].seq).await.unwrap().is_some());
+    for delivery in &before {
+        let to_send = store.payload(delivery.seq).await.unwrap().is_some();
+        assert_eq!(to_send, delivery.seq == left[0].seq, "a retry that was planned before is not made");
+    }
     let hints = store.hints().try_take().expect("the engine is told").hints;
     assert!(hints.contains(&Hint::Endpoint { endpoint_id, is_held: false }), "{hints:?}");
 
@@ -381,7 +388,7 @@ pub(crate) async fn a_large_replay_goes_in_small_steps_and_leaves_none_out(store
     end(store, &backlog(store).await, Verdict::Delivered).await;
     let filter = ReplayFilter { endpoint_id: Some(endpoint_id), ..ReplayFilter::default() };
     let replay = start(store, request(ReplayKind::NewIds, false, filter)).await;
-    assert!(store.step_replays(at(101)).await.unwrap());
+    assert_eq!(store.step_replays(at(101)).await.unwrap(), ReplayStep::Made);
     let first = store.replay(replay.replay_id).await.unwrap().unwrap();
     assert!((250..300).contains(&first.queued), "{first:?}");
     assert!(first.looked_to < first.looks_to);

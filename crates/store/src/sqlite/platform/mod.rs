@@ -30,7 +30,8 @@ use crate::hints::Hints;
 use crate::platform::{
     Attempt, Business, Change, Changed, Counts, Delivery, DeliveryQuery, Endpoint, HoldReason, NewWebhook,
     OrderQuery, Partner, PartnerChange, Payload, PendingPage, PutBusiness, PutWebhook, Replay, ReplayCount,
-    ReplayRequest, Replayed, StartReplay, SteerReplay, SteeredReplay, Store, StoredOrder, Webhook,
+    ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay, SteeredReplay, Store, StoredOrder,
+    Webhook,
 };
 use crate::{Error, OpenError};
 
@@ -192,14 +193,19 @@ impl Store for PlatformStore {
             .await
     }
 
-    async fn step_replays(&self, now: Timestamp) -> Result<bool, Error> {
+    async fn step_replays(&self, now: Timestamp) -> Result<ReplayStep, Error> {
         let registry = self.registry();
         let step = self
             .readers
             .read("looking for what to replay", move |db| jobs::next_step(db, &registry.routes, now))
             .await?;
-        let Some(step) = step else { return Ok(false) };
-        reply!(self.writer.run(Command::StepReplay(step, now)).await?, ReplayStepped).map(|()| true)
+        let step = match step {
+            jobs::Next::Step(step) => step,
+            jobs::Next::Waiting => return Ok(ReplayStep::Waiting),
+            jobs::Next::Idle => return Ok(ReplayStep::Idle),
+        };
+        reply!(self.writer.run(Command::StepReplay(step, now)).await?, ReplayStepped)
+            .map(|()| ReplayStep::Made)
     }
 
     async fn replays(&self, before: Option<ReplayId>, limit: usize) -> Result<Vec<Replay>, Error> {

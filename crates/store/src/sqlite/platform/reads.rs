@@ -109,7 +109,7 @@ pub(super) fn pending(
     read().map_err(failed("listing pending deliveries"))
 }
 
-/// All that an attempt needs, but for the records.
+/// All that an attempt needs, but for the records; nothing for what is not to be sent now.
 pub(super) const PAYLOAD: &str =
     "SELECT d.delivery_id, d.event_type, d.webhook_id, e.partner_id, e.url, p.webhook_secret,
          w.basic_auth, d.created_at, d.brand_id, d.branch_id,
@@ -118,7 +118,9 @@ pub(super) const PAYLOAD: &str =
      JOIN endpoints e ON e.endpoint_id = d.endpoint_id
      JOIN partners p ON p.partner_id = e.partner_id
      JOIN webhooks w ON w.webhook_id = d.webhook_id
-     WHERE d.delivery_seq = ?1 AND d.state = 'pending'";
+     WHERE d.delivery_seq = ?1 AND d.state = 'pending'
+       AND NOT EXISTS (SELECT 1 FROM replays r WHERE r.replay_id = d.replay_id
+           AND r.state IN ('paused', 'cancelled'))";
 
 /// The delivery in a place in line; none where there is none or it has another place by now.
 pub(super) fn delivery_at(db: &Connection, seq: DeliverySeq) -> rusqlite::Result<Option<i64>> {

@@ -44,6 +44,16 @@ pub(in crate::sqlite::platform) enum Step {
     TakeBack(ReplayId),
 }
 
+/// Whether there is a next step.
+pub(in crate::sqlite::platform) enum Next {
+    /// This one.
+    Step(Step),
+    /// Not before some of what is in line has ended.
+    Waiting,
+    /// No.
+    Idle,
+}
+
 const COLUMNS: &str =
     "replay_id, kind, history, endpoint_id, webhook_id, order_id, event_type, of_state, since, until,
      state, looked_to, looks_to, queued, delivered, dead, cancelled, created_at, finished_at";
@@ -202,44 +212,47 @@ pub(in crate::sqlite::platform) fn deliveries(
     Ok(Some(ReplayCount { deliveries: found.deliveries, next }))
 }
 
-/// What the next step does; none where there is nothing to do. Those that were cancelled come first, then the oldest.
+/// What the next step does. Those that were cancelled come first, then the oldest that has room in line.
 pub(in crate::sqlite::platform) fn next_step(
     db: &Connection,
     routes: &Routes,
     now: Timestamp,
-) -> Result<Option<Step>, Error> {
+) -> Result<Next, Error> {
     let found = db
         .prepare_cached(&format!(
             "SELECT {COLUMNS} FROM replays
              WHERE (state = 'cancelled' AND delivered + dead + cancelled < queued)
-                OR (state = 'running' AND looked_to < looks_to AND queued - delivered - dead - cancelled < ?1)
-             ORDER BY state <> 'cancelled', replay_id LIMIT 1"
+                OR (state = 'running' AND looked_to < looks_to)
+             ORDER BY state <> 'cancelled', queued - delivered - dead - cancelled >= ?1, replay_id LIMIT 1"
         ))
         .and_then(|mut s| s.query_row([IN_LINE_MAX as i64], replay_row).optional())
         .map_err(failed("looking for a replay to go on with"))?;
-    let Some(replay) = found.map(whole).transpose()? else { return Ok(None) };
+    let Some(replay) = found.map(whole).transpose()? else { return Ok(Next::Idle) };
     let replay_id = replay.replay_id;
     if replay.state == ReplayState::Cancelled {
-        return Ok(Some(Step::TakeBack(replay_id)));
+        return Ok(Next::Step(Step::TakeBack(replay_id)));
+    }
+    if replay.pending() >= IN_LINE_MAX {
+        return Ok(Next::Waiting);
     }
     let looked_from = replay.looked_to;
     let Some(look) = Look::new(db, routes, &replay.request, replay.looks_to, now)? else {
         // Its registration is gone, and misses nothing any more.
         let looked_to = replay.looks_to;
-        return Ok(Some(Step::Queue { replay_id, looked_from, numbers: Vec::new(), looked_to }));
+        return Ok(Next::Step(Step::Queue { replay_id, looked_from, numbers: Vec::new(), looked_to }));
     };
     let mut looked_to = looked_from;
     for _ in 0..LOOKS_PER_STEP {
         let found = look.on(looked_to, STEP_DELIVERIES)?;
         looked_to = found.looked_to;
         if !found.numbers.is_empty() {
-            return Ok(Some(Step::Queue { replay_id, looked_from, numbers: found.numbers, looked_to }));
+            return Ok(Next::Step(Step::Queue { replay_id, looked_from, numbers: found.numbers, looked_to }));
         }
         if looked_to >= replay.looks_to {
             break;
         }
     }
-    Ok(Some(Step::Queue { replay_id, looked_from, numbers: Vec::new(), looked_to }))
+    Ok(Next::Step(Step::Queue { replay_id, looked_from, numbers: Vec::new(), looked_to }))
 }
 
 /// Makes a step that was found before.

@@ -1,0 +1,311 @@
+//! Replays: many deliveries sent again by a durable job that can be watched, paused, resumed and cancelled.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::{get, post};
+use hookit_contract::{
+    DeliveryState, EndpointId, ErrorCode, EventType, OrderId, ReplayId, Timestamp, WebhookId,
+};
+use hookit_server::{Answer, ApiError, JsonBody, NoBody, Object, Params, PathId};
+use hookit_store::platform::{
+    OPEN_REPLAYS_MAX, Replay, ReplayFilter, ReplayKind, ReplayRequest, StartReplay, SteerReplay,
+    SteeredReplay,
+};
+use serde::{Deserialize, Serialize};
+
+use super::page_limit;
+use crate::Shared;
+use crate::api::{Result, store_error};
+
+pub(super) fn router() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/replays", get(list).post(begin))
+        .route("/replays/{id}", get(one))
+        .route("/replays/{id}/pause", post(pause))
+        .route("/replays/{id}/resume", post(resume))
+        .route("/replays/{id}/cancel", post(cancel))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BeginBody {
+    filter: Object<Filter>,
+    /// Only say how many deliveries it would be.
+    #[serde(default)]
+    dry_run: bool,
+    /// New deliveries with ids of their own, for a partner that acknowledged and then lost.
+    #[serde(default)]
+    new_ids: bool,
+    /// What the registration of the filter has missed, rather than what was sent once.
+    #[serde(default)]
+    missed: bool,
+    /// Every state, rather than each order's newest record once.
+    history: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Filter {
+    endpoint_id: Option<i64>,
+    webhook_id: Option<i64>,
+    order_id: Option<i64>,
+    event_type: Option<EventType>,
+    state: Option<DeliveryState>,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+}
+
+impl BeginBody {
+    /// The request, where its parts go together.
+    fn request(self) -> Result<(ReplayRequest, bool)> {
+        let Object(filter) = self.filter;
+        let kind = match (self.new_ids, self.missed) {
+            (true, true) => {
+                return Err(ApiError::invalid(
+                    "new_ids: not together with missed: what never arrived has ids that nobody knows",
+                ));
+            }
+            (true, false) => ReplayKind::NewIds,
+            (false, true) => ReplayKind::Missed,
+            (false, false) => ReplayKind::SameIds,
+        };
+        let history = match (kind, self.history) {
+            (ReplayKind::SameIds, Some(false)) => {
+                return Err(ApiError::invalid(
+                    "history: false needs new_ids or missed: deliveries that keep their ids are what they were",
+                ));
+            }
+            (ReplayKind::SameIds, _) => true,
+            (_, wished) => wished.unwrap_or(false),
+        };
+        filter.check(kind)?;
+        let filter = ReplayFilter {
+            endpoint_id: filter.endpoint_id.map(EndpointId),
+            webhook_id: filter.webhook_id.map(WebhookId),
+            order_id: filter.order_id.map(OrderId),
+            event_type: filter.event_type,
+            state: filter.state,
+            since: filter.since,
+            until: filter.until,
+        };
+        Ok((ReplayRequest { kind, history, filter }, self.dry_run))
+    }
+}
+
+impl Filter {
+    fn check(&self, kind: ReplayKind) -> Result<()> {
+        let Filter { endpoint_id, webhook_id, order_id, event_type, state, since, until } = self;
+        if kind == ReplayKind::Missed {
+            if webhook_id.is_none() {
+                return Err(ApiError::invalid(
+                    "filter.webhook_id: missing; expected the registration whose missed events are to be sent",
+                ));
+            }
+            let of_deliveries = [
+                ("endpoint_id", endpoint_id.is_some()),
+                ("event_type", event_type.is_some()),
+                ("state", state.is_some()),
+            ];
+            if let Some((name, _)) = of_deliveries.into_iter().find(|(_, given)| *given) {
+                return Err(ApiError::invalid(format!(
+                    "filter.{name}: not together with missed: what was missed follows from the registration"
+                )));
+            }
+        }
+        if *state == Some(DeliveryState::Pending) {
+            return Err(ApiError::invalid(
+                "filter.state: what is pending is sent anyway; expected the state of deliveries that have ended",
+            ));
+        }
+        let is_empty = endpoint_id.is_none()
+            && webhook_id.is_none()
+            && order_id.is_none()
+            && event_type.is_none()
+            && state.is_none()
+            && since.is_none()
+            && until.is_none();
+        if is_empty {
+            return Err(ApiError::invalid(
+                "filter: expected at least one condition; everything there ever was is not replayed by an empty one",
+            ));
+        }
+        if let (Some(since), Some(until)) = (since, until)
+            && since >= until
+        {
+            return Err(ApiError::invalid("filter.until: expected a time after since"));
+        }
+        Ok(())
+    }
+}
+
+#[derive(Serialize)]
+struct Shown {
+    replay_id: ReplayId,
+    state: &'static str,
+    new_ids: bool,
+    missed: bool,
+    history: bool,
+    filter: ShownFilter,
+    /// How much of what there was when it was asked for has been looked through, from 0 to 1.
+    progress: f64,
+    /// Deliveries that were put in line so far.
+    queued: u64,
+    /// Those of them that wait or are under way.
+    pending: u64,
+    delivered: u64,
+    dead: u64,
+    cancelled: u64,
+    created_at: Timestamp,
+    finished_at: Option<Timestamp>,
+}
+
+#[derive(Serialize)]
+struct ShownFilter {
+    endpoint_id: Option<EndpointId>,
+    webhook_id: Option<WebhookId>,
+    order_id: Option<OrderId>,
+    event_type: Option<EventType>,
+    state: Option<DeliveryState>,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+}
+
+impl Shown {
+    fn of(replay: &Replay) -> Self {
+        let ReplayRequest { kind, history, filter } = &replay.request;
+        Shown {
+            replay_id: replay.replay_id,
+            state: replay.state.as_str(),
+            new_ids: *kind == ReplayKind::NewIds,
+            missed: *kind == ReplayKind::Missed,
+            history: *history,
+            filter: ShownFilter {
+                endpoint_id: filter.endpoint_id,
+                webhook_id: filter.webhook_id,
+                order_id: filter.order_id,
+                event_type: filter.event_type,
+                state: filter.state,
+                since: filter.since,
+                until: filter.until,
+            },
+            progress: replay.progress(),
+            queued: replay.queued,
+            pending: replay.pending(),
+            delivered: replay.delivered,
+            dead: replay.dead,
+            cancelled: replay.cancelled,
+            created_at: replay.created_at,
+            finished_at: replay.finished_at,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Counted {
+    dry_run: bool,
+    deliveries: u64,
+}
+
+/// `POST /v1/operator/replays`: 201 with the replay that runs from now on; with `dry_run`, 200 and how many deliveries it
+/// would be now.
+async fn begin(State(shared): State<Arc<Shared>>, JsonBody(body): JsonBody<BeginBody>) -> Result<Answer> {
+    let (request, dry_run) = body.request()?;
+    if dry_run {
+        return Ok(Answer::ok(&Counted { dry_run, deliveries: count(&shared, request).await? }));
+    }
+    match shared.store.start_replay(request, shared.clock.now()).await.map_err(store_error)? {
+        StartReplay::Started(replay) => {
+            shared.replays_changed.notify_one();
+            tracing::info!(replay_id = %replay.replay_id, "an operator begins a replay");
+            Ok(Answer::ok(&Shown::of(&replay)).created())
+        }
+        StartReplay::NoSuchWebhook => Err(no_such_webhook()),
+        StartReplay::TooMany => Err(ApiError::new(
+            ErrorCode::StateInvalidTransition,
+            format!("{OPEN_REPLAYS_MAX} replays have not ended; wait for one of them, or cancel it"),
+        )),
+    }
+}
+
+/// Part by part, so that no reading of the store lasts long.
+async fn count(shared: &Shared, request: ReplayRequest) -> Result<u64> {
+    let (mut deliveries, mut after) = (0, 0);
+    loop {
+        let part = shared.store.count_replay(request.clone(), after).await.map_err(store_error)?;
+        let part = part.ok_or_else(no_such_webhook)?;
+        deliveries += part.deliveries;
+        match part.next {
+            Some(next) => after = next,
+            None => return Ok(deliveries),
+        }
+    }
+}
+
+fn no_such_webhook() -> ApiError {
+    ApiError::invalid("filter.webhook_id: there is no such registration")
+}
+
+fn no_such_replay() -> ApiError {
+    ApiError::not_found("there is no such replay")
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListParams {
+    before: Option<i64>,
+    limit: Option<usize>,
+}
+
+#[derive(Serialize)]
+struct List {
+    replays: Vec<Shown>,
+    next_before: Option<ReplayId>,
+}
+
+/// `GET /v1/operator/replays`: newest first, a page at a time.
+async fn list(State(shared): State<Arc<Shared>>, Params(params): Params<ListParams>) -> Result<Answer> {
+    let limit = page_limit(params.limit)?;
+    let replays = shared.store.replays(params.before.map(ReplayId), limit).await.map_err(store_error)?;
+    let next_before = replays.last().filter(|_| replays.len() == limit).map(|last| last.replay_id);
+    Ok(Answer::ok(&List { replays: replays.iter().map(Shown::of).collect(), next_before }))
+}
+
+/// `GET /v1/operator/replays/{id}`: how far it has come.
+async fn one(State(shared): State<Arc<Shared>>, PathId(id): PathId) -> Result<Answer> {
+    let replay = shared.store.replay(ReplayId(id)).await.map_err(store_error)?.ok_or_else(no_such_replay)?;
+    Ok(Answer::ok(&Shown::of(&replay)))
+}
+
+/// `POST /v1/operator/replays/{id}/pause`: nothing more of it is sent; what is under way ends.
+async fn pause(State(shared): State<Arc<Shared>>, PathId(id): PathId, _: NoBody) -> Result<Answer> {
+    steer(&shared, id, SteerReplay::Pause).await
+}
+
+/// `POST /v1/operator/replays/{id}/resume`: it goes on where it was.
+async fn resume(State(shared): State<Arc<Shared>>, PathId(id): PathId, _: NoBody) -> Result<Answer> {
+    steer(&shared, id, SteerReplay::Resume).await
+}
+
+/// `POST /v1/operator/replays/{id}/cancel`: what of it was not sent is taken back: delivered where it had been
+/// acknowledged before, else cancelled.
+async fn cancel(State(shared): State<Arc<Shared>>, PathId(id): PathId, _: NoBody) -> Result<Answer> {
+    steer(&shared, id, SteerReplay::Cancel).await
+}
+
+async fn steer(shared: &Shared, id: i64, steer: SteerReplay) -> Result<Answer> {
+    let answer = shared.store.steer_replay(ReplayId(id), steer, shared.clock.now()).await;
+    match answer.map_err(store_error)? {
+        SteeredReplay::Done(replay) => {
+            shared.replays_changed.notify_one();
+            tracing::info!(replay_id = %replay.replay_id, state = replay.state.as_str(), "an operator steers a replay");
+            Ok(Answer::ok(&Shown::of(&replay)))
+        }
+        SteeredReplay::Ended(state) => Err(ApiError::new(
+            ErrorCode::StateInvalidTransition,
+            format!("the replay has ended: it is {}", state.as_str()),
+        )),
+        SteeredReplay::NoSuchReplay => Err(no_such_replay()),
+    }
+}

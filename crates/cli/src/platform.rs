@@ -54,6 +54,7 @@ impl Running {
     pub(crate) async fn start(data: &Path, listen: SocketAddr, parts: PlatformParts) -> anyhow::Result<Self> {
         create_private_dir(data).with_context(|| format!("--data {}", data.display()))?;
         let operator_token = operator_token(data)?;
+        let orders_per_delivery_max = parts.options.orders_per_delivery_max;
         let store = Arc::new(PlatformStore::open(data, parts.options)?);
         let key = data.join("platform.key");
         // A key made here could not open what the missing one has sealed, and would stand in the way of a restored one.
@@ -74,6 +75,7 @@ impl Running {
         let stop_timeout = parts.egress.exchange_timeout + Duration::from_secs(5);
         let config = PlatformConfig {
             engine: parts.engine,
+            orders_per_delivery_max,
             url_rules: parts.egress.url_rules(),
             operator_token: operator_token.clone(),
             codes: parts.codes,

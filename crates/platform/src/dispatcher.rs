@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use hookit_contract::{AttemptOutcome, DeliverySeq, EndpointId, Timestamp};
 use hookit_engine::{
-    Action, EndpointSettings, EndpointStats, Engine, EngineConfig, Flow, Input, NotSent, Verdict, Waiting,
+    Action, EndpointSettings, EndpointStats, Engine, EngineConfig, Flow, Input, NotSent, Ordering as InOrder,
+    Verdict, Waiting,
 };
 use hookit_server::Tasks;
 use hookit_store::hints::{Hint, Taken};
@@ -147,7 +148,7 @@ pub(crate) async fn start(
         // The engine reads what is fresh by itself, and replays where it hears of some.
         let replays =
             dispatcher.shared.store.pending(endpoint.endpoint_id, DeliverySeq::REPLAYS_AFTER, 1).await?;
-        let settings = settings(endpoint.hold.is_some());
+        let settings = settings(endpoint.hold.is_some(), &endpoint.settings);
         dispatcher.input(Input::Endpoint { endpoint: endpoint.endpoint_id, settings });
         dispatcher.committed(replays.deliveries);
     }
@@ -266,8 +267,8 @@ impl Dispatcher {
         for hint in taken.hints {
             match hint {
                 Hint::Committed(deliveries) => self.committed(deliveries),
-                Hint::Endpoint { endpoint_id: endpoint, is_held } => {
-                    self.input(Input::Endpoint { endpoint, settings: settings(is_held) });
+                Hint::Endpoint { endpoint_id: endpoint, is_held, settings: wished } => {
+                    self.input(Input::Endpoint { endpoint, settings: settings(is_held, &wished) });
                     self.input(Input::Reread { endpoint });
                 }
             }
@@ -477,9 +478,16 @@ async fn attempt(
     }
 }
 
-fn settings(is_held: bool) -> EndpointSettings {
-    let flow = if is_held { Flow::Held } else { Flow::Open };
-    EndpointSettings { flow, ..EndpointSettings::default() }
+fn settings(is_held: bool, wished: &store::EndpointSettings) -> EndpointSettings {
+    EndpointSettings {
+        flow: if is_held { Flow::Held } else { Flow::Open },
+        ordering: match wished.ordering {
+            store::Ordering::PerOrder => InOrder::PerOrder,
+            store::Ordering::None => InOrder::None,
+        },
+        in_flight_max: wished.in_flight_max.map(|max| usize::try_from(max).unwrap_or(usize::MAX)),
+        rate_per_second_max: wished.rate_per_second_max,
+    }
 }
 
 fn waiting(delivery: PendingDelivery) -> Waiting {

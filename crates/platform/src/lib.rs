@@ -40,6 +40,8 @@ pub use vault::{Vault, VaultError};
 pub struct PlatformConfig {
     /// Limits and retry plan of the delivery engine.
     pub engine: EngineConfig,
+    /// Orders in a delivery at most, for all registrations; the same as the store's.
+    pub orders_per_delivery_max: usize,
     /// What a registration's URL must be like; the same as the sender's.
     pub url_rules: UrlRules,
     /// The token that the operator API asks for.
@@ -83,6 +85,9 @@ struct Shared {
     operator_token: Secret,
     codes: StatusCodes,
     url_rules: UrlRules,
+    /// What a registration may ask for at most.
+    in_flight_max: usize,
+    orders_per_delivery_max: usize,
     stats: stats::Stats,
     /// Tells that a replay was begun or steered, so that its work is looked after.
     replays_changed: tokio::sync::Notify,
@@ -118,6 +123,8 @@ impl Platform {
             operator_token: config.operator_token,
             codes: config.codes,
             url_rules: config.url_rules,
+            in_flight_max: config.engine.in_flight_max,
+            orders_per_delivery_max: config.orders_per_delivery_max,
             stats: stats::Stats::new(),
             replays_changed: tokio::sync::Notify::new(),
             inspections,

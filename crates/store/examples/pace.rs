@@ -20,7 +20,9 @@ use hookit_contract::{
 };
 use hookit_store::hints::Hint;
 use hookit_store::inbox::{Received, Store as _};
-use hookit_store::platform::{Attempt, Change, Changed, NewWebhook, Partner, Phases, Store, Verdict};
+use hookit_store::platform::{
+    Attempt, Change, Changed, NewWebhook, Partner, Phases, Store, Verdict, WebhookSettings,
+};
 use hookit_store::sqlite::{InboxOptions, InboxStore, PlatformOptions, PlatformStore};
 
 const PATH: [KnownStatus; 4] =
@@ -62,6 +64,7 @@ async fn listener(store: &impl Store) {
             event_type,
             url: "https://pos.example/hook".to_owned(),
             basic_auth: None,
+            settings: WebhookSettings::default(),
         };
         store.put_webhook(webhook, at(0)).await.unwrap();
     }

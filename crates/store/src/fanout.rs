@@ -56,6 +56,8 @@ pub(crate) struct Registration {
     pub(crate) branch_id: Option<BranchId>,
     /// The event type.
     pub(crate) event_type: EventType,
+    /// Orders in one of its deliveries at most.
+    pub(crate) orders_per_delivery_max: usize,
 }
 
 /// Where an event goes.
@@ -63,6 +65,7 @@ pub(crate) struct Registration {
 struct Route {
     endpoint_id: EndpointId,
     webhook_id: WebhookId,
+    orders_per_delivery_max: usize,
 }
 
 /// One partner's registrations for one event type.
@@ -89,7 +92,11 @@ impl Routes {
                 });
             partners[place].insert(
                 (registration.brand_id, registration.branch_id),
-                Route { endpoint_id: registration.endpoint_id, webhook_id: registration.webhook_id },
+                Route {
+                    endpoint_id: registration.endpoint_id,
+                    webhook_id: registration.webhook_id,
+                    orders_per_delivery_max: registration.orders_per_delivery_max,
+                },
             );
         }
         routes
@@ -218,6 +225,7 @@ pub(crate) fn plan<E>(
         };
         // Behind a delivery of this very tick all is decided already: whoever shares one waits for the same.
         let first_round = key.behind.is_none();
+        let orders_max = orders_per_delivery_max.min(item.route.orders_per_delivery_max);
         let own = |planned: &mut Vec<Planned>| {
             planned.push(Planned {
                 endpoint_id,
@@ -240,7 +248,7 @@ pub(crate) fn plan<E>(
                 let batch = place.get_mut();
                 if first_round && is_waiting(endpoint_id, event.order_id)? {
                     own(&mut planned)
-                } else if planned[batch.delivery].orders.len() >= orders_per_delivery_max
+                } else if planned[batch.delivery].orders.len() >= orders_max
                     || batch.bytes + event.record_bytes > DELIVERY_BYTES_MAX
                     || (!batch.first_is_free && is_waiting(endpoint_id, planned[batch.delivery].orders[0].0)?)
                 {

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use hookit_contract::EndpointId;
 
-use crate::platform::PendingDelivery;
+use crate::platform::{EndpointSettings, PendingDelivery};
 
 /// Hints held before they are taken; beyond it they are dropped and the taker is told to read the disk.
 pub const HINTS_MAX: usize = 65_536;
@@ -19,12 +19,14 @@ pub const HINTS_MAX: usize = 65_536;
 pub enum Hint {
     /// New deliveries, in the order of commits.
     Committed(Vec<PendingDelivery>),
-    /// This endpoint is new, was held or let go, or got or lost deliveries: it is to be read from disk from the start.
+    /// This endpoint is new, was held or let go, is served otherwise, or got or lost deliveries: it is to be read from disk from the start.
     Endpoint {
         /// Which.
         endpoint_id: EndpointId,
         /// True where nothing is sent to it.
         is_held: bool,
+        /// How it is served.
+        settings: EndpointSettings,
     },
 }
 
@@ -46,14 +48,19 @@ pub struct Taken {
 }
 
 impl Hints {
-    /// Puts in what one tick has committed: endpoints, with whether they are held, first, because its deliveries were formed after them.
-    pub fn put(&self, endpoints: Vec<(EndpointId, bool)>, deliveries: Vec<PendingDelivery>) {
+    /// Puts in what one tick has committed: endpoints first, with whether they are held
+    /// and how they are served, because its deliveries were formed after them.
+    pub fn put(
+        &self,
+        endpoints: Vec<(EndpointId, bool, EndpointSettings)>,
+        deliveries: Vec<PendingDelivery>,
+    ) {
         if endpoints.is_empty() && deliveries.is_empty() {
             return;
         }
         {
             let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-            let hint = |(endpoint_id, is_held)| Hint::Endpoint { endpoint_id, is_held };
+            let hint = |(endpoint_id, is_held, settings)| Hint::Endpoint { endpoint_id, is_held, settings };
             inbox.hints.extend(endpoints.into_iter().map(hint));
             inbox.take_in(deliveries);
         }
@@ -104,6 +111,12 @@ mod tests {
 
     use super::*;
 
+    const PLAIN: EndpointSettings = EndpointSettings {
+        ordering: crate::platform::Ordering::PerOrder,
+        in_flight_max: None,
+        rate_per_second_max: None,
+    };
+
     fn delivery(seq: i64) -> PendingDelivery {
         PendingDelivery {
             seq: DeliverySeq(seq),
@@ -121,12 +134,12 @@ mod tests {
         let hints = Hints::default();
         hints.put(Vec::new(), vec![delivery(1)]);
         hints.put(Vec::new(), vec![delivery(2)]);
-        hints.put(vec![(EndpointId(7), true)], vec![delivery(3)]);
+        hints.put(vec![(EndpointId(7), true, PLAIN)], vec![delivery(3)]);
         let taken = hints.take().await;
         assert!(!taken.lost);
         let expected = [
             Hint::Committed(vec![delivery(1), delivery(2)]),
-            Hint::Endpoint { endpoint_id: EndpointId(7), is_held: true },
+            Hint::Endpoint { endpoint_id: EndpointId(7), is_held: true, settings: PLAIN },
             Hint::Committed(vec![delivery(3)]),
         ];
         assert_eq!(taken.hints, expected);
@@ -135,12 +148,12 @@ mod tests {
     #[tokio::test]
     async fn a_full_mailbox_says_that_hints_were_lost_and_keeps_the_endpoints() {
         let hints = Hints::default();
-        hints.put(vec![(EndpointId(7), false)], vec![delivery(1); HINTS_MAX]);
-        hints.put(vec![(EndpointId(8), false)], vec![delivery(2)]);
+        hints.put(vec![(EndpointId(7), false, PLAIN)], vec![delivery(1); HINTS_MAX]);
+        hints.put(vec![(EndpointId(8), false, PLAIN)], vec![delivery(2)]);
         hints.put(Vec::new(), vec![delivery(3)]);
         let taken = hints.take().await;
         assert!(taken.lost);
-        let endpoint = |id| Hint::Endpoint { endpoint_id: EndpointId(id), is_held: false };
+        let endpoint = |id| Hint::Endpoint { endpoint_id: EndpointId(id), is_held: false, settings: PLAIN };
         assert_eq!(taken.hints, [endpoint(7), endpoint(8)]);
         hints.put(Vec::new(), vec![delivery(4)]);
         let after = hints.take().await;

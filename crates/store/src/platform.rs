@@ -4,6 +4,7 @@
 //! concurrent changes share one commit, the *tick*. What a delivery carries is fixed there and never changes (G3).
 
 mod replays;
+mod settings;
 
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ pub use self::replays::{
     OPEN_REPLAYS_MAX, Replay, ReplayCount, ReplayFilter, ReplayKind, ReplayRequest, ReplayState, ReplayStep,
     StartReplay, SteerReplay, SteeredReplay,
 };
+pub use self::settings::{EndpointSettings, Ordering, WebhookSettings};
 use crate::Error;
 
 /// Bytes of an order's record at most. Edits of the cart could otherwise make it grow beyond what any receiver takes.
@@ -320,6 +322,8 @@ pub struct NewWebhook {
     pub url: String,
     /// Basic authorization to send along, encrypted.
     pub basic_auth: Option<Bytes>,
+    /// How it is to be served.
+    pub settings: WebhookSettings,
 }
 
 /// A registration as it stands.
@@ -341,6 +345,8 @@ pub struct Webhook {
     pub url: String,
     /// True where Basic authorization is sent along.
     pub has_basic_auth: bool,
+    /// How it is served.
+    pub settings: WebhookSettings,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -377,6 +383,8 @@ pub struct Endpoint {
     pub url: String,
     /// Why and since when nothing is sent to it, where that is so.
     pub hold: Option<(HoldReason, Timestamp)>,
+    /// How it is served: what its registrations say, the strictest of each.
+    pub settings: EndpointSettings,
 }
 
 /// Why nothing is sent to an endpoint.

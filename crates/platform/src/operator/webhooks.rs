@@ -9,7 +9,9 @@ use axum::routing::{get, post};
 use hookit_contract::{BranchId, BrandId, EndpointId, EventType, PartnerId, Timestamp, WebhookId};
 use hookit_egress::EndpointUrl;
 use hookit_server::{Answer, ApiError, JsonBody, NoBody, Object, PathId};
-use hookit_store::platform::{Endpoint, HoldReason, NewWebhook, PutWebhook, Webhook};
+use hookit_store::platform::{
+    self as store, Endpoint, EndpointSettings, HoldReason, NewWebhook, PutWebhook, Webhook, WebhookSettings,
+};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -19,6 +21,9 @@ use crate::payload::basic_auth_place;
 
 /// Bytes of user and password together.
 const BASIC_AUTH_MAX: usize = 1024;
+
+/// Attempts in a second that a registration can be limited to at most; who wants more wants no limit.
+const RATE_MAX: usize = 100_000;
 
 pub(super) fn router() -> Router<Arc<Shared>> {
     Router::new()
@@ -36,6 +41,59 @@ struct PutBody {
     event_type: EventType,
     url: String,
     basic_auth: Option<Object<BasicAuth>>,
+    ordering: Option<Ordering>,
+    in_flight_max: Option<u32>,
+    rate_per_second_max: Option<u32>,
+    orders_per_delivery_max: Option<u32>,
+    #[serde(default)]
+    coalesce: bool,
+}
+
+#[derive(Clone, Copy, Default, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Ordering {
+    #[default]
+    PerOrder,
+    None,
+}
+
+impl From<store::Ordering> for Ordering {
+    fn from(ordering: store::Ordering) -> Self {
+        match ordering {
+            store::Ordering::PerOrder => Ordering::PerOrder,
+            store::Ordering::None => Ordering::None,
+        }
+    }
+}
+
+impl PutBody {
+    /// How the registration is to be served; each bound is one that the installation could keep to.
+    fn settings(&self, shared: &Shared) -> Result<WebhookSettings> {
+        for (name, asked, max) in [
+            ("in_flight_max", self.in_flight_max, shared.in_flight_max),
+            ("rate_per_second_max", self.rate_per_second_max, RATE_MAX),
+            ("orders_per_delivery_max", self.orders_per_delivery_max, shared.orders_per_delivery_max),
+        ] {
+            let fits = |asked: u32| usize::try_from(asked).is_ok_and(|asked| (1..=max).contains(&asked));
+            if asked.is_some_and(|asked| !fits(asked)) {
+                return Err(ApiError::invalid(format!(
+                    "{name}: expected 1 to {max}, or null for no own limit"
+                )));
+            }
+        }
+        Ok(WebhookSettings {
+            endpoint: EndpointSettings {
+                ordering: match self.ordering.unwrap_or_default() {
+                    Ordering::PerOrder => store::Ordering::PerOrder,
+                    Ordering::None => store::Ordering::None,
+                },
+                in_flight_max: self.in_flight_max,
+                rate_per_second_max: self.rate_per_second_max,
+            },
+            orders_per_delivery_max: self.orders_per_delivery_max,
+            coalesce: self.coalesce,
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -55,6 +113,11 @@ struct Shown<'a> {
     event_type: EventType,
     url: &'a str,
     basic_auth: bool,
+    ordering: Ordering,
+    in_flight_max: Option<u32>,
+    rate_per_second_max: Option<u32>,
+    orders_per_delivery_max: Option<u32>,
+    coalesce: bool,
     created_at: Timestamp,
     updated_at: Timestamp,
     /// Why and since when nothing is sent to its endpoint; null while deliveries flow.
@@ -78,6 +141,11 @@ impl<'a> Shown<'a> {
             event_type: webhook.event_type,
             url: &webhook.url,
             basic_auth: webhook.has_basic_auth,
+            ordering: webhook.settings.endpoint.ordering.into(),
+            in_flight_max: webhook.settings.endpoint.in_flight_max,
+            rate_per_second_max: webhook.settings.endpoint.rate_per_second_max,
+            orders_per_delivery_max: webhook.settings.orders_per_delivery_max,
+            coalesce: webhook.settings.coalesce,
             created_at: webhook.created_at,
             updated_at: webhook.updated_at,
             hold: endpoint
@@ -113,6 +181,7 @@ async fn put(State(shared): State<Arc<Shared>>, JsonBody(body): JsonBody<PutBody
         }
         None => None,
     };
+    let settings = body.settings(&shared)?;
     let webhook = NewWebhook {
         partner_id: body.partner_id,
         brand_id: body.brand_id.map(BrandId),
@@ -122,6 +191,7 @@ async fn put(State(shared): State<Arc<Shared>>, JsonBody(body): JsonBody<PutBody
         // order holds within one.
         url: url.as_str().to_owned(),
         basic_auth,
+        settings,
     };
     match shared.store.put_webhook(webhook, shared.clock.now()).await.map_err(store_error)? {
         PutWebhook::Created(webhook) => show(&shared, &webhook).await.map(Answer::created),

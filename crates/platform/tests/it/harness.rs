@@ -102,10 +102,12 @@ impl Running {
     }
 
     pub(crate) async fn try_on(dir: &Path, setup: Setup) -> Result<Self, StartError> {
+        let orders_per_delivery_max = setup.options.orders_per_delivery_max;
         let store = Arc::new(PlatformStore::open(dir, setup.options).unwrap());
         let clock = Arc::new(PushedClock::default());
         let config = PlatformConfig {
             engine: setup.engine,
+            orders_per_delivery_max,
             url_rules: setup.egress.url_rules(),
             operator_token: Secret::new(TOKEN),
             codes: StatusCodes::default(),

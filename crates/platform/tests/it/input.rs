@@ -392,8 +392,27 @@ async fn a_registration_with_a_wrong_field_is_refused_by_its_name() {
         (but(&good, "basic_auth", json!({"user": "pos", "password": "hush", "realm": "x"})), {
             "basic_auth.realm: unknown field; expected user or password".to_owned()
         }),
+        (but(&good, "ordering", json!("fifo")), {
+            "ordering: \"fifo\" is not known; expected per_order or none".to_owned()
+        }),
+        (but(&good, "in_flight_max", json!(0)), {
+            "in_flight_max: expected 1 to 512, or null for no own limit".to_owned()
+        }),
+        (but(&good, "in_flight_max", json!(513)), {
+            "in_flight_max: expected 1 to 512, or null for no own limit".to_owned()
+        }),
+        (but(&good, "rate_per_second_max", json!(0)), {
+            "rate_per_second_max: expected 1 to 100000, or null for no own limit".to_owned()
+        }),
+        (but(&good, "orders_per_delivery_max", json!(51)), {
+            "orders_per_delivery_max: expected 1 to 50, or null for no own limit".to_owned()
+        }),
+        (but(&good, "coalesce", json!("yes")), {
+            "coalesce: expected true or false, found a string".to_owned()
+        }),
         (but(&good, "secret", json!("x")), {
-            "secret: unknown field; expected one of partner_id, brand_id, branch_id, event_type, url, basic_auth"
+            "secret: unknown field; expected one of partner_id, brand_id, branch_id, event_type, url, basic_auth, \
+             ordering, in_flight_max, rate_per_second_max, orders_per_delivery_max, coalesce"
                 .to_owned()
         }),
     ] {

@@ -4,7 +4,7 @@ use hookit_contract::EventType;
 use hookit_sim::endpoints::{Answer, ScriptedEndpoint};
 use serde_json::{Value, json};
 
-use crate::harness::{BUSINESS, HOUR, PartnerAccess, Running, order, received};
+use crate::harness::{BUSINESS, HOUR, PartnerAccess, Running, Setup, order, received};
 
 const CREATED: EventType = EventType::OrderCreated;
 
@@ -65,7 +65,8 @@ async fn a_registration_is_made_once_and_changed_after() {
         "webhook_id": first["webhook_id"], "endpoint_id": moved["endpoint_id"], "partner_id": partner.id,
         "brand_id": 1, "branch_id": null, "event_type": CREATED, "url": "http://127.0.0.1:9/new",
         "basic_auth": false, "created_at": first["created_at"], "updated_at": moved["updated_at"],
-        "hold": null,
+        "hold": null, "ordering": "per_order", "in_flight_max": null, "rate_per_second_max": null,
+        "orders_per_delivery_max": null, "coalesce": false,
     });
     assert_eq!(platform.get("/v1/operator/webhooks").await.data()["webhooks"], json!([expected]));
 }
@@ -129,4 +130,69 @@ async fn a_new_url_takes_over_what_waits_at_the_old_one_with_ids_bytes_and_order
     assert_eq!((old.counts().requests, new.counts().requests), (1, 3));
     // The attempt at the old place counts.
     assert_eq!(platform.delivery(ids[0]).await["attempts"], 2);
+}
+
+#[tokio::test]
+async fn settings_are_shown_and_a_put_without_them_sets_the_defaults() {
+    let platform = Running::start().await;
+    let partner = platform.partner("Kitchen display", BUSINESS).await;
+    let mut body = json!({
+        "partner_id": partner.id, "event_type": CREATED, "url": "http://127.0.0.1:9/in", "ordering": "none",
+        "in_flight_max": 3, "rate_per_second_max": 20, "orders_per_delivery_max": 1, "coalesce": true,
+    });
+    let names = ["ordering", "in_flight_max", "rate_per_second_max", "orders_per_delivery_max", "coalesce"];
+    let put = platform.call("PUT", "/v1/operator/webhooks", body.to_string()).await.expect(201).data();
+    let listed = platform.get("/v1/operator/webhooks").await.data()["webhooks"][0].clone();
+    for name in names {
+        assert_eq!((&put[name], &listed[name]), (&body[name], &body[name]), "{name}");
+    }
+    names.iter().for_each(|name| drop(body.as_object_mut().unwrap().remove(*name)));
+    let put = platform.call("PUT", "/v1/operator/webhooks", body.to_string()).await.expect(200).data();
+    let shown = names.map(|name| put[name].clone());
+    assert_eq!(shown, [json!("per_order"), Value::Null, Value::Null, Value::Null, json!(false)]);
+}
+
+#[tokio::test]
+async fn a_registrations_limit_in_flight_holds_from_its_put_on_and_after_a_restart() {
+    let endpoint = ScriptedEndpoint::start().await.unwrap();
+    let mut platform = Running::start().await;
+    let partner = platform.partner("Kitchen display", BUSINESS).await;
+    let put = async |platform: &Running, in_flight_max: Value| {
+        let body = json!({
+            "partner_id": partner.id, "event_type": CREATED, "url": endpoint.url(), "in_flight_max": in_flight_max,
+        });
+        let answer = platform.call("PUT", "/v1/operator/webhooks", body.to_string()).await;
+        assert!([200, 201].contains(&answer.status), "{}", answer.text());
+    };
+    let limit = async |platform: &Running| platform.status().await["endpoints"][0]["in_flight_limit"].clone();
+    put(&platform, json!(2)).await;
+    platform.order().await;
+    platform.until("delivered", 1).await;
+    assert_eq!(limit(&platform).await, 2);
+    let dir = platform.stop().await.unwrap();
+    platform = Running::on(dir.path(), Setup::default()).await;
+    assert_eq!(limit(&platform).await, 2);
+    put(&platform, Value::Null).await;
+    platform.order().await;
+    platform.until("delivered", 2).await;
+    assert_eq!(limit(&platform).await, 32);
+}
+
+#[tokio::test]
+async fn where_every_registration_of_a_url_says_so_an_order_does_not_wait_for_its_earlier_delivery() {
+    let endpoint = ScriptedEndpoint::start().await.unwrap();
+    let platform = Running::start().await;
+    let partner = platform.partner("Kitchen display", BUSINESS).await;
+    let moved = EventType::OrderStatusUpdated;
+    let body =
+        json!({"partner_id": partner.id, "event_type": moved, "url": endpoint.url(), "ordering": "none"});
+    platform.call("PUT", "/v1/operator/webhooks", body.to_string()).await.expect(201);
+    endpoint.answer_next(1, Answer::Status(500));
+    let order = platform.order().await;
+    platform.move_to(order, "ACCEPTED").await.expect(200);
+    received(&endpoint, 1).await;
+    platform.move_to(order, "READY").await.expect(200);
+    // The first one waits an hour for its next attempt.
+    platform.until("delivered", 1).await;
+    assert_eq!(platform.status().await["pending"], 1);
 }

@@ -55,6 +55,8 @@ pub(super) fn plan(
                 let key = (webhook, brand_id, occurrence.branch_id);
                 let alone = is_waiting(endpoint_id, occurrence.order_id);
                 // Joining a delivery that has a lower number than the order's last one would turn them round.
+                let own_max = webhooks[webhook].0.settings.orders_per_delivery_max;
+                let orders_max = own_max.map_or(orders_max, |own| orders_max.min(own as usize));
                 let joins = open.get(&key).copied().filter(|&delivery| {
                     !alone
                         && planned[delivery].occurrences.len() < orders_max

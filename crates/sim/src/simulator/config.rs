@@ -80,6 +80,7 @@ pub(super) fn draw(dice: &mut Xoshiro256PlusPlus) -> (PlatformConfig, Rules, usi
             hold_time,
             ..EngineConfig::default()
         },
+        orders_per_delivery_max,
         url_rules: UrlRules { addresses: AddressPolicy::PublicOnly, https_required: true },
         operator_token: Secret::new(OPERATOR_TOKEN),
         codes: StatusCodes::default(),

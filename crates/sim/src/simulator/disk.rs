@@ -13,8 +13,9 @@ use hookit_contract::{
     StatusCodes, Timestamp, WebhookId, check_move, envelope_bytes,
 };
 use hookit_store::platform::{
-    Attempt, Business, Change, Changed, Counts, Delivery, Endpoint, HoldReason, NewWebhook, Partner,
-    PartnerChange, Payload, PendingDelivery, PendingPage, PutWebhook, Reason, StoredOrder, Verdict, Webhook,
+    Attempt, Business, Change, Changed, Counts, Delivery, Endpoint, EndpointSettings, HoldReason, NewWebhook,
+    Ordering, Partner, PartnerChange, Payload, PendingDelivery, PendingPage, PutWebhook, Reason, StoredOrder,
+    Verdict, Webhook,
 };
 
 use super::batches;
@@ -345,6 +346,7 @@ impl Disk {
                 let before = std::mem::replace(&mut webhook.endpoint_id, endpoint_id);
                 webhook.url.clone_from(&new.url);
                 webhook.has_basic_auth = new.basic_auth.is_some();
+                webhook.settings = new.settings;
                 webhook.updated_at = now;
                 self.basic_auth[index] = new.basic_auth;
                 let moved_from = (before != endpoint_id).then_some(before);
@@ -364,6 +366,7 @@ impl Disk {
                     event_type: new.event_type,
                     url: new.url,
                     has_basic_auth: new.basic_auth.is_some(),
+                    settings: new.settings,
                     created_at: now,
                     updated_at: now,
                 };
@@ -504,7 +507,22 @@ impl Disk {
     pub(super) fn endpoint(&self, endpoint_id: EndpointId) -> Option<Endpoint> {
         let Place { partner, url, hold } = self.endpoints.get(place(endpoint_id))?;
         let partner_id = self.partners[*partner].partner_id.clone();
-        Some(Endpoint { endpoint_id, partner_id, url: url.clone(), hold: *hold })
+        let settings = self.settings(endpoint_id);
+        Some(Endpoint { endpoint_id, partner_id, url: url.clone(), hold: *hold, settings })
+    }
+
+    /// The strictest of what its registrations say.
+    fn settings(&self, endpoint_id: EndpointId) -> EndpointSettings {
+        let all = || {
+            let there = self.webhooks.iter().filter(|(webhook, _)| webhook.endpoint_id == endpoint_id);
+            there.map(|(webhook, _)| webhook.settings.endpoint)
+        };
+        let is_free = all().next().is_some() && all().all(|s| s.ordering == Ordering::None);
+        EndpointSettings {
+            ordering: if is_free { Ordering::None } else { Ordering::PerOrder },
+            in_flight_max: all().filter_map(|s| s.in_flight_max).min(),
+            rate_per_second_max: all().filter_map(|s| s.rate_per_second_max).min(),
+        }
     }
 
     pub(super) fn endpoints(&self) -> Vec<Endpoint> {

@@ -155,8 +155,12 @@ impl SimStore {
             jobs.into_iter().map(|job| (job.command, job.reply)).unzip();
         let (answers, tick) = lock(&medium.disk).commit(commands);
         let Tick { commit, endpoints, mut hints, .. } = tick;
-        let is_held = |id| lock(&medium.disk).endpoint(id).is_some_and(|endpoint| endpoint.hold.is_some());
-        let endpoints: Vec<_> = endpoints.into_iter().map(|id| (id, is_held(id))).collect();
+        let now = |id| {
+            let endpoint = lock(&medium.disk).endpoint(id);
+            let is_held = endpoint.as_ref().is_some_and(|endpoint| endpoint.hold.is_some());
+            (id, is_held, endpoint.map(|endpoint| endpoint.settings).unwrap_or_default())
+        };
+        let endpoints: Vec<_> = endpoints.into_iter().map(now).collect();
         let number = commit.tick;
         medium.trace.note(&Event::Committed(commit));
         medium.pause(|mood| mood.told_ms_max).await;

@@ -25,6 +25,7 @@ fn registration(
         brand_id: (brand > 0).then_some(BrandId(brand)),
         branch_id: (branch > 0).then_some(BranchId(branch)),
         event_type,
+        orders_per_delivery_max: usize::MAX,
     }
 }
 

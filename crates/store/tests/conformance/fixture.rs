@@ -7,7 +7,7 @@ use hookit_contract::{
 };
 use hookit_store::platform::{
     Attempt, Change, Changed, NewWebhook, Partner, PendingDelivery, Phases, PutWebhook, Reason, Store,
-    StoredOrder, Verdict, Webhook,
+    StoredOrder, Verdict, Webhook, WebhookSettings,
 };
 use hookit_store::sqlite::{InboxOptions, InboxStore, PlatformOptions, PlatformStore};
 
@@ -107,6 +107,7 @@ pub(crate) fn registration(
         event_type,
         url: url.to_owned(),
         basic_auth: None,
+        settings: WebhookSettings::default(),
     }
 }
 

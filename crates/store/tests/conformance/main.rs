@@ -115,6 +115,8 @@ macro_rules! registry_suite {
                 the_most_specific_registration_of_each_partner_gets_the_event,
                 a_registration_takes_its_backlog_along_to_another_url,
                 an_endpoint_is_held_and_let_go,
+                of_several_registrations_of_one_url_the_strictest_counts,
+                a_registration_may_ask_for_smaller_deliveries_than_others,
                 a_revoked_partner_still_gets_deliveries,
                 partners_are_kept_and_changed,
                 a_registration_exists_once_for_each_tuple,

@@ -10,7 +10,8 @@ use hookit_contract::{
 use hookit_store::Error;
 use hookit_store::hints::Hint;
 use hookit_store::platform::{
-    Change, Changed, Counts, DeliveryQuery, Invalid, OrderQuery, RECORD_BYTES_MAX, Reason, Store, Verdict,
+    Change, Changed, Counts, DeliveryQuery, EndpointSettings, Invalid, OrderQuery, RECORD_BYTES_MAX, Reason,
+    Store, Verdict,
 };
 
 use crate::fixture::*;
@@ -473,7 +474,10 @@ pub(crate) async fn hints_name_every_new_delivery_and_every_endpoint_that_change
     assert_eq!(
         hints,
         [new, pos]
-            .map(|endpoint_id| format!("{:?}", Hint::Endpoint { endpoint_id, is_held: false }))
+            .map(|endpoint_id| format!(
+                "{:?}",
+                Hint::Endpoint { endpoint_id, is_held: false, settings: EndpointSettings::default() }
+            ))
             .into_iter()
             .collect()
     );

@@ -9,8 +9,8 @@ use hookit_contract::{
 use hookit_store::Error;
 use hookit_store::hints::Hint;
 use hookit_store::platform::{
-    Brand, Business, Change, Changed, DeliveryQuery, HoldReason, Invalid, PartnerChange, PutBusiness,
-    PutWebhook, Store, Verdict,
+    Brand, Business, Change, Changed, DeliveryQuery, EndpointSettings, HoldReason, Invalid, NewWebhook,
+    Ordering, PartnerChange, PutBusiness, PutWebhook, Store, Verdict, WebhookSettings,
 };
 
 use crate::fixture::*;
@@ -166,16 +166,64 @@ pub(crate) async fn an_endpoint_is_held_and_let_go(store: &impl Store) {
     assert_eq!(hold().await, None);
     assert!(store.hold_endpoint(endpoint_id, Some(HoldReason::Gone), at(3)).await.unwrap());
     assert_eq!(hold().await, Some((HoldReason::Gone, at(3))));
-    assert_eq!(store.hints().take().await.hints, [Hint::Endpoint { endpoint_id, is_held: true }]);
+    assert_eq!(
+        store.hints().take().await.hints,
+        [Hint::Endpoint { endpoint_id, is_held: true, settings: EndpointSettings::default() }]
+    );
     // What happens meanwhile waits and is not lost.
     plain(store, at(4)).await;
     assert_eq!(backlog(store).await.len(), 1);
     let _ = store.hints().take().await;
     assert!(store.hold_endpoint(endpoint_id, None, at(5)).await.unwrap());
     assert_eq!(hold().await, None);
-    assert_eq!(store.hints().take().await.hints, [Hint::Endpoint { endpoint_id, is_held: false }]);
+    assert_eq!(
+        store.hints().take().await.hints,
+        [Hint::Endpoint { endpoint_id, is_held: false, settings: EndpointSettings::default() }]
+    );
     assert!(!store.hold_endpoint(hookit_contract::EndpointId(99), None, at(6)).await.unwrap());
     assert_eq!(store.endpoint(hookit_contract::EndpointId(99)).await.unwrap(), None);
+}
+
+pub(crate) async fn of_several_registrations_of_one_url_the_strictest_counts(store: &impl Store) {
+    let webhooks = listener(store, "pos").await;
+    let endpoint_id = webhooks[0].endpoint_id;
+    let put = async |event_type, ordering, in_flight_max, rate_per_second_max| {
+        let endpoint = EndpointSettings { ordering, in_flight_max, rate_per_second_max };
+        let settings = WebhookSettings { endpoint, orders_per_delivery_max: Some(3), coalesce: true };
+        let new = registration("pos", None, None, event_type, "https://pos.example/hook");
+        register(store, NewWebhook { settings, ..new }).await
+    };
+    let now = async || store.endpoint(endpoint_id).await.unwrap().unwrap().settings;
+    assert_eq!(now().await, EndpointSettings::default());
+    let webhook = put(EventType::OrderCreated, Ordering::None, Some(5), None).await;
+    assert_eq!(webhook.settings.endpoint.in_flight_max, Some(5));
+    assert!(webhook.settings.coalesce && webhook.settings.orders_per_delivery_max == Some(3));
+    put(EventType::OrderStatusUpdated, Ordering::None, Some(9), Some(40)).await;
+    let strict =
+        |ordering| EndpointSettings { ordering, in_flight_max: Some(5), rate_per_second_max: Some(40) };
+    assert_eq!(now().await, strict(Ordering::PerOrder), "one of them says nothing, so order is kept");
+    let _ = store.hints().take().await;
+    put(EventType::OrderCartUpdated, Ordering::None, None, Some(60)).await;
+    assert_eq!(now().await, strict(Ordering::None));
+    let told = Hint::Endpoint { endpoint_id, is_held: false, settings: strict(Ordering::None) };
+    assert_eq!(store.hints().take().await.hints, [told]);
+    assert_eq!(store.endpoints().await.unwrap()[0].settings, strict(Ordering::None));
+    // What is put again without them has them no more.
+    register(store, registration("pos", None, None, EventType::OrderCreated, "https://pos.example/hook"))
+        .await;
+    let settings = EndpointSettings { in_flight_max: Some(9), ..strict(Ordering::PerOrder) };
+    assert_eq!(now().await, settings);
+    assert_eq!(store.webhooks().await.unwrap()[0].settings, WebhookSettings::default());
+}
+
+pub(crate) async fn a_registration_may_ask_for_smaller_deliveries_than_others(store: &impl Store) {
+    store.add_partner(partner("pos", BUSINESS)).await.unwrap();
+    let settings = WebhookSettings { orders_per_delivery_max: Some(1), ..WebhookSettings::default() };
+    let new = registration("pos", None, None, EventType::OrderCreated, "https://pos.example/hook");
+    register(store, NewWebhook { settings, ..new }).await;
+    join_all((0..20).map(|_| plain(store, at(1)))).await;
+    let sizes: Vec<_> = backlog(store).await.iter().map(|delivery| delivery.orders.len()).collect();
+    assert_eq!(sizes, [1; 20]);
 }
 
 pub(crate) async fn a_revoked_partner_still_gets_deliveries(store: &impl Store) {

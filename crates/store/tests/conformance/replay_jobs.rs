@@ -5,9 +5,9 @@ use hookit_contract::{
 };
 use hookit_store::hints::Hint;
 use hookit_store::platform::{
-    Delivery, DeliveryQuery, OPEN_REPLAYS_MAX, PendingDelivery, Replay, ReplayFilter, ReplayKind,
-    ReplayRequest, ReplayState, ReplayStep, StartReplay, SteerReplay, SteeredReplay, Store, StoredOrder,
-    Verdict,
+    Delivery, DeliveryQuery, EndpointSettings, OPEN_REPLAYS_MAX, PendingDelivery, Replay, ReplayFilter,
+    ReplayKind, ReplayRequest, ReplayState, ReplayStep, StartReplay, SteerReplay, SteeredReplay, Store,
+    StoredOrder, Verdict,
 };
 
 use crate::fixture::*;
@@ -303,7 +303,14 @@ pub(crate) async fn nothing_of_a_paused_replay_is_in_line_until_it_is_resumed(st
         assert_eq!(to_send, delivery.seq == left[0].seq, "a retry that was planned before is not made");
     }
     let hints = store.hints().try_take().expect("the engine is told").hints;
-    assert!(hints.contains(&Hint::Endpoint { endpoint_id, is_held: false }), "{hints:?}");
+    assert!(
+        hints.contains(&Hint::Endpoint {
+            endpoint_id,
+            is_held: false,
+            settings: EndpointSettings::default()
+        }),
+        "{hints:?}"
+    );
 
     assert_eq!(steer(SteerReplay::Resume).await, ReplayState::Running);
     let line = in_line(store, endpoint_id).await;

@@ -75,8 +75,10 @@ async fn the_platforms_schema_refuses_what_must_not_be() {
             "UPDATE webhook_logs SET next_attempt_at = 1",
             "UPDATE webhook_logs SET delivery_seq = 77",
             // One registration for each tuple, whichever part of it is any.
-            "INSERT INTO webhooks SELECT 77, partner_id, endpoint_id, brand_id, branch_id, event_type, basic_auth,
-                 created_at, updated_at FROM webhooks WHERE webhook_id = 1",
+            "INSERT INTO webhooks (partner_id, endpoint_id, brand_id, branch_id, event_type, created_at, updated_at)
+             SELECT partner_id, endpoint_id, brand_id, branch_id, event_type, 1, 1 FROM webhooks WHERE webhook_id = 1",
+            "UPDATE webhooks SET ordering = 'any'",
+            "UPDATE webhooks SET in_flight_max = 0",
             "UPDATE webhooks SET brand_id = 0",
             "UPDATE webhooks SET endpoint_id = 77",
             "INSERT INTO endpoints SELECT 77, partner_id, url, NULL, NULL FROM endpoints",

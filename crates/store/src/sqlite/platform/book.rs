@@ -14,8 +14,9 @@ use super::{PlatformOptions, Published, attempts, changes, deliveries, reads, re
 use crate::Error;
 use crate::fanout::Event;
 use crate::platform::{
-    Attempt, Business, Changed, Counts, HoldReason, NewWebhook, Partner, PartnerChange, PendingDelivery,
-    PutBusiness, PutWebhook, ReplayRequest, Replayed, StartReplay, SteerReplay, SteeredReplay,
+    Attempt, Business, Changed, Counts, EndpointSettings, HoldReason, NewWebhook, Partner, PartnerChange,
+    PendingDelivery, PutBusiness, PutWebhook, ReplayRequest, Replayed, StartReplay, SteerReplay,
+    SteeredReplay,
 };
 use crate::sqlite::ids::DeliveryIds;
 use crate::sqlite::writer::Book;
@@ -110,8 +111,8 @@ pub(super) struct Tick {
     pub(super) hints: Vec<PendingDelivery>,
     /// Endpoints that are new, or got or lost deliveries.
     pub(super) endpoints: Vec<EndpointId>,
-    /// The same with whether they are held, at the end of the tick.
-    endpoints_held: Vec<(EndpointId, bool)>,
+    /// The same with whether they are held and how they are served, at the end of the tick.
+    endpoints_now: Vec<(EndpointId, bool, EndpointSettings)>,
     /// The hierarchy and the registrations; none where a command of this tick has changed them on disk.
     registry: Option<Arc<Registry>>,
 }
@@ -215,7 +216,7 @@ impl Book for PlatformBook {
             events: Vec::new(),
             hints: Vec::new(),
             endpoints: Vec::new(),
-            endpoints_held: Vec::new(),
+            endpoints_now: Vec::new(),
             registry: Some(Arc::clone(&self.registry)),
         }
     }
@@ -264,8 +265,10 @@ impl Book for PlatformBook {
         let registry = tick.registry(db)?;
         deliveries::form(db, tick, &registry, &mut self.ids, self.orders_per_delivery_max)?;
         for endpoint_id in std::mem::take(&mut tick.endpoints) {
-            let is_held = reads::endpoint(db, endpoint_id)?.is_some_and(|e| e.hold.is_some());
-            tick.endpoints_held.push((endpoint_id, is_held));
+            let endpoint = reads::endpoint(db, endpoint_id)?;
+            let is_held = endpoint.as_ref().is_some_and(|e| e.hold.is_some());
+            let settings = endpoint.map(|e| e.settings).unwrap_or_default();
+            tick.endpoints_now.push((endpoint_id, is_held, settings));
         }
         if tick.counts != self.counts {
             write_totals(db, &tick.counts).map_err(failed("writing the totals"))?;
@@ -285,7 +288,7 @@ impl Book for PlatformBook {
             self.registry = Arc::clone(&registry);
             *self.published.registry.write().unwrap_or_else(PoisonError::into_inner) = registry;
         }
-        self.published.hints.put(tick.endpoints_held, tick.hints);
+        self.published.hints.put(tick.endpoints_now, tick.hints);
     }
 }
 

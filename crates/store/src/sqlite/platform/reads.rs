@@ -13,8 +13,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 use super::order_rows::{COLUMNS, stored, text};
 use crate::Error;
 use crate::platform::{
-    Attempt, Delivery, DeliveryQuery, Endpoint, HoldReason, OrderQuery, Payload, PendingDelivery,
-    PendingPage, Phases, StoredOrder, Verdict,
+    Attempt, Delivery, DeliveryQuery, Endpoint, EndpointSettings, HoldReason, OrderQuery, Ordering, Payload,
+    PendingDelivery, PendingPage, Phases, StoredOrder, Verdict,
 };
 use crate::sqlite::{count, failed, limit as sql_limit, word};
 
@@ -358,13 +358,26 @@ fn attempt(row: &Row<'_>, delivery: &Delivery) -> Result<Attempt, Error> {
     })
 }
 
+/// An endpoint, with the strictest of what its registrations say. They are few and found by index.
+macro_rules! endpoint_columns {
+    () => {
+        "e.endpoint_id, e.partner_id, e.url, e.held_at, e.held_reason,
+         (SELECT min(w.ordering = 'none') FROM webhooks w WHERE w.endpoint_id = e.endpoint_id),
+         (SELECT min(w.in_flight_max) FROM webhooks w WHERE w.endpoint_id = e.endpoint_id),
+         (SELECT min(w.rate_per_second_max) FROM webhooks w WHERE w.endpoint_id = e.endpoint_id)"
+    };
+}
+
 /// Endpoints that somebody points at, or that have something pending. Each endpoint is asked about by index, so that
 /// a backlog of a million costs no more than an empty one.
-pub(super) const ENDPOINTS: &str =
-    "SELECT e.endpoint_id, e.partner_id, e.url, e.held_at, e.held_reason FROM endpoints e
+pub(super) const ENDPOINTS: &str = concat!(
+    "SELECT ",
+    endpoint_columns!(),
+    " FROM endpoints e
      WHERE EXISTS (SELECT 1 FROM webhooks w WHERE w.endpoint_id = e.endpoint_id)
         OR EXISTS (SELECT 1 FROM deliveries d WHERE d.endpoint_id = e.endpoint_id AND d.state = 'pending')
-     ORDER BY e.endpoint_id";
+     ORDER BY e.endpoint_id"
+);
 
 pub(super) fn endpoints(db: &Connection) -> Result<Vec<Endpoint>, Error> {
     db.prepare_cached(ENDPOINTS)
@@ -373,11 +386,9 @@ pub(super) fn endpoints(db: &Connection) -> Result<Vec<Endpoint>, Error> {
 }
 
 pub(super) fn endpoint(db: &Connection, endpoint_id: EndpointId) -> Result<Option<Endpoint>, Error> {
-    db.prepare_cached(
-        "SELECT endpoint_id, partner_id, url, held_at, held_reason FROM endpoints WHERE endpoint_id = ?1",
-    )
-    .and_then(|mut s| s.query_row([endpoint_id.0], endpoint_of).optional())
-    .map_err(failed("reading an endpoint"))
+    db.prepare_cached(concat!("SELECT ", endpoint_columns!(), " FROM endpoints e WHERE e.endpoint_id = ?1"))
+        .and_then(|mut s| s.query_row([endpoint_id.0], endpoint_of).optional())
+        .map_err(failed("reading an endpoint"))
 }
 
 fn endpoint_of(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
@@ -390,5 +401,14 @@ fn endpoint_of(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
         partner_id: PartnerId::from(row.get_ref(1)?.as_str()?),
         url: row.get(2)?,
         hold: reason.zip(held_at.map(Timestamp::from_millis)),
+        settings: EndpointSettings {
+            ordering: if row.get::<_, Option<bool>>(5)? == Some(true) {
+                Ordering::None
+            } else {
+                Ordering::PerOrder
+            },
+            in_flight_max: row.get(6)?,
+            rate_per_second_max: row.get(7)?,
+        },
     })
 }

@@ -130,6 +130,7 @@ fn write_webhook(
     let brand_id = webhook.brand_id.map(|id| id.0);
     let branch_id = webhook.branch_id.map(|id| id.0);
     let basic_auth = webhook.basic_auth.as_deref();
+    let (settings, endpoint) = (&webhook.settings, &webhook.settings.endpoint);
     let present: Option<(i64, i64)> = db
         .prepare_cached(
             "SELECT webhook_id, endpoint_id FROM webhooks
@@ -143,8 +144,8 @@ fn write_webhook(
     let Some((webhook_id, endpoint_before)) = present else {
         db.prepare_cached(
             "INSERT INTO webhooks (partner_id, endpoint_id, brand_id, branch_id, event_type, basic_auth, created_at,
-                 updated_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)",
+                 updated_at, ordering, in_flight_max, rate_per_second_max, orders_per_delivery_max, is_coalescing)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?
         .execute(params![
             partner_id,
@@ -153,14 +154,31 @@ fn write_webhook(
             branch_id,
             webhook.event_type.as_str(),
             basic_auth,
-            now.as_millis()
+            now.as_millis(),
+            endpoint.ordering.as_str(),
+            endpoint.in_flight_max,
+            endpoint.rate_per_second_max,
+            settings.orders_per_delivery_max,
+            settings.coalesce
         ])?;
         return Ok((WebhookId(db.last_insert_rowid()), Written::Created));
     };
     db.prepare_cached(
-        "UPDATE webhooks SET endpoint_id = ?2, basic_auth = ?3, updated_at = ?4 WHERE webhook_id = ?1",
+        "UPDATE webhooks SET endpoint_id = ?2, basic_auth = ?3, updated_at = ?4, ordering = ?5, in_flight_max = ?6,
+             rate_per_second_max = ?7, orders_per_delivery_max = ?8, is_coalescing = ?9
+         WHERE webhook_id = ?1",
     )?
-    .execute(params![webhook_id, endpoint_id, basic_auth, now.as_millis()])?;
+    .execute(params![
+        webhook_id,
+        endpoint_id,
+        basic_auth,
+        now.as_millis(),
+        endpoint.ordering.as_str(),
+        endpoint.in_flight_max,
+        endpoint.rate_per_second_max,
+        settings.orders_per_delivery_max,
+        settings.coalesce
+    ])?;
     let moved_from = (endpoint_before != endpoint_id).then_some(EndpointId(endpoint_before));
     if moved_from.is_some() {
         // What waits for this registration waits at its new place, in the order in which it was committed.

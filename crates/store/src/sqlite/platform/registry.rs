@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::Error;
 use crate::fanout::{Registration, Routes};
-use crate::platform::{Brand, Business, Invalid, Partner, Webhook};
+use crate::platform::{Brand, Business, EndpointSettings, Invalid, Partner, Webhook, WebhookSettings};
 use crate::sqlite::{failed, word};
 
 /// Partners, hierarchy and routes as they were at one commit.
@@ -48,6 +48,10 @@ impl Registry {
                 brand_id: webhook.brand_id,
                 branch_id: webhook.branch_id,
                 event_type: webhook.event_type,
+                orders_per_delivery_max: webhook
+                    .settings
+                    .orders_per_delivery_max
+                    .map_or(usize::MAX, |max| usize::try_from(max).unwrap_or(usize::MAX)),
             })
         }));
         Ok(Registry {
@@ -185,7 +189,8 @@ fn partner(row: &Row<'_>) -> rusqlite::Result<(Partner, String)> {
 
 const WEBHOOKS: &str =
     "SELECT w.webhook_id, w.endpoint_id, w.partner_id, w.brand_id, w.branch_id, w.event_type, e.url,
-         w.basic_auth IS NOT NULL, w.created_at, w.updated_at
+         w.basic_auth IS NOT NULL, w.created_at, w.updated_at, w.ordering, w.in_flight_max,
+         w.rate_per_second_max, w.orders_per_delivery_max, w.is_coalescing
      FROM webhooks w JOIN endpoints e ON e.endpoint_id = w.endpoint_id";
 
 /// All registrations, by id.
@@ -221,6 +226,16 @@ fn webhook(row: &Row<'_>) -> rusqlite::Result<(Webhook, String)> {
         event_type: EventType::OrderCreated,
         url: row.get(6)?,
         has_basic_auth: row.get(7)?,
+        settings: WebhookSettings {
+            endpoint: EndpointSettings {
+                // The schema allows no other words.
+                ordering: row.get_ref(10)?.as_str()?.parse().unwrap_or_default(),
+                in_flight_max: row.get(11)?,
+                rate_per_second_max: row.get(12)?,
+            },
+            orders_per_delivery_max: row.get(13)?,
+            coalesce: row.get(14)?,
+        },
         created_at: Timestamp::from_millis(row.get(8)?),
         updated_at: Timestamp::from_millis(row.get(9)?),
     };

@@ -41,3 +41,13 @@ ALTER TABLE deliveries ADD COLUMN replay_id INTEGER REFERENCES replays CHECK (re
 
 -- What of a replay is in line, and where.
 CREATE INDEX deliveries_of_replay ON deliveries (replay_id, endpoint_id) WHERE state = 'pending' AND replay_id IS NOT NULL;
+
+-- ---------------------------------------------------------------- registrations: how they are served
+
+-- Concern the endpoint: the strictest of its registrations counts.
+ALTER TABLE webhooks ADD COLUMN ordering TEXT NOT NULL DEFAULT 'per_order' CHECK (ordering IN ('per_order', 'none'));
+ALTER TABLE webhooks ADD COLUMN in_flight_max INTEGER CHECK (in_flight_max > 0);
+ALTER TABLE webhooks ADD COLUMN rate_per_second_max INTEGER CHECK (rate_per_second_max > 0);
+-- Concern the registration alone.
+ALTER TABLE webhooks ADD COLUMN orders_per_delivery_max INTEGER CHECK (orders_per_delivery_max > 0);
+ALTER TABLE webhooks ADD COLUMN is_coalescing INTEGER NOT NULL DEFAULT 0 CHECK (is_coalescing IN (0, 1));

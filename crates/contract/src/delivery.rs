@@ -18,12 +18,19 @@ pub enum DeliveryState {
     Dead,
     /// Taken back by a named operator.
     Cancelled,
+    /// Never sent, because a newer one of the same order was waiting, at a registration that wants only that.
+    Superseded,
 }
 
 impl DeliveryState {
     /// All states.
-    pub const ALL: [DeliveryState; 4] =
-        [DeliveryState::Pending, DeliveryState::Delivered, DeliveryState::Dead, DeliveryState::Cancelled];
+    pub const ALL: [DeliveryState; 5] = [
+        DeliveryState::Pending,
+        DeliveryState::Delivered,
+        DeliveryState::Dead,
+        DeliveryState::Cancelled,
+        DeliveryState::Superseded,
+    ];
 
     /// The word for it, in the store, in the API and in logs.
     pub const fn as_str(self) -> &'static str {
@@ -32,6 +39,7 @@ impl DeliveryState {
             DeliveryState::Delivered => "delivered",
             DeliveryState::Dead => "dead",
             DeliveryState::Cancelled => "cancelled",
+            DeliveryState::Superseded => "superseded",
         }
     }
 }

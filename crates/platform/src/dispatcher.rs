@@ -428,7 +428,7 @@ impl Dispatcher {
 /// One attempt, from the store to the partner and back; or why there was none.
 ///
 /// The engine holds the lanes of one endpoint for it, so it must not go to another: where the registration's URL was
-/// changed after the engine had decided, nothing is sent.
+/// changed after the engine had decided, nothing is sent. Nor is one that is passed over for newer states of its orders.
 async fn attempt(
     shared: &Shared,
     sender: &dyn Sender,
@@ -436,21 +436,33 @@ async fn attempt(
     endpoint: EndpointId,
 ) -> Result<Ended, NotSent> {
     let payload = loop {
-        match shared.store.payload(seq).await {
-            Ok(payload) => break payload.ok_or(NotSent::Ended)?,
+        let read = match shared.store.payload(seq).await {
+            Ok(None) => return Err(NotSent::Ended),
+            Ok(Some(payload)) if payload.endpoint_id != endpoint => return Err(NotSent::Moved),
+            // Nobody but this task could be sending it, so it is not under way when it is passed over, and its lanes are
+            // let go when that is on disk. Where the newer ones have ended meanwhile, it is looked at again.
+            Ok(Some(payload)) if payload.is_superseded => {
+                match shared.store.supersede(seq, shared.clock.now()).await {
+                    Ok(true) => return Err(NotSent::Ended),
+                    Ok(false) => continue,
+                    Err(error) => Err(error),
+                }
+            }
+            Ok(Some(payload)) => Ok(payload),
+            Err(error) => Err(error),
+        };
+        match read {
+            Ok(payload) => break payload,
             Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     seq = seq.0,
-                    "a delivery could not be read; trying again"
+                    "a delivery could not be read or passed over; trying again"
                 );
                 tokio::time::sleep(STORE_PAUSE).await;
             }
         }
     };
-    if payload.endpoint_id != endpoint {
-        return Err(NotSent::Moved);
-    }
     let started_at = shared.clock.now();
     match payload::post(&shared.vault, &shared.url_rules, payload) {
         Ok(post) => {

@@ -15,6 +15,7 @@ mod operator;
 mod partner;
 mod payload;
 mod recorder;
+mod removals;
 mod replays;
 mod sender;
 mod stats;
@@ -91,6 +92,8 @@ struct Shared {
     stats: stats::Stats,
     /// Tells that a replay was begun or steered, so that its work is looked after.
     replays_changed: tokio::sync::Notify,
+    /// Tells that a registration was removed, so that what waits for it is taken back.
+    webhook_removed: tokio::sync::Notify,
     /// Asks the dispatcher how the endpoints stand.
     inspections: tokio::sync::mpsc::Sender<dispatcher::Inspection>,
 }
@@ -127,11 +130,13 @@ impl Platform {
             orders_per_delivery_max: config.orders_per_delivery_max,
             stats: stats::Stats::new(),
             replays_changed: tokio::sync::Notify::new(),
+            webhook_removed: tokio::sync::Notify::new(),
             inspections,
         });
         let tasks = Tasks::new();
         dispatcher::start(shared.clone(), sender, config.engine, config.jitter_seed, asked, &tasks).await?;
         replays::start(shared.clone(), &tasks);
+        removals::start(shared.clone(), &tasks);
         Ok(Platform { shared, tasks, stop_timeout: config.stop_timeout })
     }
 

@@ -12,8 +12,8 @@ fn the_guarantees_hold_in_every_schedule_of_a_fixed_set_of_seeds() {
         sum.add(&report.counts);
     }
     // What was never exercised was not shown either.
-    let Counts { crashes, cut_off, stops, moved, batches, hints_lost, .. } = sum;
-    for count in [crashes, cut_off, stops, moved, batches, hints_lost] {
+    let Counts { crashes, cut_off, stops, moved, batches, hints_lost, superseded, .. } = sum;
+    for count in [crashes, cut_off, stops, moved, batches, hints_lost, superseded] {
         assert!(count > 0, "the seeds do not exercise what they should:\n{sum}");
     }
     let Counts { answers_lost, repeats, dead, too_old, free, holds, clock_steps, signatures, .. } = sum;

@@ -208,6 +208,8 @@ pub struct Payload {
     pub body: Bytes,
     /// When the delivery was committed.
     pub created_at: Timestamp,
+    /// It is not to be sent but to be passed over ([`Store::supersede`]): newer states of all its orders wait.
+    pub is_superseded: bool,
 }
 
 /// One attempt, as it is written into `webhook_logs`, and what follows from it.
@@ -495,6 +497,51 @@ pub struct Delivery {
     pub next_attempt_at: Option<Timestamp>,
     /// When it ended, where it has.
     pub finished_at: Option<Timestamp>,
+    /// Who took it back, where somebody has.
+    pub ended_by: Option<String>,
+    /// And why.
+    pub ended_reason: Option<EndReason>,
+}
+
+/// Why a delivery was taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// Somebody wanted this one not to be sent.
+    DeliveryCancelled,
+    /// Its registration was removed.
+    WebhookRemoved,
+}
+
+impl EndReason {
+    /// All reasons.
+    pub const ALL: [EndReason; 2] = [EndReason::DeliveryCancelled, EndReason::WebhookRemoved];
+
+    /// The word for it, in the store and in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            EndReason::DeliveryCancelled => "delivery_cancelled",
+            EndReason::WebhookRemoved => "webhook_removed",
+        }
+    }
+}
+
+impl std::str::FromStr for EndReason {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        EndReason::ALL.into_iter().find(|r| r.as_str() == text).ok_or(())
+    }
+}
+
+/// What became of a wish to take a delivery back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancelled {
+    /// It is not sent any more.
+    Done,
+    /// It has ended already.
+    Ended(DeliveryState),
+    /// There is no such delivery.
+    NoSuchDelivery,
 }
 
 /// What became of a wish to send a delivery again.
@@ -504,6 +551,8 @@ pub enum Replayed {
     Done,
     /// It is pending: it will be sent anyway.
     Pending,
+    /// Its registration was removed, so there is nowhere to send it to.
+    WebhookRemoved,
     /// There is no such delivery.
     NoSuchDelivery,
 }
@@ -523,6 +572,8 @@ pub struct Counts {
     pub dead: u64,
     /// Deliveries that an operator took back.
     pub cancelled: u64,
+    /// Deliveries that were passed over for newer ones.
+    pub superseded: u64,
     /// Attempts.
     pub attempts: u64,
 }
@@ -632,6 +683,27 @@ pub trait Store: Send + Sync {
         hold: Option<HoldReason>,
         now: Timestamp,
     ) -> Result<bool, Error>;
+
+    /// Passes a delivery over that [`Payload::is_superseded`] was said of: it ends as superseded, if each of its orders
+    /// still waits in a newer delivery of the same registration and brand, else it stays as it is. To be called only by
+    /// whoever would send it, so that none is passed over that is being sent. True where it has ended so.
+    async fn supersede(&self, seq: DeliverySeq, now: Timestamp) -> Result<bool, Error>;
+
+    /// Takes a delivery back that is pending: it is cancelled, by this name. An attempt that is under way is logged when
+    /// it ends, and makes it delivered where it was acknowledged.
+    async fn cancel_delivery(
+        &self,
+        delivery_id: &DeliveryId,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<Cancelled, Error>;
+
+    /// Removes a registration: nothing is made or sent for it from here on, and what waits for it is cancelled, by this
+    /// name, by and by: see [`Store::step_removals`]. False where there is none.
+    async fn remove_webhook(&self, webhook_id: WebhookId, by: &str, now: Timestamp) -> Result<bool, Error>;
+
+    /// Cancels a bounded part of what waits for registrations that were removed; false where there was nothing to do.
+    async fn step_removals(&self, now: Timestamp) -> Result<bool, Error>;
 
     /// Sets a business's hierarchy. From then on its orders and registrations must name brands and branches in it;
     /// a business without one may name any.

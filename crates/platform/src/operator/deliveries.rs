@@ -11,10 +11,10 @@ use hookit_contract::{
     EventType, OrderId, Timestamp, WebhookId,
 };
 use hookit_server::{Answer, ApiError, NoBody, Params, PathText};
-use hookit_store::platform::{Attempt, Delivery, DeliveryQuery, Replayed, Verdict};
+use hookit_store::platform::{Attempt, Cancelled, Delivery, DeliveryQuery, EndReason, Replayed, Verdict};
 use serde::{Deserialize, Serialize};
 
-use super::page_limit;
+use super::{By, page_limit};
 use crate::Shared;
 use crate::api::{Result, store_error};
 
@@ -23,6 +23,7 @@ pub(super) fn router() -> Router<Arc<Shared>> {
         .route("/deliveries", get(list))
         .route("/deliveries/{id}", get(one))
         .route("/deliveries/{id}/replay", post(replay))
+        .route("/deliveries/{id}/cancel", post(cancel))
 }
 
 #[derive(Deserialize)]
@@ -59,6 +60,9 @@ struct Shown<'a> {
     created_at: Timestamp,
     next_attempt_at: Option<Timestamp>,
     finished_at: Option<Timestamp>,
+    /// Who took it back, and why, where somebody has.
+    ended_by: &'a Option<String>,
+    ended_reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     log: Option<Vec<ShownAttempt<'a>>>,
 }
@@ -101,6 +105,8 @@ impl<'a> Shown<'a> {
             created_at: delivery.created_at,
             next_attempt_at: delivery.next_attempt_at,
             finished_at: delivery.finished_at,
+            ended_by: &delivery.ended_by,
+            ended_reason: delivery.ended_reason.map(EndReason::as_str),
             log: attempts.map(|attempts| attempts.iter().map(ShownAttempt::of).collect()),
         }
     }
@@ -180,9 +186,40 @@ async fn replay(State(shared): State<Arc<Shared>>, PathText(id): PathText, _: No
                 "the delivery is pending; only one that has ended can be replayed",
             ));
         }
+        Replayed::WebhookRemoved => {
+            return Err(ApiError::new(
+                ErrorCode::StateInvalidTransition,
+                "the delivery's registration was removed; there is nowhere to send it to",
+            ));
+        }
         Replayed::NoSuchDelivery => return Err(ApiError::not_found("there is no such delivery")),
     }
     tracing::info!(delivery_id = %id, "an operator replays a delivery");
+    let found = shared.store.delivery(&id).await.map_err(store_error)?;
+    let (delivery, attempts) = found.ok_or_else(|| ApiError::not_found("there is no such delivery"))?;
+    Ok(Answer::ok(&Shown::of(&delivery, Some(&attempts))))
+}
+
+/// `POST /v1/operator/deliveries/{id}/cancel`: takes a delivery back that is pending. One that is being sent at this moment
+/// may still arrive; then it is delivered.
+async fn cancel(
+    State(shared): State<Arc<Shared>>,
+    PathText(id): PathText,
+    Params(by): Params<By>,
+    _: NoBody,
+) -> Result<Answer> {
+    let (id, by) = (DeliveryId::from(id), by.name()?);
+    match shared.store.cancel_delivery(&id, &by, shared.clock.now()).await.map_err(store_error)? {
+        Cancelled::Done => {}
+        Cancelled::Ended(state) => {
+            return Err(ApiError::new(
+                ErrorCode::StateInvalidTransition,
+                format!("the delivery is {state}; only one that is pending can be cancelled"),
+            ));
+        }
+        Cancelled::NoSuchDelivery => return Err(ApiError::not_found("there is no such delivery")),
+    }
+    tracing::info!(delivery_id = %id, by, "a delivery was cancelled");
     let found = shared.store.delivery(&id).await.map_err(store_error)?;
     let (delivery, attempts) = found.ok_or_else(|| ApiError::not_found("there is no such delivery"))?;
     Ok(Answer::ok(&Shown::of(&delivery, Some(&attempts))))

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use axum::{Router, middleware};
 use hookit_server::ApiError;
+use serde::Deserialize;
 
 use crate::Shared;
 use crate::api::Result;
@@ -41,5 +42,28 @@ fn page_limit(wished: Option<usize>) -> Result<usize> {
         Ok(limit)
     } else {
         Err(ApiError::invalid(format!("limit: expected 1 to {PAGE_MAX}")))
+    }
+}
+
+/// Characters of the name under which something is taken back.
+const BY_MAX: usize = 100;
+
+/// In whose name something is taken back.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct By {
+    by: Option<String>,
+}
+
+impl By {
+    fn name(self) -> Result<String> {
+        let Some(by) = self.by else { return Ok("operator".to_owned()) };
+        let by = by.trim();
+        if by.is_empty() || by.chars().count() > BY_MAX || by.chars().any(char::is_control) {
+            return Err(ApiError::invalid(format!(
+                "by: expected 1 to {BY_MAX} characters, none of them control characters"
+            )));
+        }
+        Ok(by.to_owned())
     }
 }

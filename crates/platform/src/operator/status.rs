@@ -30,6 +30,8 @@ pub struct Status {
     pub dead: u64,
     /// Deliveries that an operator took back.
     pub cancelled: u64,
+    /// Deliveries that were passed over for newer ones.
+    pub superseded: u64,
     /// Attempts.
     pub attempts: u64,
     /// Attempts under way.
@@ -123,6 +125,7 @@ pub(crate) async fn read(shared: &Shared) -> Result<Status, ApiError> {
         delivered: counts.delivered,
         dead: counts.dead,
         cancelled: counts.cancelled,
+        superseded: counts.superseded,
         attempts: counts.attempts,
         in_flight: shared.stats.in_flight(),
         latency: LatencyStatus {

@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use hookit_contract::{BranchId, BrandId, EndpointId, EventType, PartnerId, Timestamp, WebhookId};
 use hookit_egress::EndpointUrl;
-use hookit_server::{Answer, ApiError, JsonBody, NoBody, Object, PathId};
+use hookit_server::{Answer, ApiError, JsonBody, NoBody, Object, Params, PathId};
 use hookit_store::platform::{
     self as store, Endpoint, EndpointSettings, HoldReason, NewWebhook, PutWebhook, Webhook, WebhookSettings,
 };
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::By;
 use crate::Shared;
 use crate::api::{Result, store_error};
 use crate::payload::basic_auth_place;
@@ -28,6 +29,7 @@ const RATE_MAX: usize = 100_000;
 pub(super) fn router() -> Router<Arc<Shared>> {
     Router::new()
         .route("/webhooks", get(list).put(put))
+        .route("/webhooks/{id}", delete(remove))
         .route("/webhooks/{id}/disable", post(disable))
         .route("/webhooks/{id}/enable", post(enable))
 }
@@ -222,6 +224,29 @@ async fn hold(shared: &Shared, id: i64, hold: Option<HoldReason>) -> Result<Answ
         return Err(no_such());
     }
     show(shared, webhook).await
+}
+
+#[derive(Serialize)]
+struct Removed<'a> {
+    webhook_id: WebhookId,
+    removed_by: &'a str,
+}
+
+/// `DELETE /v1/operator/webhooks/{id}`: nothing is made or sent for the registration from now on, and what waits for it is
+/// cancelled. A registration that is put again afterwards is a new one.
+async fn remove(
+    State(shared): State<Arc<Shared>>,
+    PathId(id): PathId,
+    Params(by): Params<By>,
+    _: NoBody,
+) -> Result<Answer> {
+    let (webhook_id, by) = (WebhookId(id), by.name()?);
+    if !shared.store.remove_webhook(webhook_id, &by, shared.clock.now()).await.map_err(store_error)? {
+        return Err(ApiError::not_found("there is no such registration"));
+    }
+    shared.webhook_removed.notify_one();
+    tracing::info!(%webhook_id, by, "a registration was removed");
+    Ok(Answer::ok(&Removed { webhook_id, removed_by: &by }))
 }
 
 async fn show(shared: &Shared, webhook: &Webhook) -> Result<Answer> {

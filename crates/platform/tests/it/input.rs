@@ -407,9 +407,7 @@ async fn a_registration_with_a_wrong_field_is_refused_by_its_name() {
         (but(&good, "orders_per_delivery_max", json!(51)), {
             "orders_per_delivery_max: expected 1 to 50, or null for no own limit".to_owned()
         }),
-        (but(&good, "coalesce", json!("yes")), {
-            "coalesce: expected true or false, found a string".to_owned()
-        }),
+        (but(&good, "coalesce", json!("yes")), { "coalesce: expected a boolean, found a string".to_owned() }),
         (but(&good, "secret", json!("x")), {
             "secret: unknown field; expected one of partner_id, brand_id, branch_id, event_type, url, basic_auth, \
              ordering, in_flight_max, rate_per_second_max, orders_per_delivery_max, coalesce"
@@ -489,7 +487,7 @@ async fn an_id_in_a_path_that_is_none_and_a_parameter_that_is_none_are_refused_b
         let hierarchy = r#"{"name":"A","brands":[]}"#;
         stage.invalid("PUT", &format!("/v1/operator/businesses/{id}"), hierarchy, an_id).await;
     }
-    let states = "expected one of pending, delivered, dead, cancelled";
+    let states = "expected one of pending, delivered, dead, cancelled, superseded";
     for (path, query, message) in [
         ("orders", "limit=x", "limit: expected an integer".to_owned()),
         ("orders", "limit=", "limit: expected an integer".to_owned()),

@@ -196,3 +196,118 @@ async fn where_every_registration_of_a_url_says_so_an_order_does_not_wait_for_it
     platform.until("delivered", 1).await;
     assert_eq!(platform.status().await["pending"], 1);
 }
+
+/// A registration for moves that wants of what waits only the newest.
+async fn coalescing(platform: &Running, endpoint: &ScriptedEndpoint) -> i64 {
+    let partner = platform.partner("Kitchen display", BUSINESS).await;
+    let moved = EventType::OrderStatusUpdated;
+    let body =
+        json!({"partner_id": partner.id, "event_type": moved, "url": endpoint.url(), "coalesce": true});
+    let put = platform.call("PUT", "/v1/operator/webhooks", body.to_string()).await.expect(201).data();
+    put["webhook_id"].as_i64().unwrap()
+}
+
+#[tokio::test]
+async fn after_an_outage_only_an_orders_newest_state_is_sent_where_that_was_asked_for() {
+    let endpoint = ScriptedEndpoint::start().await.unwrap();
+    let platform = Running::start().await;
+    coalescing(&platform, &endpoint).await;
+    endpoint.answer(Answer::Status(503));
+    let orders = [platform.order().await, platform.order().await];
+    for order in orders {
+        for status in ["ACCEPTED", "PREPARING", "READY"] {
+            platform.move_to(order, status).await.expect(200);
+        }
+    }
+    received(&endpoint, 1).await;
+    endpoint.answer(Answer::Status(200));
+    let before = endpoint.requests().len();
+    platform.pass(HOUR).await;
+    platform.until("delivered", 2).await;
+    let webhooks = endpoint.requests();
+    let sent: Vec<_> =
+        webhooks[before..].iter().map(|w| crate::harness::envelope(w)["orders"][0].clone()).collect();
+    let mut told: Vec<_> =
+        sent.iter().map(|order| (order["id"].as_i64(), order["version"].as_i64())).collect();
+    told.sort_unstable();
+    assert_eq!(told, orders.map(|order| (Some(order), Some(4))));
+    let status = platform.status().await;
+    assert_eq!((&status["superseded"], &status["pending"]), (&json!(4), &json!(0)));
+    let passed_over = platform.deliveries("?state=superseded").await;
+    assert_eq!(passed_over.len(), 4);
+    let id = passed_over[0]["delivery_id"].as_str().unwrap();
+    platform.call("POST", &format!("/v1/operator/deliveries/{id}/replay"), "").await.expect(200);
+    platform.until("delivered", 3).await;
+}
+
+#[tokio::test]
+async fn a_removed_registration_is_sent_nothing_and_what_waited_is_cancelled_with_who_and_why() {
+    let endpoint = ScriptedEndpoint::start().await.unwrap();
+    let platform = Running::start().await;
+    let partner = platform.partner("Kitchen display", BUSINESS).await;
+    let url = endpoint.url();
+    let created = platform.register(&partner, None, None, CREATED, &url).await.expect(201).data();
+    let moved = EventType::OrderStatusUpdated;
+    platform.register(&partner, None, None, moved, &url).await.expect(201);
+    endpoint.answer(Answer::Status(500));
+    let order = platform.order().await;
+    let first = received(&endpoint, 1).await.remove(0);
+    platform.delivery_after_attempts(first.event_id(), 1).await;
+    platform.move_to(order, "ACCEPTED").await.expect(200);
+    endpoint.answer(Answer::Status(200));
+
+    let path = format!("/v1/operator/webhooks/{}", created["webhook_id"]);
+    let removed = platform.call("DELETE", &format!("{path}?by=Mai%20Lan"), "").await.expect(200).data();
+    assert_eq!(removed, json!({"webhook_id": created["webhook_id"], "removed_by": "Mai Lan"}));
+    // What stood behind its delivery need not wait an hour any more.
+    platform.until("delivered", 1).await;
+    platform.until("cancelled", 1).await;
+    let delivery = platform.delivery(first.event_id()).await;
+    assert_eq!(delivery["state"], "cancelled");
+    assert_eq!(
+        (&delivery["ended_by"], &delivery["ended_reason"]),
+        (&json!("Mai Lan"), &json!("webhook_removed"))
+    );
+    platform.call("DELETE", &path, "").await.is_refused(
+        404,
+        "resource_not_found",
+        "there is no such registration",
+    );
+    let replay = format!("/v1/operator/deliveries/{}/replay", first.event_id());
+    let answer = platform.call("POST", &replay, "").await;
+    assert_eq!((answer.status, answer.error().0.as_str()), (409, "state_invalid_transition"));
+    platform.order().await;
+    assert_eq!(platform.status().await["pending"], 0, "nothing is made for it");
+    let anew = platform.register(&partner, None, None, CREATED, &url).await.expect(201).data();
+    assert_ne!(anew["webhook_id"], created["webhook_id"]);
+    platform.order().await;
+    platform.until("delivered", 2).await;
+    for by in ["", "%20", &"x".repeat(101)] {
+        let answer = platform.call("DELETE", &format!("{path}?by={by}"), "").await;
+        assert!(answer.status == 400 && answer.error().1.starts_with("by: "), "{}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_delivery_lets_its_orders_next_one_go_at_once() {
+    let endpoint = ScriptedEndpoint::start().await.unwrap();
+    let platform = Running::start().await;
+    platform.listener(&endpoint).await;
+    endpoint.answer_next(1, Answer::Status(500));
+    let order = platform.order().await;
+    let first = received(&endpoint, 1).await.remove(0);
+    platform.delivery_after_attempts(first.event_id(), 1).await;
+    platform.move_to(order, "ACCEPTED").await.expect(200);
+    let path = format!("/v1/operator/deliveries/{}/cancel", first.event_id());
+    let cancelled = platform.call("POST", &path, "").await.expect(200).data();
+    assert_eq!((&cancelled["state"], &cancelled["ended_by"]), (&json!("cancelled"), &json!("operator")));
+    platform.until("delivered", 1).await;
+    let answer = platform.call("POST", &path, "").await;
+    let message = "the delivery is cancelled; only one that is pending can be cancelled";
+    answer.is_refused(409, "state_invalid_transition", message);
+    platform.call("POST", "/v1/operator/deliveries/evt_0/cancel", "").await.is_refused(
+        404,
+        "resource_not_found",
+        "there is no such delivery",
+    );
+}

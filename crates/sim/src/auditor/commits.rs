@@ -43,6 +43,9 @@ impl Auditor {
         for &seq in &commit.given_up {
             self.given_up(seq);
         }
+        for &seq in &commit.superseded {
+            self.superseded(seq);
+        }
         for &(endpoint, held) in &commit.holds {
             self.counts.holds += u64::from(held);
             if held {
@@ -116,6 +119,7 @@ impl Auditor {
     fn hold(&mut self, delivery: &Delivery) {
         let held = Held {
             webhook: delivery.webhook,
+            brand: delivery.brand,
             endpoint: delivery.endpoint,
             event_type: delivery.event_type,
             orders: delivery.orders.clone(),
@@ -221,6 +225,7 @@ impl Auditor {
             }
             State::Delivered => self.counts.delivered += 1,
             State::Dead => self.counts.dead += 1,
+            State::Superseded => self.counts.superseded += 1,
             State::Pending => {}
         }
     }
@@ -238,6 +243,33 @@ impl Auditor {
             self.broken("G2", format!("delivery {seq} is given up while it is under way"));
         }
         self.counts.too_old += 1;
+        self.finished(seq);
+    }
+
+    /// G2: only what a newer state of each of its orders waits behind is passed over, and not while it is under way.
+    fn superseded(&mut self, seq: i64) {
+        let Some(held) = self.deliveries.get(&seq).filter(|held| held.state == State::Pending) else {
+            return self.broken("G2", format!("delivery {seq} is passed over and was not pending"));
+        };
+        let waits_anew = |order: i64| {
+            self.lanes.get(&order).is_some_and(|lane| {
+                lane.range(seq + 1..).any(|newer| {
+                    let newer = &self.deliveries[newer];
+                    newer.webhook == held.webhook && newer.brand == held.brand
+                })
+            })
+        };
+        if let Some(&(order, version)) = held.orders.iter().find(|(order, _)| !waits_anew(*order)) {
+            let what =
+                format!("delivery {seq} is passed over and order {order} has nothing after v{version}");
+            return self.broken("G2", what);
+        }
+        if self.open.remove(&seq).is_none_or(|open| open.dialled.is_some()) {
+            return self.broken("G2", format!("delivery {seq} is passed over while it is under way"));
+        }
+        if let Some(held) = self.deliveries.get_mut(&seq) {
+            held.state = State::Superseded;
+        }
         self.finished(seq);
     }
 

@@ -139,6 +139,12 @@ pub struct Commit {
     pub attempts: Vec<Attempt>,
     /// Deliveries that were given up without another attempt.
     pub given_up: Vec<i64>,
+    /// Deliveries that were passed over for newer ones.
+    pub superseded: Vec<i64>,
+    /// Deliveries that were taken back.
+    pub cancelled: Vec<i64>,
+    /// Registrations that were removed.
+    pub removed: Vec<i64>,
     /// Endpoints to which nothing is sent from now on, or something again.
     pub holds: Vec<(i64, bool)>,
 }
@@ -332,6 +338,15 @@ impl fmt::Display for Commit {
         }
         for seq in &self.given_up {
             write!(f, "; delivery {seq} is too old")?;
+        }
+        for seq in &self.superseded {
+            write!(f, "; delivery {seq} is passed over")?;
+        }
+        for seq in &self.cancelled {
+            write!(f, "; delivery {seq} is taken back")?;
+        }
+        for webhook in &self.removed {
+            write!(f, "; registration {webhook} is removed")?;
         }
         for (endpoint, held) in &self.holds {
             write!(f, "; endpoint {endpoint} is {}", if *held { "held" } else { "let go" })?;

@@ -80,12 +80,14 @@ enum State {
     Pending,
     Delivered,
     Dead,
+    Superseded,
 }
 
 /// A delivery, and what is known of it.
 #[derive(Debug)]
 struct Held {
     webhook: i64,
+    brand: i64,
     endpoint: i64,
     event_type: &'static str,
     orders: Vec<(i64, i64)>,
@@ -151,6 +153,8 @@ pub struct Counts {
     pub delivered: u64,
     /// Deliveries that were given up.
     pub dead: u64,
+    /// Deliveries that were passed over for newer ones.
+    pub superseded: u64,
     /// Requests that went out.
     pub requests: u64,
     /// Requests that a receiver processed although the platform never heard of it.
@@ -180,7 +184,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    fn named(&mut self) -> [(&'static str, &mut u64); 21] {
+    fn named(&mut self) -> [(&'static str, &mut u64); 22] {
         [
             ("events looked at", &mut self.events),
             ("ticks", &mut self.ticks),
@@ -190,6 +194,7 @@ impl Counts {
             ("moved to another URL", &mut self.moved),
             ("delivered", &mut self.delivered),
             ("given up", &mut self.dead),
+            ("passed over", &mut self.superseded),
             ("requests", &mut self.requests),
             ("seen after the sender had turned away", &mut self.answers_lost),
             ("repeats seen by receivers", &mut self.repeats),

@@ -21,10 +21,16 @@ pub(super) struct Planned {
 }
 
 /// The registrations that hear of an occurrence for a brand: indices, one for each partner.
-fn routes(webhooks: &[(Webhook, usize)], occurrence: &Occurrence, brand_id: BrandId) -> Vec<usize> {
+fn routes(
+    webhooks: &[(Webhook, usize)],
+    is_present: impl Fn(usize) -> bool,
+    occurrence: &Occurrence,
+    brand_id: BrandId,
+) -> Vec<usize> {
     let mut best: BTreeMap<usize, (bool, bool, usize)> = BTreeMap::new();
     for (i, (webhook, partner)) in webhooks.iter().enumerate() {
-        let fits = occurrence.partners.contains(partner)
+        let fits = is_present(i)
+            && occurrence.partners.contains(partner)
             && webhook.event_type == occurrence.event_type
             && webhook.brand_id.is_none_or(|id| id == brand_id)
             && webhook.branch_id.is_none_or(|id| id == occurrence.branch_id);
@@ -40,6 +46,7 @@ fn routes(webhooks: &[(Webhook, usize)], occurrence: &Occurrence, brand_id: Bran
 /// `is_waiting` says whether an order has something pending at an endpoint: it goes by itself then.
 pub(super) fn plan(
     webhooks: &[(Webhook, usize)],
+    is_present: impl Fn(usize) -> bool,
     occurrences: &[Occurrence],
     orders_max: usize,
     is_waiting: impl Fn(EndpointId, OrderId) -> bool,
@@ -49,7 +56,7 @@ pub(super) fn plan(
     let mut latest: BTreeMap<(EndpointId, OrderId), usize> = BTreeMap::new();
     for (i, occurrence) in occurrences.iter().enumerate() {
         for &brand_id in &occurrence.brands {
-            for webhook in routes(webhooks, occurrence, brand_id) {
+            for webhook in routes(webhooks, &is_present, occurrence, brand_id) {
                 let endpoint_id = webhooks[webhook].0.endpoint_id;
                 let lane = (endpoint_id, occurrence.order_id);
                 let key = (webhook, brand_id, occurrence.branch_id);

@@ -13,9 +13,9 @@ use hookit_contract::{
     StatusCodes, Timestamp, WebhookId, check_move, envelope_bytes,
 };
 use hookit_store::platform::{
-    Attempt, Business, Change, Changed, Counts, Delivery, Endpoint, EndpointSettings, HoldReason, NewWebhook,
-    Ordering, Partner, PartnerChange, Payload, PendingDelivery, PendingPage, PutWebhook, Reason, StoredOrder,
-    Verdict, Webhook,
+    Attempt, Business, Cancelled, Change, Changed, Counts, Delivery, EndReason, Endpoint, EndpointSettings,
+    HoldReason, NewWebhook, Ordering, Partner, PartnerChange, Payload, PendingDelivery, PendingPage,
+    PutWebhook, Reason, StoredOrder, Verdict, Webhook,
 };
 
 use super::batches;
@@ -31,12 +31,17 @@ pub(super) enum Command {
     PutBusiness(Business),
     GiveUp(Vec<DeliverySeq>, Timestamp),
     HoldEndpoint(EndpointId, Option<HoldReason>, Timestamp),
+    Supersede(DeliverySeq, Timestamp),
+    CancelDelivery(DeliveryId, String, Timestamp),
+    RemoveWebhook(WebhookId, String, Timestamp),
+    StepRemovals(Timestamp),
 }
 
 /// What became of it.
 pub(super) enum Reply {
     Changed(Changed),
     Done(bool),
+    Cancelled(Cancelled),
     Webhook(PutWebhook),
 }
 
@@ -97,8 +102,16 @@ pub(super) struct Disk {
     /// Each with its partner's place in `partners`.
     webhooks: Vec<(Webhook, usize)>,
     basic_auth: Vec<Option<Bytes>>,
+    /// Registrations that were removed, by their place in `webhooks`.
+    removed: BTreeMap<usize, Removal>,
     businesses: BTreeMap<BusinessId, Business>,
     events: u64,
+}
+
+struct Removal {
+    by: String,
+    /// Nothing waits for it any more.
+    is_over: bool,
 }
 
 impl Disk {
@@ -114,6 +127,7 @@ impl Disk {
             endpoints: Vec::new(),
             webhooks: Vec::new(),
             basic_auth: Vec::new(),
+            removed: BTreeMap::new(),
             businesses: BTreeMap::new(),
             events: 0,
         }
@@ -170,6 +184,56 @@ impl Disk {
                 there.hold = hold.map(|reason| (reason, now));
                 tick.endpoints.push(endpoint_id);
                 tick.commit.holds.push((endpoint_id.0, hold.is_some()));
+                Reply::Done(true)
+            }
+            Command::Supersede(seq, now) => {
+                let superseded = self.is_superseded(seq);
+                if superseded {
+                    self.end(seq, DeliveryState::Superseded, now);
+                    tick.commit.superseded.push(seq.0);
+                }
+                Reply::Done(superseded)
+            }
+            Command::CancelDelivery(delivery_id, by, now) => {
+                let found = self.deliveries.values().find(|row| row.delivery.delivery_id == delivery_id);
+                let Some(delivery) = found.map(|row| row.delivery.clone()) else {
+                    return Reply::Cancelled(Cancelled::NoSuchDelivery);
+                };
+                if delivery.state != DeliveryState::Pending {
+                    return Reply::Cancelled(Cancelled::Ended(delivery.state));
+                }
+                self.cancel(tick, delivery.seq, &by, EndReason::DeliveryCancelled, now);
+                tick.endpoints.push(delivery.endpoint_id);
+                Reply::Cancelled(Cancelled::Done)
+            }
+            Command::RemoveWebhook(webhook_id, by, now) => {
+                let found = self.webhooks.iter().position(|(webhook, _)| webhook.webhook_id == webhook_id);
+                let Some(index) = found.filter(|index| !self.removed.contains_key(index)) else {
+                    return Reply::Done(false);
+                };
+                let _ = now;
+                self.removed.insert(index, Removal { by, is_over: false });
+                tick.commit.removed.push(webhook_id.0);
+                tick.endpoints.push(self.webhooks[index].0.endpoint_id);
+                Reply::Done(true)
+            }
+            Command::StepRemovals(now) => {
+                let next = self.removed.iter().find(|(_, removal)| !removal.is_over);
+                let Some((&index, Removal { by, .. })) = next else { return Reply::Done(false) };
+                let by = by.clone();
+                let waits = |(seq, row): (&DeliverySeq, &Row)| {
+                    (row.webhook == index && row.delivery.state == DeliveryState::Pending).then_some(*seq)
+                };
+                // A few at a time, so that crashes come between.
+                let part: Vec<DeliverySeq> = self.deliveries.iter().filter_map(waits).take(3).collect();
+                if part.is_empty() {
+                    self.removed.insert(index, Removal { by, is_over: true });
+                    tick.endpoints.push(self.webhooks[index].0.endpoint_id);
+                    return Reply::Done(true);
+                }
+                for seq in part {
+                    self.cancel(tick, seq, &by, EndReason::WebhookRemoved, now);
+                }
                 Reply::Done(true)
             }
             Command::PutBusiness(business) => {
@@ -284,9 +348,14 @@ impl Disk {
 
     fn record(&mut self, tick: &mut Tick, attempt: Attempt, now: Timestamp) {
         let row = self.deliveries.get_mut(&attempt.seq);
-        let applied = row.as_ref().is_some_and(|row| {
-            row.delivery.state == DeliveryState::Pending && row.log.iter().all(|a| a.number != attempt.number)
-        });
+        let is_new = row.as_ref().is_some_and(|row| row.log.iter().all(|a| a.number != attempt.number));
+        // An attempt that was under way when its delivery was taken back is logged, and may have delivered it.
+        let late = is_new
+            && row.as_ref().is_some_and(|row| {
+                matches!(row.delivery.state, DeliveryState::Cancelled | DeliveryState::Superseded)
+            });
+        let applied =
+            late || is_new && row.as_ref().is_some_and(|row| row.delivery.state == DeliveryState::Pending);
         tick.commit.attempts.push(event::Attempt {
             seq: attempt.seq.0,
             number: attempt.number,
@@ -304,6 +373,14 @@ impl Disk {
         row.delivery.attempts += 1;
         let (seq, verdict) = (attempt.seq, attempt.verdict);
         row.log.push(attempt);
+        if late {
+            if verdict == Verdict::Delivered {
+                let delivery = &mut row.delivery;
+                delivery.state = DeliveryState::Delivered;
+                (delivery.ended_by, delivery.ended_reason) = (None, None);
+            }
+            return;
+        }
         match verdict {
             Verdict::RetryAt { at, counted } => {
                 row.delivery.next_attempt_at = Some(at);
@@ -323,6 +400,31 @@ impl Disk {
         }
     }
 
+    fn cancel(&mut self, tick: &mut Tick, seq: DeliverySeq, by: &str, reason: EndReason, now: Timestamp) {
+        self.end(seq, DeliveryState::Cancelled, now);
+        if let Some(row) = self.deliveries.get_mut(&seq) {
+            (row.delivery.ended_by, row.delivery.ended_reason) = (Some(by.to_owned()), Some(reason));
+        }
+        tick.commit.cancelled.push(seq.0);
+    }
+
+    /// Whether newer states of all of a delivery's orders wait at a registration that wants only those.
+    fn is_superseded(&self, seq: DeliverySeq) -> bool {
+        let Some(row) = self.deliveries.get(&seq) else { return false };
+        let is_newer = |(other, newer): (&DeliverySeq, &Row)| {
+            *other > seq
+                && newer.webhook == row.webhook
+                && newer.delivery.brand_id == row.delivery.brand_id
+                && newer.delivery.state == DeliveryState::Pending
+        };
+        let newer = || self.deliveries.iter().filter(|&entry| is_newer(entry)).map(|(_, row)| row);
+        row.delivery.state == DeliveryState::Pending
+            && self.webhooks[row.webhook].0.settings.coalesce
+            && row.delivery.orders.iter().all(|(order, _)| {
+                newer().any(|row| row.delivery.orders.iter().any(|(other, _)| other == order))
+            })
+    }
+
     fn put_webhook(&mut self, tick: &mut Tick, new: NewWebhook, now: Timestamp) -> PutWebhook {
         let Some(partner) = self.partners.iter().position(|p| p.partner_id == new.partner_id) else {
             return PutWebhook::NoSuchPartner;
@@ -334,10 +436,11 @@ impl Disk {
         });
         let endpoint_id = endpoint_id(place);
         let key = (new.brand_id, new.branch_id, new.event_type);
-        let known = self
-            .webhooks
-            .iter()
-            .position(|(w, whose)| *whose == partner && (w.brand_id, w.branch_id, w.event_type) == key);
+        let known = self.webhooks.iter().enumerate().position(|(i, (w, whose))| {
+            *whose == partner
+                && (w.brand_id, w.branch_id, w.event_type) == key
+                && !self.removed.contains_key(&i)
+        });
         tick.endpoints.push(endpoint_id);
         let index = known.unwrap_or(self.webhooks.len());
         let answer = match known {
@@ -411,10 +514,13 @@ impl Disk {
                 self.deliveries[seq].delivery.orders.iter().map(|(order_id, _)| (*endpoint_id, *order_id))
             })
             .collect();
-        let planned =
-            batches::plan(&self.webhooks, &tick.occurrences, self.orders_per_delivery_max, |e, o| {
-                waiting.contains(&(e, o))
-            });
+        let planned = batches::plan(
+            &self.webhooks,
+            |i| !self.removed.contains_key(&i),
+            &tick.occurrences,
+            self.orders_per_delivery_max,
+            |e, o| waiting.contains(&(e, o)),
+        );
         for planned in planned {
             let carried: Vec<&Occurrence> =
                 planned.occurrences.iter().map(|&i| &tick.occurrences[i]).collect();
@@ -436,6 +542,8 @@ impl Disk {
                 created_at: at,
                 next_attempt_at: Some(at),
                 finished_at: None,
+                ended_by: None,
+                ended_reason: None,
             };
             tick.commit.deliveries.push(event::Delivery {
                 seq: seq.0,
@@ -476,6 +584,9 @@ impl Disk {
 
     pub(super) fn payload(&self, seq: DeliverySeq) -> Option<Payload> {
         let row = self.deliveries.get(&seq).filter(|row| row.delivery.state == DeliveryState::Pending)?;
+        if self.removed.contains_key(&row.webhook) {
+            return None;
+        }
         let Place { partner, url, .. } = &self.endpoints[place(row.delivery.endpoint_id)];
         let partner = &self.partners[*partner];
         Some(Payload {
@@ -489,6 +600,7 @@ impl Disk {
             basic_auth: self.basic_auth[row.webhook].clone(),
             body: row.body.clone(),
             created_at: row.delivery.created_at,
+            is_superseded: self.is_superseded(seq),
         })
     }
 
@@ -500,8 +612,14 @@ impl Disk {
         &self.partners
     }
 
+    /// Registrations that were not removed, with their places.
+    fn present(&self) -> impl Iterator<Item = (usize, &Webhook)> {
+        let all = self.webhooks.iter().enumerate();
+        all.filter(|(i, _)| !self.removed.contains_key(i)).map(|(i, (webhook, _))| (i, webhook))
+    }
+
     pub(super) fn webhooks(&self) -> Vec<Webhook> {
-        self.webhooks.iter().map(|(webhook, _)| webhook.clone()).collect()
+        self.present().map(|(_, webhook)| webhook.clone()).collect()
     }
 
     pub(super) fn endpoint(&self, endpoint_id: EndpointId) -> Option<Endpoint> {
@@ -514,8 +632,8 @@ impl Disk {
     /// The strictest of what its registrations say.
     fn settings(&self, endpoint_id: EndpointId) -> EndpointSettings {
         let all = || {
-            let there = self.webhooks.iter().filter(|(webhook, _)| webhook.endpoint_id == endpoint_id);
-            there.map(|(webhook, _)| webhook.settings.endpoint)
+            let there = self.present().filter(|(_, webhook)| webhook.endpoint_id == endpoint_id);
+            there.map(|(_, webhook)| webhook.settings.endpoint)
         };
         let is_free = all().next().is_some() && all().all(|s| s.ordering == Ordering::None);
         EndpointSettings {
@@ -527,7 +645,7 @@ impl Disk {
 
     pub(super) fn endpoints(&self) -> Vec<Endpoint> {
         let is_used = |id: &EndpointId| {
-            self.webhooks.iter().any(|(webhook, _)| webhook.endpoint_id == *id)
+            self.present().any(|(_, webhook)| webhook.endpoint_id == *id)
                 || self.pending.iter().any(|(endpoint_id, _)| endpoint_id == id)
         };
         (0..self.endpoints.len())
@@ -558,6 +676,7 @@ impl Disk {
             delivered: in_state(DeliveryState::Delivered),
             dead: in_state(DeliveryState::Dead),
             cancelled: in_state(DeliveryState::Cancelled),
+            superseded: in_state(DeliveryState::Superseded),
             attempts: self.deliveries.values().map(|row| row.log.len() as u64).sum(),
         }
     }

@@ -235,6 +235,7 @@ fn wanted(driver: &mut Driver, partner: usize, event_type: EventType) -> Wanted 
         brand,
         branch,
         event_type: event_type.as_str(),
+        coalesce: driver.chance(30),
         url: format!("https://partner{partner}.example.com/{place}"),
     }
 }

@@ -34,6 +34,7 @@ pub(super) struct Wanted {
     pub(super) brand: Option<i64>,
     pub(super) branch: Option<i64>,
     pub(super) event_type: &'static str,
+    pub(super) coalesce: bool,
     pub(super) url: String,
 }
 
@@ -78,10 +79,10 @@ impl Desk {
     }
 
     pub(super) async fn put_webhook(self, wanted: Wanted) {
-        let Wanted { partner_id, brand, branch, event_type, url } = wanted;
+        let Wanted { partner_id, brand, branch, event_type, coalesce, url } = wanted;
         let body = json!({
             "partner_id": partner_id.as_str(), "brand_id": brand, "branch_id": branch, "event_type": event_type,
-            "url": url,
+            "url": url, "coalesce": coalesce,
         });
         let (status, _) = self.call(Method::PUT, "webhooks", body.to_string()).await;
         self.trace.remark(&format!("the operator is told {status} of {event_type} to {url}"));

@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hookit_contract::{
-    BusinessId, DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, ReplayId, Timestamp,
+    BusinessId, DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, ReplayId, Timestamp, WebhookId,
 };
 use hookit_store::Error;
 use hookit_store::hints::{HINTS_MAX, Hints};
 use hookit_store::platform::{
-    Attempt, Business, Change, Changed, Counts, Delivery, DeliveryQuery, Endpoint, HoldReason, NewWebhook,
-    OrderQuery, Partner, PartnerChange, Payload, PendingDelivery, PendingPage, PutBusiness, PutWebhook,
-    Replay, ReplayCount, ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay, SteeredReplay, Store,
-    StoredOrder, Webhook,
+    Attempt, Business, Cancelled, Change, Changed, Counts, Delivery, DeliveryQuery, Endpoint, HoldReason,
+    NewWebhook, OrderQuery, Partner, PartnerChange, Payload, PendingDelivery, PendingPage, PutBusiness,
+    PutWebhook, Replay, ReplayCount, ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay,
+    SteeredReplay, Store, StoredOrder, Webhook,
 };
 use rand::RngExt as _;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -217,7 +217,9 @@ impl Store for SimStore {
     async fn change(&self, change: Change, now: Timestamp) -> Result<Changed, Error> {
         match self.run(Command::Change(change, now)).await? {
             Reply::Changed(changed) => Ok(changed),
-            Reply::Done(_) | Reply::Webhook(_) => Err(Error::Corrupt("another command's answer".to_owned())),
+            Reply::Done(_) | Reply::Cancelled(_) | Reply::Webhook(_) => {
+                Err(Error::Corrupt("another command's answer".to_owned()))
+            }
         }
     }
 
@@ -248,10 +250,12 @@ impl Store for SimStore {
     async fn payload(&self, seq: DeliverySeq) -> Result<Option<Payload>, Error> {
         self.medium.trace.note(&Event::Decided { seq: seq.0 });
         let payload = self.read(|disk| disk.payload(seq)).await?;
-        self.medium.trace.note(&match payload {
-            Some(_) => Event::Given { seq: seq.0 },
-            None => Event::Vain { seq: seq.0 },
-        });
+        match &payload {
+            // It is not to be sent: what follows is on disk, or the platform asks again.
+            Some(payload) if payload.is_superseded => {}
+            Some(_) => self.medium.trace.note(&Event::Given { seq: seq.0 }),
+            None => self.medium.trace.note(&Event::Vain { seq: seq.0 }),
+        }
         Ok(payload)
     }
 
@@ -310,7 +314,9 @@ impl Store for SimStore {
     async fn put_webhook(&self, webhook: NewWebhook, now: Timestamp) -> Result<PutWebhook, Error> {
         match self.run(Command::PutWebhook(webhook, now)).await? {
             Reply::Webhook(answer) => Ok(answer),
-            Reply::Changed(_) | Reply::Done(_) => Err(Error::Corrupt("another command's answer".to_owned())),
+            Reply::Changed(_) | Reply::Cancelled(_) | Reply::Done(_) => {
+                Err(Error::Corrupt("another command's answer".to_owned()))
+            }
         }
     }
 
@@ -366,6 +372,31 @@ impl Store for SimStore {
 
     async fn steer_replay(&self, _: ReplayId, _: SteerReplay, _: Timestamp) -> Result<SteeredReplay, Error> {
         Ok(SteeredReplay::NoSuchReplay)
+    }
+
+    async fn supersede(&self, seq: DeliverySeq, now: Timestamp) -> Result<bool, Error> {
+        self.run(Command::Supersede(seq, now)).await.map(|reply| done(&reply))
+    }
+
+    async fn cancel_delivery(
+        &self,
+        delivery_id: &DeliveryId,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<Cancelled, Error> {
+        match self.run(Command::CancelDelivery(delivery_id.clone(), by.to_owned(), now)).await? {
+            Reply::Cancelled(cancelled) => Ok(cancelled),
+            _ => Err(Error::Corrupt("another command's answer".to_owned())),
+        }
+    }
+
+    async fn remove_webhook(&self, webhook_id: WebhookId, by: &str, now: Timestamp) -> Result<bool, Error> {
+        let command = Command::RemoveWebhook(webhook_id, by.to_owned(), now);
+        self.run(command).await.map(|reply| done(&reply))
+    }
+
+    async fn step_removals(&self, now: Timestamp) -> Result<bool, Error> {
+        self.run(Command::StepRemovals(now)).await.map(|reply| done(&reply))
     }
 
     async fn put_business(&self, business: Business) -> Result<PutBusiness, Error> {

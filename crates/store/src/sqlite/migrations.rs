@@ -27,11 +27,27 @@ pub(crate) fn run(db: &mut Connection, kind: &Kind, done: i64) -> rusqlite::Resu
         if number <= done {
             continue;
         }
+        // A migration may put another table in the place of one that others refer to. So references are not checked while
+        // it runs, but all of them at its end. SQLite takes this setting outside of transactions only.
+        db.pragma_update(None, "foreign_keys", "OFF")?;
         let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute_batch(sql)?;
+        check_references(&transaction, number)?;
         transaction.pragma_update(None, "application_id", kind.application_id)?;
         transaction.pragma_update(None, "user_version", number)?;
         transaction.commit()?;
+        db.pragma_update(None, "foreign_keys", "ON")?;
     }
     Ok(())
+}
+
+fn check_references(db: &Connection, number: i64) -> rusqlite::Result<()> {
+    let mut statement = db.prepare("PRAGMA foreign_key_check")?;
+    let mut rows = statement.query([])?;
+    let Some(row) = rows.next()? else { return Ok(()) };
+    let (table, to): (String, String) = (row.get(0)?, row.get(2)?);
+    Err(rusqlite::Error::SqliteFailure(
+        rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY),
+        Some(format!("after migration {number} a row of {table} refers to one of {to} that is not there")),
+    ))
 }

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where by failing there")]
 
+mod endings;
 mod fixture;
 mod inbox;
 mod platform;
@@ -125,6 +126,28 @@ macro_rules! registry_suite {
     };
 }
 
+/// The platform's checks of deliveries that end without being sent, for one backend.
+macro_rules! endings_suite {
+    ($backend:ident, $open:path) => {
+        suite!(
+            $backend,
+            platform,
+            endings,
+            $open,
+            [
+                what_waits_is_passed_over_for_the_newest_of_its_order,
+                a_delivery_of_several_orders_is_passed_over_when_all_of_them_wait_anew,
+                nothing_is_passed_over_for_another_registrations_brands_or_replays_sake,
+                the_late_end_of_an_attempt_is_logged_and_does_not_bring_its_delivery_back,
+                a_delivery_is_taken_back_by_name_and_can_be_replayed,
+                a_removed_registration_sends_nothing_and_its_backlog_is_taken_back_in_steps,
+                a_step_of_a_removal_is_bounded,
+                what_was_sent_for_a_removed_registration_stays_as_it_was,
+            ]
+        );
+    };
+}
+
 /// The inbox's checks, for one backend.
 macro_rules! inbox_suite {
     ($backend:ident, $open:path) => {
@@ -151,4 +174,5 @@ replays_suite!(sqlite_replays, crate::fixture::sqlite_platform);
 replay_jobs_suite!(sqlite_replays_jobs, crate::fixture::sqlite_platform);
 platform_suite!(sqlite_platform, crate::fixture::sqlite_platform);
 registry_suite!(sqlite_registry, crate::fixture::sqlite_platform);
+endings_suite!(sqlite_endings, crate::fixture::sqlite_platform);
 inbox_suite!(sqlite_inbox, crate::fixture::sqlite_inbox);

@@ -437,8 +437,16 @@ pub(crate) async fn counts_say_what_is_there(store: &impl Store) {
     done(store, moved(id, KnownStatus::Accepted), at(1)).await;
     let seq = backlog(store).await[0].seq;
     store.record_attempts(vec![attempt(seq, 1, Verdict::Delivered)], at(2)).await.unwrap();
-    let expected =
-        Counts { orders: 1, events: 2, pending: 1, delivered: 1, dead: 0, cancelled: 0, attempts: 1 };
+    let expected = Counts {
+        orders: 1,
+        events: 2,
+        pending: 1,
+        delivered: 1,
+        dead: 0,
+        cancelled: 0,
+        superseded: 0,
+        attempts: 1,
+    };
     assert_eq!(store.counts().await.unwrap(), expected);
 }
 

@@ -92,7 +92,7 @@ pub(super) fn record(
     Ok(())
 }
 
-/// Takes in the end of an attempt that was under way when its delivery was taken back. It was made, so it is logged; and
+/// Takes in the end of an attempt that was under way when its delivery was taken back or passed over. It was made, so it is logged; and
 /// what was acknowledged is delivered.
 fn take_late(db: &Connection, tick: &mut Tick, row_id: i64, attempt: &Attempt) -> Result<bool, Error> {
     let writing = failed("writing a late attempt");
@@ -100,28 +100,33 @@ fn take_late(db: &Connection, tick: &mut Tick, row_id: i64, attempt: &Attempt) -
         .prepare_cached("SELECT state, attempts FROM deliveries WHERE delivery_seq = ?1")
         .and_then(|mut s| s.query_row([row_id], |row| Ok((row.get(0)?, row.get(1)?))).optional())
         .map_err(&writing)?;
-    let was_cancelled = match found {
+    let ended = match found {
         Some((_, attempts)) if attempts.checked_add(1) != Some(attempt.number) => return Ok(false),
-        Some((state, _)) if state == DeliveryState::Cancelled.as_str() => true,
+        Some((state, _)) if state == DeliveryState::Cancelled.as_str() => Some(DeliveryState::Cancelled),
+        Some((state, _)) if state == DeliveryState::Superseded.as_str() => Some(DeliveryState::Superseded),
         // Taken back by a replay's end, and delivered as it had been before.
         Some((state, _)) if state == DeliveryState::Delivered.as_str() => {
             if !attempt.seq.is_among_replays() {
                 return Ok(false);
             }
-            false
+            None
         }
         _ => return Ok(false),
     };
-    let is_delivered = was_cancelled && attempt.verdict == Verdict::Delivered;
+    let ended = ended.filter(|_| attempt.verdict == Verdict::Delivered);
     db.prepare_cached(
-        "UPDATE deliveries SET attempts = attempts + 1, state = iif(?2, 'delivered', state) WHERE delivery_seq = ?1",
+        "UPDATE deliveries SET attempts = attempts + 1, state = iif(?2, 'delivered', state),
+             ended_by = iif(?2, NULL, ended_by), ended_reason = iif(?2, NULL, ended_reason)
+         WHERE delivery_seq = ?1",
     )
-    .and_then(|mut s| s.execute(params![row_id, is_delivered]))
+    .and_then(|mut s| s.execute(params![row_id, ended.is_some()]))
     .map_err(&writing)?;
-    if is_delivered {
-        tick.counts.cancelled -= 1;
-        tick.counts.delivered += 1;
+    match ended {
+        Some(DeliveryState::Superseded) => tick.counts.superseded -= 1,
+        Some(_) => tick.counts.cancelled -= 1,
+        None => return Ok(true),
     }
+    tick.counts.delivered += 1;
     Ok(true)
 }
 

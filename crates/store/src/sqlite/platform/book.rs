@@ -3,20 +3,20 @@
 use std::sync::{Arc, PoisonError};
 
 use hookit_contract::{
-    DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, ReplayId, StatusCodes, Timestamp,
+    DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, ReplayId, StatusCodes, Timestamp, WebhookId,
 };
 use rusqlite::Connection;
 
 use super::changes::Prepared;
 use super::registry::Registry;
 use super::replays::{self, jobs};
-use super::{PlatformOptions, Published, attempts, changes, deliveries, reads, registrations};
+use super::{PlatformOptions, Published, attempts, changes, deliveries, endings, reads, registrations};
 use crate::Error;
 use crate::fanout::Event;
 use crate::platform::{
-    Attempt, Business, Changed, Counts, EndpointSettings, HoldReason, NewWebhook, Partner, PartnerChange,
-    PendingDelivery, PutBusiness, PutWebhook, ReplayRequest, Replayed, StartReplay, SteerReplay,
-    SteeredReplay,
+    Attempt, Business, Cancelled, Changed, Counts, EndpointSettings, HoldReason, NewWebhook, Partner,
+    PartnerChange, PendingDelivery, PutBusiness, PutWebhook, ReplayRequest, Replayed, StartReplay,
+    SteerReplay, SteeredReplay,
 };
 use crate::sqlite::ids::DeliveryIds;
 use crate::sqlite::writer::Book;
@@ -31,6 +31,10 @@ pub(super) enum Command {
     StepReplay(jobs::Step, Timestamp),
     SteerReplay(ReplayId, SteerReplay, Timestamp),
     HoldEndpoint(EndpointId, Option<HoldReason>, Timestamp),
+    Supersede(DeliverySeq, Timestamp),
+    CancelDelivery(DeliveryId, String, Timestamp),
+    RemoveWebhook(WebhookId, String, Timestamp),
+    StepRemovals(Timestamp),
     AddPartner(Partner),
     ChangePartner(PartnerId, PartnerChange, Timestamp),
     PutWebhook(NewWebhook, Timestamp),
@@ -46,6 +50,10 @@ pub(super) enum Reply {
     ReplayStepped(()),
     ReplaySteered(SteeredReplay),
     Held(bool),
+    Superseded(bool),
+    Cancelled(Cancelled),
+    Removed(bool),
+    RemovalStepped(bool),
     PartnerAdded(()),
     PartnerChanged(bool),
     Webhook(PutWebhook),
@@ -145,12 +153,12 @@ impl PlatformBook {
     ) -> Result<Self, Error> {
         let reading = failed("reading the totals");
         let numbers = Numbers::load(db).map_err(&reading)?;
-        let totals: [i64; 7] = db
+        let totals: [i64; 8] = db
             .query_row(
-                "SELECT orders, events, pending, delivered, dead, cancelled, attempts FROM totals",
+                "SELECT orders, events, pending, delivered, dead, cancelled, attempts, superseded FROM totals",
                 [],
                 |row| {
-                    let mut totals = [0; 7];
+                    let mut totals = [0; 8];
                     for (i, total) in totals.iter_mut().enumerate() {
                         *total = row.get(i)?;
                     }
@@ -158,7 +166,7 @@ impl PlatformBook {
                 },
             )
             .map_err(&reading)?;
-        let [orders, events, pending, delivered, dead, cancelled, attempts] = totals;
+        let [orders, events, pending, delivered, dead, cancelled, attempts, superseded] = totals;
         let counts = Counts {
             orders: count(orders, "the total of orders")?,
             events: count(events, "the total of events")?,
@@ -166,6 +174,7 @@ impl PlatformBook {
             delivered: count(delivered, "the total of delivered deliveries")?,
             dead: count(dead, "the total of dead deliveries")?,
             cancelled: count(cancelled, "the total of cancelled deliveries")?,
+            superseded: count(superseded, "the total of superseded deliveries")?,
             attempts: count(attempts, "the total of attempts")?,
         };
         *published.counts.lock().unwrap_or_else(PoisonError::into_inner) = counts;
@@ -205,6 +214,10 @@ impl Book for PlatformBook {
                 | Command::ReplayDelivery(..)
                 | Command::StartReplay(..)
                 | Command::SteerReplay(..)
+                | Command::Supersede(..)
+                | Command::CancelDelivery(..)
+                | Command::RemoveWebhook(..)
+                | Command::StepRemovals(_)
                 | Command::HoldEndpoint(..) => EMPTY,
             }
     }
@@ -246,6 +259,14 @@ impl Book for PlatformBook {
             Command::HoldEndpoint(endpoint_id, hold, now) => {
                 registrations::hold_endpoint(db, tick, *endpoint_id, *hold, *now).map(Reply::Held)
             }
+            Command::Supersede(seq, now) => endings::supersede(db, tick, *seq, *now).map(Reply::Superseded),
+            Command::CancelDelivery(delivery_id, by, now) => {
+                endings::cancel_delivery(db, tick, delivery_id, by, *now).map(Reply::Cancelled)
+            }
+            Command::RemoveWebhook(webhook_id, by, now) => {
+                endings::remove_webhook(db, tick, *webhook_id, by, *now).map(Reply::Removed)
+            }
+            Command::StepRemovals(now) => endings::step(db, tick, *now).map(Reply::RemovalStepped),
             Command::AddPartner(partner) => {
                 registrations::add_partner(db, tick, partner).map(Reply::PartnerAdded)
             }
@@ -293,11 +314,12 @@ impl Book for PlatformBook {
 }
 
 fn write_totals(db: &Connection, counts: &Counts) -> rusqlite::Result<()> {
-    let Counts { orders, events, pending, delivered, dead, cancelled, attempts } = *counts;
-    let totals = [orders, events, pending, delivered, dead, cancelled, attempts].map(|n| n as i64);
+    let Counts { orders, events, pending, delivered, dead, cancelled, superseded, attempts } = *counts;
+    let totals =
+        [orders, events, pending, delivered, dead, cancelled, attempts, superseded].map(|n| n as i64);
     db.prepare_cached(
         "UPDATE totals SET orders = ?1, events = ?2, pending = ?3, delivered = ?4, dead = ?5, cancelled = ?6,
-         attempts = ?7",
+         attempts = ?7, superseded = ?8",
     )?
     .execute(totals)
     .map(|_| ())

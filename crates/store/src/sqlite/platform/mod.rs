@@ -4,6 +4,7 @@ mod attempts;
 mod book;
 mod changes;
 mod deliveries;
+mod endings;
 mod order_rows;
 mod reads;
 mod registrations;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hookit_contract::{
     BusinessId, DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, ReplayId, StatusCodes, Timestamp,
+    WebhookId,
 };
 
 use self::book::{Command, PlatformBook, Reply};
@@ -28,10 +30,10 @@ use super::readers::Readers;
 use super::writer::Writer;
 use crate::hints::Hints;
 use crate::platform::{
-    Attempt, Business, Change, Changed, Counts, Delivery, DeliveryQuery, Endpoint, HoldReason, NewWebhook,
-    OrderQuery, Partner, PartnerChange, Payload, PendingPage, PutBusiness, PutWebhook, Replay, ReplayCount,
-    ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay, SteeredReplay, Store, StoredOrder,
-    Webhook,
+    Attempt, Business, Cancelled, Change, Changed, Counts, Delivery, DeliveryQuery, Endpoint, HoldReason,
+    NewWebhook, OrderQuery, Partner, PartnerChange, Payload, PendingPage, PutBusiness, PutWebhook, Replay,
+    ReplayCount, ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay, SteeredReplay, Store,
+    StoredOrder, Webhook,
 };
 use crate::{Error, OpenError};
 
@@ -279,6 +281,28 @@ impl Store for PlatformStore {
         now: Timestamp,
     ) -> Result<bool, Error> {
         reply!(self.writer.run(Command::HoldEndpoint(endpoint_id, hold, now)).await?, Held)
+    }
+
+    async fn supersede(&self, seq: DeliverySeq, now: Timestamp) -> Result<bool, Error> {
+        reply!(self.writer.run(Command::Supersede(seq, now)).await?, Superseded)
+    }
+
+    async fn cancel_delivery(
+        &self,
+        delivery_id: &DeliveryId,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<Cancelled, Error> {
+        let command = Command::CancelDelivery(delivery_id.clone(), by.to_owned(), now);
+        reply!(self.writer.run(command).await?, Cancelled)
+    }
+
+    async fn remove_webhook(&self, webhook_id: WebhookId, by: &str, now: Timestamp) -> Result<bool, Error> {
+        reply!(self.writer.run(Command::RemoveWebhook(webhook_id, by.to_owned(), now)).await?, Removed)
+    }
+
+    async fn step_removals(&self, now: Timestamp) -> Result<bool, Error> {
+        reply!(self.writer.run(Command::StepRemovals(now)).await?, RemovalStepped)
     }
 
     async fn put_business(&self, business: Business) -> Result<PutBusiness, Error> {

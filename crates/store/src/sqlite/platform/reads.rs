@@ -10,6 +10,7 @@ use hookit_contract::{
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 
+use super::endings;
 use super::order_rows::{COLUMNS, stored, text};
 use crate::Error;
 use crate::platform::{
@@ -113,12 +114,12 @@ pub(super) fn pending(
 pub(super) const PAYLOAD: &str =
     "SELECT d.delivery_id, d.event_type, d.webhook_id, e.partner_id, e.url, p.webhook_secret,
          w.basic_auth, d.created_at, d.brand_id, d.branch_id,
-         d.endpoint_id
+         d.endpoint_id, w.is_coalescing
      FROM deliveries d
      JOIN endpoints e ON e.endpoint_id = d.endpoint_id
      JOIN partners p ON p.partner_id = e.partner_id
      JOIN webhooks w ON w.webhook_id = d.webhook_id
-     WHERE d.delivery_seq = ?1 AND d.state = 'pending'
+     WHERE d.delivery_seq = ?1 AND d.state = 'pending' AND w.removed_at IS NULL
        AND NOT EXISTS (SELECT 1 FROM replays r WHERE r.replay_id = d.replay_id
            AND r.state IN ('paused', 'cancelled'))";
 
@@ -153,6 +154,7 @@ pub(super) fn payload(db: &Connection, seq: DeliverySeq) -> Result<Option<Payloa
                     basic_auth: row.get::<_, Option<Vec<u8>>>(6)?.map(Bytes::from),
                     body: Bytes::new(),
                     created_at: Timestamp::from_millis(row.get(7)?),
+                    is_superseded: row.get(11)?,
                 };
                 let event_type: String = row.get(1)?;
                 Ok((payload, event_type, BrandId(row.get(8)?), BranchId(row.get(9)?)))
@@ -161,6 +163,7 @@ pub(super) fn payload(db: &Connection, seq: DeliverySeq) -> Result<Option<Payloa
         })
         .map_err(&reading)?;
     let Some((payload, event_type, brand_id, branch_id)) = row else { return Ok(None) };
+    let is_superseded = payload.is_superseded && endings::is_superseded(db, row_id).map_err(&reading)?;
     let records: Vec<Bytes> = db
         .prepare_cached(RECORDS_OF)
         .and_then(|mut s| s.query_map([row_id], |row| text(row, 0))?.collect())
@@ -168,13 +171,14 @@ pub(super) fn payload(db: &Connection, seq: DeliverySeq) -> Result<Option<Payloa
     Ok(Some(Payload {
         event_type: word(&event_type, "event type")?,
         body: envelope_bytes(brand_id, branch_id, &records),
+        is_superseded,
         ..payload
     }))
 }
 
 const DELIVERY: &str =
     "d.delivery_seq, d.delivery_id, d.endpoint_id, d.webhook_id, d.event_type, d.brand_id, d.branch_id,
-     d.state, d.attempts, d.created_at, d.next_attempt_at, d.finished_at";
+     d.state, d.attempts, d.created_at, d.next_attempt_at, d.finished_at, d.ended_by, d.ended_reason";
 
 /// A row of `deliveries`, with two words still to be read and without its orders.
 struct DeliveryRow {
@@ -200,6 +204,9 @@ fn delivery_row(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
             created_at: Timestamp::from_millis(row.get(9)?),
             next_attempt_at: time(10)?,
             finished_at: time(11)?,
+            ended_by: row.get(12)?,
+            // The schema allows no other words.
+            ended_reason: row.get::<_, Option<String>>(13)?.and_then(|word| word.parse().ok()),
         },
         event_type: row.get(4)?,
         state: row.get(7)?,
@@ -362,9 +369,9 @@ fn attempt(row: &Row<'_>, delivery: &Delivery) -> Result<Attempt, Error> {
 macro_rules! endpoint_columns {
     () => {
         "e.endpoint_id, e.partner_id, e.url, e.held_at, e.held_reason,
-         (SELECT min(w.ordering = 'none') FROM webhooks w WHERE w.endpoint_id = e.endpoint_id),
-         (SELECT min(w.in_flight_max) FROM webhooks w WHERE w.endpoint_id = e.endpoint_id),
-         (SELECT min(w.rate_per_second_max) FROM webhooks w WHERE w.endpoint_id = e.endpoint_id)"
+         (SELECT min(w.ordering = 'none') FROM webhooks w WHERE w.endpoint_id = e.endpoint_id AND w.removed_at IS NULL),
+         (SELECT min(w.in_flight_max) FROM webhooks w WHERE w.endpoint_id = e.endpoint_id AND w.removed_at IS NULL),
+         (SELECT min(w.rate_per_second_max) FROM webhooks w WHERE w.endpoint_id = e.endpoint_id AND w.removed_at IS NULL)"
     };
 }
 
@@ -374,7 +381,7 @@ pub(super) const ENDPOINTS: &str = concat!(
     "SELECT ",
     endpoint_columns!(),
     " FROM endpoints e
-     WHERE EXISTS (SELECT 1 FROM webhooks w WHERE w.endpoint_id = e.endpoint_id)
+     WHERE EXISTS (SELECT 1 FROM webhooks w WHERE w.endpoint_id = e.endpoint_id AND w.removed_at IS NULL)
         OR EXISTS (SELECT 1 FROM deliveries d WHERE d.endpoint_id = e.endpoint_id AND d.state = 'pending')
      ORDER BY e.endpoint_id"
 );

@@ -135,7 +135,7 @@ fn write_webhook(
         .prepare_cached(
             "SELECT webhook_id, endpoint_id FROM webhooks
              WHERE partner_id = ?1 AND coalesce(brand_id, 0) = coalesce(?2, 0)
-               AND coalesce(branch_id, 0) = coalesce(?3, 0) AND event_type = ?4",
+               AND coalesce(branch_id, 0) = coalesce(?3, 0) AND event_type = ?4 AND removed_at IS NULL",
         )?
         .query_row(params![partner_id, brand_id, branch_id, webhook.event_type.as_str()], |row| {
             Ok((row.get(0)?, row.get(1)?))

@@ -196,7 +196,9 @@ const WEBHOOKS: &str =
 /// All registrations, by id.
 pub(super) fn webhooks(db: &Connection) -> Result<Vec<Webhook>, Error> {
     let reading = failed("reading registrations");
-    let mut statement = db.prepare_cached(&format!("{WEBHOOKS} ORDER BY w.webhook_id")).map_err(&reading)?;
+    let mut statement = db
+        .prepare_cached(&format!("{WEBHOOKS} WHERE w.removed_at IS NULL ORDER BY w.webhook_id"))
+        .map_err(&reading)?;
     let mut rows = statement.query([]).map_err(&reading)?;
     let mut webhooks = Vec::new();
     while let Some(row) = rows.next().map_err(&reading)? {

@@ -15,7 +15,7 @@ CREATE TABLE replays (
     order_id    INTEGER,
     event_type  TEXT CHECK (event_type IN
         ('klikit.order.created.v2', 'klikit.order.status.updated', 'klikit.order.cart.updated')),
-    of_state    TEXT CHECK (of_state IN ('delivered', 'dead', 'cancelled')),
+    of_state    TEXT CHECK (of_state IN ('delivered', 'dead', 'cancelled', 'superseded')),
     since       INTEGER,
     until       INTEGER,
     state       TEXT NOT NULL CHECK (state IN ('running', 'paused', 'cancelled', 'done')),
@@ -51,3 +51,80 @@ ALTER TABLE webhooks ADD COLUMN rate_per_second_max INTEGER CHECK (rate_per_seco
 -- Concern the registration alone.
 ALTER TABLE webhooks ADD COLUMN orders_per_delivery_max INTEGER CHECK (orders_per_delivery_max > 0);
 ALTER TABLE webhooks ADD COLUMN is_coalescing INTEGER NOT NULL DEFAULT 0 CHECK (is_coalescing IN (0, 1));
+
+-- ---------------------------------------------------------------- registrations: removed
+
+-- The row stays, because deliveries refer to it. Nothing is sent for it, nothing new is made for it.
+ALTER TABLE webhooks ADD COLUMN removed_at INTEGER;
+ALTER TABLE webhooks ADD COLUMN removed_by TEXT CHECK ((removed_by IS NULL) = (removed_at IS NULL));
+-- Up to where its backlog was cancelled; NULL where there is nothing to be done.
+ALTER TABLE webhooks ADD COLUMN cancelled_to INTEGER CHECK (cancelled_to IS NULL OR removed_at IS NOT NULL);
+
+DROP INDEX webhooks_one_per_tuple;
+CREATE UNIQUE INDEX webhooks_one_per_tuple
+    ON webhooks (partner_id, coalesce(brand_id, 0), coalesce(branch_id, 0), event_type) WHERE removed_at IS NULL;
+DROP INDEX webhooks_by_endpoint;
+CREATE INDEX webhooks_by_endpoint ON webhooks (endpoint_id, removed_at);
+CREATE INDEX webhooks_to_cancel ON webhooks (webhook_id) WHERE cancelled_to IS NOT NULL;
+
+-- ---------------------------------------------------------------- partners: the next webhook secret
+
+ALTER TABLE partners ADD COLUMN webhook_secret_next BLOB;
+-- From when on it signs.
+ALTER TABLE partners ADD COLUMN webhook_secret_next_at INTEGER
+    CHECK ((webhook_secret_next_at IS NULL) = (webhook_secret_next IS NULL));
+
+-- ---------------------------------------------------------------- deliveries: superseded, and who ended them
+
+-- A condition of a table can only be changed by another table in its place.
+CREATE TABLE deliveries_with_endings (
+    delivery_seq    INTEGER PRIMARY KEY,
+    delivery_id     TEXT NOT NULL,
+    endpoint_id     INTEGER NOT NULL REFERENCES endpoints,
+    webhook_id      INTEGER NOT NULL REFERENCES webhooks,
+    event_type      TEXT NOT NULL,
+    brand_id        INTEGER NOT NULL,
+    branch_id       INTEGER NOT NULL,
+    envelope_format INTEGER NOT NULL CHECK (envelope_format = 1),
+    state           TEXT NOT NULL CHECK (state IN ('pending', 'delivered', 'dead', 'cancelled', 'superseded')),
+    attempts        INTEGER NOT NULL CHECK (attempts >= 0),
+    failures        INTEGER NOT NULL CHECK (failures BETWEEN 0 AND attempts),
+    next_attempt_at INTEGER,
+    created_at      INTEGER NOT NULL,
+    finished_at     INTEGER,
+    replay_no       INTEGER CHECK (replay_no > 0),
+    replayed_at     INTEGER CHECK ((replayed_at IS NULL) = (replay_no IS NULL)),
+    replay_id       INTEGER REFERENCES replays CHECK (replay_id IS NULL OR replay_no IS NOT NULL),
+    -- Who took it back, and why; NULL where a replay did.
+    ended_by        TEXT,
+    ended_reason    TEXT CHECK (ended_reason IN ('delivery_cancelled', 'webhook_removed')),
+    CHECK (event_type IN
+        ('klikit.order.created.v2', 'klikit.order.status.updated', 'klikit.order.cart.updated')),
+    CHECK ((state = 'pending') = (finished_at IS NULL)),
+    CHECK ((state = 'pending') = (next_attempt_at IS NOT NULL)),
+    CHECK ((ended_by IS NULL) = (ended_reason IS NULL)),
+    CHECK (ended_by IS NULL OR state = 'cancelled'),
+    -- What an operator asked for again is not passed over.
+    CHECK (state <> 'superseded' OR replay_no IS NULL)
+) STRICT;
+
+INSERT INTO deliveries_with_endings (delivery_seq, delivery_id, endpoint_id, webhook_id, event_type, brand_id, branch_id,
+    envelope_format, state, attempts, failures, next_attempt_at, created_at, finished_at, replay_no, replayed_at,
+    replay_id)
+SELECT delivery_seq, delivery_id, endpoint_id, webhook_id, event_type, brand_id, branch_id, envelope_format, state,
+    attempts, failures, next_attempt_at, created_at, finished_at, replay_no, replayed_at, replay_id
+FROM deliveries ORDER BY delivery_seq;
+
+DROP TABLE deliveries;
+ALTER TABLE deliveries_with_endings RENAME TO deliveries;
+
+-- As they were, but for what was given up: what was passed over is rare too.
+CREATE UNIQUE INDEX deliveries_by_id ON deliveries (delivery_id);
+CREATE INDEX deliveries_pending ON deliveries (endpoint_id, delivery_seq) WHERE state = 'pending';
+CREATE INDEX deliveries_given_up ON deliveries (state, delivery_seq)
+    WHERE state = 'dead' OR state = 'cancelled' OR state = 'superseded';
+CREATE UNIQUE INDEX deliveries_by_replay ON deliveries (replay_no) WHERE replay_no IS NOT NULL;
+CREATE INDEX deliveries_replayed ON deliveries (endpoint_id, replay_no) WHERE state = 'pending' AND replay_no IS NOT NULL;
+CREATE INDEX deliveries_of_replay ON deliveries (replay_id, endpoint_id) WHERE state = 'pending' AND replay_id IS NOT NULL;
+
+ALTER TABLE totals ADD COLUMN superseded INTEGER NOT NULL DEFAULT 0 CHECK (superseded >= 0);

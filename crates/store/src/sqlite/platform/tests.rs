@@ -3,7 +3,7 @@
 use hookit_contract::{DeliveryId, DeliverySeq, EndpointId};
 use rusqlite::Connection;
 
-use super::{deliveries, reads, registrations};
+use super::{deliveries, endings, reads, registrations, registry};
 use crate::sqlite::file;
 
 fn plan(db: &Connection, sql: &str) -> String {
@@ -42,6 +42,18 @@ fn the_hot_statements_use_their_indexes_and_sort_nothing() {
                 "o USING COVERING INDEX delivery_orders_by_order (order_id=?)",
                 "d USING INTEGER PRIMARY KEY (rowid=?)",
             ],
+        ),
+        (
+            endings::IS_SUPERSEDED,
+            &[
+                "this USING INTEGER PRIMARY KEY",
+                "o USING COVERING INDEX delivery_orders_by_order (order_id=? AND delivery_seq>?)",
+                "d USING INTEGER PRIMARY KEY (rowid=?)",
+            ],
+        ),
+        (
+            endings::TO_CANCEL,
+            &["deliveries USING INDEX deliveries_pending (endpoint_id=? AND delivery_seq>?)"],
         ),
         (registrations::MOVE_PENDING, &["deliveries USING INDEX deliveries_pending (endpoint_id=?)"]),
     ] {
@@ -104,4 +116,24 @@ fn a_store_of_the_first_version_keeps_what_it_has_and_learns_what_is_new() {
     );
     let (delivered, log) = reads::delivery(&db, &DeliveryId::from("evt_1")).unwrap().unwrap();
     assert_eq!((delivered.attempts, log.len(), log[0].phases), (1, 1, crate::platform::Phases::default()));
+    // Rows are where they were, with what refers to them, and references are checked from here on.
+    assert_eq!((delivered.seq, delivered.state), (DeliverySeq(1), hookit_contract::DeliveryState::Delivered));
+    assert_eq!((delivered.ended_by, delivered.ended_reason), (None, None));
+    let webhook = registry::webhooks(&db).unwrap().remove(0);
+    assert_eq!(webhook.settings, crate::platform::WebhookSettings::default());
+    let dangling: i64 =
+        db.query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(dangling, 0);
+    let broken = db.execute("UPDATE webhook_logs SET delivery_seq = 77", []).unwrap_err();
+    assert!(broken.to_string().contains("FOREIGN KEY"), "{broken}");
+    let refers: String = db
+        .query_row(
+            "SELECT group_concat(DISTINCT \"table\") FROM pragma_foreign_key_list('webhook_logs')",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!(refers, "deliveries");
+    db.execute("UPDATE deliveries SET state = 'superseded', next_attempt_at = NULL, finished_at = 9 WHERE delivery_seq = 2", [])
+        .unwrap();
 }

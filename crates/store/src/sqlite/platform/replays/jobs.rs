@@ -348,7 +348,8 @@ fn take_back(db: &Connection, tick: &mut Tick, replay_id: ReplayId, now: Timesta
 /// Says that a delivery of a replay has ended, or, cancelled, was taken back.
 fn tally(db: &Connection, replay_id: ReplayId, how: DeliveryState, now: Timestamp) -> Result<(), Error> {
     let sql = match how {
-        DeliveryState::Pending => return Ok(()),
+        // A replay is not passed over.
+        DeliveryState::Pending | DeliveryState::Superseded => return Ok(()),
         DeliveryState::Delivered => "UPDATE replays SET delivered = delivered + 1 WHERE replay_id = ?1",
         DeliveryState::Dead => "UPDATE replays SET dead = dead + 1 WHERE replay_id = ?1",
         DeliveryState::Cancelled => "UPDATE replays SET cancelled = cancelled + 1 WHERE replay_id = ?1",

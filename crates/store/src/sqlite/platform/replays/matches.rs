@@ -237,7 +237,7 @@ impl<'a> Look<'a> {
             .prepare_cached(
                 "SELECT w.endpoint_id, d.webhook_id, d.brand_id, d.branch_id, d.event_type
                  FROM deliveries d CROSS JOIN webhooks w ON w.webhook_id = d.webhook_id
-                 WHERE d.delivery_seq = ?1 AND d.state <> 'pending'",
+                 WHERE d.delivery_seq = ?1 AND d.state <> 'pending' AND w.removed_at IS NULL",
             )
             .and_then(|mut s| {
                 s.query_row([number], |row| {
@@ -275,7 +275,8 @@ impl<'a> Look<'a> {
         let mut sql = "SELECT 1 FROM delivery_orders o
              CROSS JOIN deliveries d ON d.delivery_seq = o.delivery_seq
              CROSS JOIN webhooks w ON w.webhook_id = d.webhook_id
-             WHERE o.order_id = ? AND o.delivery_seq > ? AND o.delivery_seq <= ? AND w.endpoint_id = ? AND d.brand_id = ?"
+             WHERE o.order_id = ? AND o.delivery_seq > ? AND o.delivery_seq <= ? AND w.endpoint_id = ? AND d.brand_id = ?
+               AND w.removed_at IS NULL"
             .to_owned();
         let mut values: Vec<Box<dyn ToSql>> = vec![
             Box::new(order_id.0),
@@ -481,7 +482,8 @@ fn missing(db: &Connection, webhook_id: WebhookId) -> Result<Option<Missing>, Er
     let row = db
         .prepare_cached(
             "SELECT w.endpoint_id, p.business_id, w.branch_id, w.event_type
-             FROM webhooks w JOIN partners p ON p.partner_id = w.partner_id WHERE w.webhook_id = ?1",
+             FROM webhooks w JOIN partners p ON p.partner_id = w.partner_id
+             WHERE w.webhook_id = ?1 AND w.removed_at IS NULL",
         )
         .and_then(|mut s| {
             s.query_row([webhook_id.0], |row| {

@@ -25,6 +25,13 @@ pub(super) fn replay_delivery(
     if delivery.state == DeliveryState::Pending {
         return Ok(Replayed::Pending);
     }
+    let is_removed = db
+        .prepare_cached("SELECT 1 FROM webhooks WHERE webhook_id = ?1 AND removed_at IS NOT NULL")
+        .and_then(|mut s| s.exists([delivery.webhook_id.0]))
+        .map_err(failed("reading a delivery's registration"))?;
+    if is_removed {
+        return Ok(Replayed::WebhookRemoved);
+    }
     again(db, tick, &delivery, None, now)?;
     Ok(Replayed::Done)
 }
@@ -42,6 +49,7 @@ fn again(
         DeliveryState::Delivered => &mut tick.counts.delivered,
         DeliveryState::Dead => &mut tick.counts.dead,
         DeliveryState::Cancelled => &mut tick.counts.cancelled,
+        DeliveryState::Superseded => &mut tick.counts.superseded,
     };
     *ended -= 1;
     tick.counts.pending += 1;
@@ -50,7 +58,7 @@ fn again(
     let endpoint_id = db
         .prepare_cached(
             "UPDATE deliveries SET state = 'pending', failures = 0, next_attempt_at = ?2, finished_at = NULL,
-                 replay_no = ?3, replayed_at = ?2, replay_id = ?4,
+                 replay_no = ?3, replayed_at = ?2, replay_id = ?4, ended_by = NULL, ended_reason = NULL,
                  endpoint_id = (SELECT w.endpoint_id FROM webhooks w WHERE w.webhook_id = deliveries.webhook_id)
              WHERE delivery_seq = ?1 RETURNING endpoint_id",
         )

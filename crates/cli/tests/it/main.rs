@@ -13,6 +13,7 @@ mod harness;
 mod kills;
 mod moved;
 mod outage;
+mod proof;
 mod readme;
 mod secrets;
 mod startup;

@@ -287,6 +287,7 @@ impl Auditor {
         let delay = self.rules.delays_ms.get(index).copied();
         let floor = end.floor_ms().min(self.rules.retry_after_max_ms);
         let (earliest, latest) = self.walls.between(ended.at, self.now);
+        let latest = latest + self.blur.judged_ms;
         let plan = |what: String| Err(("G2", what));
         if attempt.acknowledged != acknowledged {
             return plan(format!("ended {end:?} and was recorded as something else"));

@@ -104,6 +104,24 @@ pub enum Event {
         /// The version that it was told.
         version: i64,
     },
+    /// From outside only: a request went out, or was to go out, that no receiver saw.
+    Dialled {
+        /// Where to.
+        endpoint: i64,
+        /// Its event id.
+        delivery_id: String,
+    },
+    /// From outside only: how this request ended for the platform, nobody can know.
+    Unheard {
+        /// Its event id.
+        delivery_id: String,
+    },
+    /// From outside only: the request that ends next ended so near to others that the platform may have heard of them
+    /// in another order.
+    Unclear {
+        /// Its event id.
+        delivery_id: String,
+    },
 }
 
 /// How a request ended.
@@ -302,6 +320,11 @@ impl fmt::Display for Event {
             Event::Acknowledged { order, version } => {
                 write!(f, "the producer is told: order {order} v{version}")
             }
+            Event::Dialled { endpoint, delivery_id } => {
+                write!(f, "endpoint {endpoint} was dialled for {delivery_id}")
+            }
+            Event::Unheard { delivery_id } => write!(f, "nobody knows how {delivery_id} ended"),
+            Event::Unclear { delivery_id } => write!(f, "{delivery_id} ends beside others"),
         }
     }
 }

@@ -28,20 +28,38 @@ pub(super) struct Health {
 }
 
 impl Health {
+    /// Something ended, and it is not known how.
+    pub(super) fn may_have_changed(&mut self, now: i64) {
+        self.last_failure_at = now;
+        self.in_a_row += 1;
+        self.is_down = false;
+        self.may_be_down = true;
+    }
+
     /// A new process thinks well of everybody.
     pub(super) fn forget(&mut self) {
         *self = Health { asked_until: self.asked_until, ..Health::default() };
     }
 
-    /// A request ended that was decided on at `decided_at`.
-    pub(super) fn ended(&mut self, now: i64, decided_at: i64, end: &End, failures_to_open: u32) -> Free {
+    /// A request ended that was decided on at `decided_at`, or up to `blur_ms` sooner; and of ends that are nearer to
+    /// one another than that, the later may have been heard of first.
+    pub(super) fn ended(
+        &mut self,
+        now: i64,
+        decided_at: i64,
+        end: &End,
+        failures_to_open: u32,
+        blur_ms: i64,
+    ) -> Free {
         self.asked_until = self.asked_until.max(now + end.floor_ms());
         if *end == End::Acknowledged {
-            self.in_a_row = 0;
+            if now - self.last_failure_at >= blur_ms {
+                self.in_a_row = 0;
+            }
             self.last_acknowledged_at = now;
             self.is_down = false;
             // Only what was sent after the last failure is sure to be a probe, or what follows one.
-            self.may_be_down &= decided_at <= self.last_failure_at;
+            self.may_be_down &= decided_at - blur_ms <= self.last_failure_at;
             return Free::May;
         }
         if matches!(end, End::Refused { status: 410, .. }) {
@@ -56,9 +74,9 @@ impl Health {
         };
         self.last_failure_at = now;
         self.in_a_row += 1;
-        self.is_down |= endpoints_own;
-        self.may_be_down |= self.is_down || self.in_a_row >= failures_to_open;
-        match (self.is_down, self.may_be_down) {
+        self.is_down |= endpoints_own && now - self.last_acknowledged_at >= blur_ms;
+        self.may_be_down |= self.is_down || endpoints_own || self.in_a_row >= failures_to_open;
+        match (self.is_down || endpoints_own, self.may_be_down) {
             (true, _) => Free::Must,
             (false, true) => Free::May,
             (false, false) => Free::MustNot,
@@ -86,17 +104,17 @@ mod tests {
     #[test]
     fn failures_are_free_from_the_one_that_shows_the_endpoint_down_to_the_acknowledged_probe() {
         let mut health = Health::default();
-        assert_eq!(health.ended(10, 5, &LOST, 3), Free::MustNot);
-        assert_eq!(health.ended(20, 15, &DOWN, 3), Free::Must);
-        assert_eq!(health.ended(30, 15, &LOST, 3), Free::Must);
+        assert_eq!(health.ended(10, 5, &LOST, 3, 0), Free::MustNot);
+        assert_eq!(health.ended(20, 15, &DOWN, 3, 0), Free::Must);
+        assert_eq!(health.ended(30, 15, &LOST, 3, 0), Free::Must);
         // A straggler from before: who knows.
-        health.ended(40, 15, &End::Acknowledged, 3);
-        assert_eq!(health.ended(50, 15, &LOST, 3), Free::May);
-        health.ended(60, 55, &End::Acknowledged, 3);
-        assert_eq!(health.ended(70, 65, &LOST, 3), Free::MustNot);
-        assert_eq!(health.ended(71, 65, &LOST, 3), Free::MustNot);
-        assert_eq!(health.ended(72, 65, &LOST, 3), Free::May);
+        health.ended(40, 15, &End::Acknowledged, 3, 0);
+        assert_eq!(health.ended(50, 15, &LOST, 3, 0), Free::May);
+        health.ended(60, 55, &End::Acknowledged, 3, 0);
+        assert_eq!(health.ended(70, 65, &LOST, 3, 0), Free::MustNot);
+        assert_eq!(health.ended(71, 65, &LOST, 3, 0), Free::MustNot);
+        assert_eq!(health.ended(72, 65, &LOST, 3, 0), Free::May);
         health.forget();
-        assert_eq!(health.ended(80, 75, &LOST, 3), Free::MustNot);
+        assert_eq!(health.ended(80, 75, &LOST, 3, 0), Free::MustNot);
     }
 }

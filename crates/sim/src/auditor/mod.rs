@@ -11,11 +11,13 @@
 //!   and not before it is due (G5).
 //! - `health` - which failures may, and which must, cost a delivery nothing, because its endpoint is down (G6).
 //! - `receivers` - what an endpoint sees, and which view its partner gets from it (G4, G8).
+//! - `outside` - what is excused where the platform is a process that can only be looked at from outside.
 //! - `rest` - that things go on: nobody waits for a stranger (G5), and after the faults all goes quiet (G2, G8).
 
 mod commits;
 pub mod event;
 mod health;
+mod outside;
 mod receivers;
 mod rest;
 mod routing;
@@ -29,6 +31,7 @@ use bytes::Bytes;
 
 use event::{End, Event};
 use health::{Free, Health};
+use outside::Blur;
 use receivers::Receivers;
 use routing::Book;
 use walls::Walls;
@@ -263,6 +266,10 @@ pub struct Auditor {
     untold_holds: BTreeMap<u64, Vec<i64>>,
     violation: Option<Violation>,
     counts: Counts,
+    /// How far off the times may be that it is shown.
+    blur: Blur,
+    /// What ends next and beside others.
+    unclear: BTreeSet<String>,
 }
 
 impl Auditor {
@@ -293,6 +300,8 @@ impl Auditor {
             untold_holds: BTreeMap::new(),
             violation: None,
             counts: Counts::default(),
+            blur: Blur::default(),
+            unclear: BTreeSet::new(),
         }
     }
 
@@ -364,6 +373,11 @@ impl Auditor {
                         format!("order {order} v{version} was acknowledged and is not on disk"),
                     );
                 }
+            }
+            Event::Dialled { endpoint, delivery_id } => self.dialled(*endpoint, delivery_id),
+            Event::Unheard { delivery_id } => self.unheard(delivery_id),
+            Event::Unclear { delivery_id } => {
+                self.unclear.insert(delivery_id.clone());
             }
         }
     }

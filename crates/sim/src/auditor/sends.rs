@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::event::{End, mark};
+use super::health::Free;
 use super::{Auditor, Ended, Open, State};
 
 impl Auditor {
@@ -115,7 +116,12 @@ impl Auditor {
         if held.state != State::Pending {
             return self.broken("G2", format!("delivery {seq} is sent and was {:?}", held.state));
         }
-        let orders = held.orders.clone();
+        self.goes(seq, endpoint);
+    }
+
+    /// A request goes to this endpoint.
+    pub(super) fn goes(&mut self, seq: i64, endpoint: i64) {
+        let orders = self.deliveries[&seq].orders.clone();
         let Some((_, open)) = self.given.take().filter(|(given, _)| *given == seq) else {
             return self.broken("G2", format!("delivery {seq} is sent and its bytes were not asked for"));
         };
@@ -146,7 +152,9 @@ impl Auditor {
             && let Some(open) = self.open.get_mut(seq)
         {
             let health = self.health.entry(open.dialled.unwrap_or_default()).or_default();
-            let free = health.ended(at, open.decided_at, end, self.rules.failures_to_open);
+            let blur_ms = self.blur.order_ms;
+            let free = health.ended(at, open.decided_at, end, self.rules.failures_to_open, blur_ms);
+            let free = if self.unclear.remove(id) { Free::May } else { free };
             open.ended = Some(Ended { at, end: end.clone(), free });
         }
     }

@@ -94,6 +94,15 @@ impl Ledger {
             .collect()
     }
 
+    /// Every acknowledged change: order, version, record.
+    pub(crate) fn records(&self) -> Vec<(i64, i64, Bytes)> {
+        let entries = self.entries();
+        let of = |(order, versions): (&i64, &BTreeMap<i64, Bytes>)| {
+            versions.iter().map(|(version, record)| (*order, *version, record.clone())).collect::<Vec<_>>()
+        };
+        entries.records.iter().flat_map(of).collect()
+    }
+
     pub(crate) fn orders(&self) -> usize {
         self.entries().records.len()
     }

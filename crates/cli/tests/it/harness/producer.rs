@@ -32,6 +32,17 @@ pub(crate) struct Producers {
 impl Producers {
     /// So many producers, each with so many orders one after the other, or with as many as there is time for.
     pub(crate) fn start(surface: &Client, seed: u64, producers: u32, orders: Option<u32>) -> Self {
+        Producers::start_paced(surface, seed, producers, orders, Duration::ZERO)
+    }
+
+    /// The same, each with a pause between two changes.
+    pub(crate) fn start_paced(
+        surface: &Client,
+        seed: u64,
+        producers: u32,
+        orders: Option<u32>,
+        pause: Duration,
+    ) -> Self {
         let ledger = Arc::new(Ledger::default());
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
@@ -48,7 +59,7 @@ impl Producers {
                     }
                     let order = world.order(&mut dice, Timestamp::from_millis(1_772_361_000_000));
                     let life = world.life(&order, &mut dice);
-                    live(&surface, &ledger, order_id, &order, life).await;
+                    live(&surface, &ledger, order_id, &order, life, pause).await;
                 }
             });
         }
@@ -79,11 +90,19 @@ pub(crate) fn with_id(order: &NewOrder, order_id: i64) -> Bytes {
     format!("{{\"id\":{order_id},{fields}").into()
 }
 
-async fn live(surface: &Client, ledger: &Ledger, order_id: i64, order: &NewOrder, life: Vec<Step>) {
+async fn live(
+    surface: &Client,
+    ledger: &Ledger,
+    order_id: i64,
+    order: &NewOrder,
+    life: Vec<Step>,
+    pause: Duration,
+) {
     let record = with_id(order, order_id);
     ledger
         .acknowledged(change(surface, ledger, Method::POST, "/v1/operator/orders", &record, order_id).await);
     for step in life {
+        tokio::time::sleep(pause).await;
         let move_to = |status: &str| json!({"status": status}).to_string();
         let (method, path, body) = match &step.change {
             StepChange::EditCart(cart) => (Method::PUT, "cart", cart.clone()),

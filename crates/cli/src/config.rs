@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use hookit_contract::StatusCodes;
-use hookit_egress::{AddressPolicy, EgressConfig};
+use hookit_egress::{AddressPolicy, EgressConfig, Network, Networks};
 use hookit_engine::{EngineConfig, RetryPlan};
 use hookit_server::Limits;
 use hookit_store::sqlite::PlatformOptions;
@@ -20,6 +20,7 @@ pub(crate) struct PlatformFile {
     pub(crate) codes: Codes,
     pub(crate) tick: Tick,
     pub(crate) delivery: Delivery,
+    pub(crate) egress: EgressFile,
     pub(crate) listen: Listen,
 }
 
@@ -100,6 +101,33 @@ impl Default for Delivery {
             probe_pause_min_ms: millis(&engine.probe_pause_min),
             probe_pause_max_ms: millis(&engine.probe_pause_max),
             hold_time_s: engine.hold_time.as_secs(),
+        }
+    }
+}
+
+/// Which addresses may be dialled beside public ones.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct EgressFile {
+    allowed_networks: Vec<String>,
+}
+
+impl EgressFile {
+    fn resolve(&self, problems: &mut Problems) -> AddressPolicy {
+        let mut networks = Vec::new();
+        for (i, text) in self.allowed_networks.iter().enumerate() {
+            match text.parse::<Network>() {
+                Ok(network) => networks.push(network),
+                Err(error) => problems.0.push(format!("egress.allowed_networks[{i}]: {error}")),
+            }
+        }
+        match Networks::new(&networks) {
+            Ok(_) if networks.is_empty() => AddressPolicy::PublicOnly,
+            Ok(networks) => AddressPolicy::PublicAnd(networks),
+            Err(error) => {
+                problems.0.push(format!("egress.allowed_networks: {error}"));
+                AddressPolicy::PublicOnly
+            }
         }
     }
 }
@@ -213,6 +241,7 @@ impl PlatformFile {
         if self.tick.tick_ms > 10_000 {
             problems.0.push("tick.tick_ms: expected 0 to 10000".to_owned());
         }
+        let addresses = self.egress.resolve(&mut problems);
         problems.none()?;
         let (engine, egress) = (EngineConfig::default(), EgressConfig::default());
         Ok(PlatformParts {
@@ -235,11 +264,8 @@ impl PlatformFile {
             },
             egress: EgressConfig {
                 exchange_timeout: Duration::from_millis(self.delivery.exchange_timeout_ms),
-                addresses: if allow_private_endpoints {
-                    AddressPolicy::AllowPrivate
-                } else {
-                    AddressPolicy::PublicOnly
-                },
+                // It allows whatever a network could.
+                addresses: if allow_private_endpoints { AddressPolicy::AllowPrivate } else { addresses },
                 https_required: !allow_private_endpoints,
                 ..egress
             },
@@ -276,6 +302,7 @@ mod tests {
              delivery = { retry_delays_ms = [25, 26], in_flight_per_endpoint_max = 27, in_flight_max = 28, \
              exchange_timeout_ms = 2900, probe_pause_min_ms = 32, probe_pause_max_ms = 33, \
              hold_time_s = 34 }\n\
+             egress = { allowed_networks = [\"10.0.0.0/8\"] }\n\
              listen = { connections_max = 30, body_bytes_max = 31 }\n",
         )
         .unwrap();
@@ -291,6 +318,9 @@ mod tests {
         assert_eq!(pauses, (Duration::from_millis(32), Duration::from_millis(33)));
         assert_eq!(parts.engine.hold_time, Duration::from_secs(34));
         assert_eq!((parts.limits.connections_max, parts.limits.body_bytes_max), (30, 31));
+        let ours = Networks::new(&["10.0.0.0/8".parse().unwrap()]).unwrap();
+        assert_eq!(parts.egress.addresses, AddressPolicy::PublicAnd(ours));
+        assert_eq!(file.resolve(true).unwrap().egress.addresses, AddressPolicy::AllowPrivate);
         assert!(parts.egress.https_required && !file.resolve(true).unwrap().egress.https_required);
     }
 
@@ -299,11 +329,12 @@ mod tests {
         let unknown = toml::from_str::<PlatformFile>("tick = { tick_sm = 1 }").unwrap_err().to_string();
         assert!(unknown.contains("tick_sm") && unknown.contains("tick_ms"), "{unknown}");
         let file: PlatformFile = toml::from_str(
-            "codes = { preparing = 4 }\ntick = { queue_max = 0 }\ndelivery = { retry_delays_ms = [] }",
+            "codes = { preparing = 4 }\ntick = { queue_max = 0 }\ndelivery = { retry_delays_ms = [] }\n\
+             egress = { allowed_networks = [\"10.0.0.0/8\", \"10.0.0.1/8\"] }",
         )
         .unwrap();
-        let error = file.resolve(true).err().expect("three problems").to_string();
-        for problem in ["codes", "tick.queue_max", "delivery.retry_delays_ms"] {
+        let error = file.resolve(true).err().expect("four problems").to_string();
+        for problem in ["codes", "tick.queue_max", "delivery.retry_delays_ms", "egress.allowed_networks[1]"] {
             assert!(error.contains(problem), "{error}");
         }
     }

@@ -6,6 +6,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::network::Networks;
+
 /// Which addresses an endpoint may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -16,6 +18,8 @@ pub enum AddressPolicy {
     /// unique local. Link-local stays refused, since that is where cloud machines answer for their credentials, and
     /// so does everything that cannot be a host.
     AllowPrivate,
+    /// Public ones, and of those that [`AddressPolicy::AllowPrivate`] means the ones in these networks.
+    PublicAnd(Networks),
 }
 
 impl AddressPolicy {
@@ -26,15 +30,14 @@ impl AddressPolicy {
     pub fn check(self, address: IpAddr) -> Result<(), AddressKind> {
         let kind = AddressKind::of(address);
         let passed = match self {
-            AddressPolicy::PublicOnly => kind == AddressKind::Public,
-            AddressPolicy::AllowPrivate => matches!(
-                kind,
-                AddressKind::Public
-                    | AddressKind::Loopback
-                    | AddressKind::Private
-                    | AddressKind::CarrierNat
-                    | AddressKind::UniqueLocal
-            ),
+            _ if kind == AddressKind::Public => true,
+            AddressPolicy::PublicOnly => false,
+            AddressPolicy::AllowPrivate => kind.is_private(),
+            AddressPolicy::PublicAnd(networks) => {
+                // What a network without IPv4 makes of an IPv4 address is vetted as that address.
+                let address = embedded(address).map_or(address, IpAddr::V4);
+                AddressKind::of(address).is_private() && networks.contain(address)
+            }
         };
         if passed { Ok(()) } else { Err(kind) }
     }
@@ -79,6 +82,16 @@ impl AddressKind {
             IpAddr::V4(v4) => of_v4(v4),
             IpAddr::V6(v6) => of_v6(v6),
         }
+    }
+}
+
+impl AddressKind {
+    /// True for the operator's own machine and networks.
+    const fn is_private(self) -> bool {
+        matches!(
+            self,
+            AddressKind::Loopback | AddressKind::Private | AddressKind::CarrierNat | AddressKind::UniqueLocal
+        )
     }
 }
 
@@ -165,6 +178,13 @@ const V6_NETWORKS: [(Ipv6Addr, u32, AddressKind); 16] = [
     (v6(0x2000, 0, 0, 0), 3, AddressKind::Public),
 ];
 
+/// The IPv4 address that one of 64:ff9b::/96 stands for.
+fn embedded(address: IpAddr) -> Option<Ipv4Addr> {
+    let IpAddr::V6(v6) = address else { return None };
+    let [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d] = v6.octets() else { return None };
+    Some(Ipv4Addr::new(a, b, c, d))
+}
+
 fn of_v6(address: Ipv6Addr) -> AddressKind {
     let within = |network: Ipv6Addr, prefix: u32| {
         let mask = u128::MAX << (128 - prefix);
@@ -172,9 +192,8 @@ fn of_v6(address: Ipv6Addr) -> AddressKind {
     };
     // A network without IPv4 reaches IPv4-only partners through this prefix (its name server makes the addresses),
     // and the embedded address is always the last 32 bits. So it is the embedded one that counts.
-    if within(v6(0x64, 0xff9b, 0, 0), 96) {
-        let [.., a, b, c, d] = address.octets();
-        return match of_v4(Ipv4Addr::new(a, b, c, d)) {
+    if let Some(embedded) = embedded(IpAddr::V6(address)) {
+        return match of_v4(embedded) {
             AddressKind::Public => AddressKind::Public,
             _ => AddressKind::Transition,
         };
@@ -359,6 +378,38 @@ mod tests {
             let address: IpAddr = text.parse().unwrap();
             assert_eq!(AddressPolicy::PublicOnly.check(address).is_ok(), public_only, "{text}");
             assert_eq!(AddressPolicy::AllowPrivate.check(address).is_ok(), allow_private, "{text}");
+        }
+    }
+
+    #[test]
+    fn of_private_addresses_those_in_an_allowed_network_pass_and_nothing_that_is_no_host_of_ones_own() {
+        let networks = ["10.0.0.0/8", "fd00::/8", "127.0.0.1/32", "169.254.0.0/16", "224.0.0.0/4", "::/0"];
+        let networks: Vec<_> = networks.iter().map(|text| text.parse().unwrap()).collect();
+        let policy = AddressPolicy::PublicAnd(Networks::new(&networks).unwrap());
+        for (text, passes) in [
+            ("8.8.8.8", true),
+            ("2606:4700::1", true),
+            ("10.1.2.3", true),
+            ("64:ff9b::10.1.2.3", true),
+            ("fd12::1", true),
+            ("127.0.0.1", true),
+            ("::1", true),
+            ("127.0.0.2", false),
+            ("192.168.0.1", false),
+            ("64:ff9b::192.168.0.1", false),
+            ("64:ff9b::169.254.169.254", false),
+            ("64:ff9b:1::10.1.2.3", false),
+            ("::ffff:10.1.2.3", false),
+            ("2002:a01:203::1", false),
+            ("2001:0:a01:203::1", false),
+            ("169.254.169.254", false),
+            ("fe80::1", false),
+            ("224.0.0.1", false),
+            ("ff02::1", false),
+            ("::", false),
+            ("2001:db8::1", false),
+        ] {
+            assert_eq!(policy.check(text.parse().unwrap()).is_ok(), passes, "{text}");
         }
     }
 

@@ -250,6 +250,11 @@ mod tests {
         assert_eq!(failure.outcome, AttemptOutcome::AddressForbidden);
         assert!(failure.error.contains("fd00::1 is a unique local address"), "{}", failure.error);
 
+        let networks = crate::Networks::new(&["10.0.0.0/8".parse().unwrap()]).unwrap();
+        let with_ours = connector(AddressPolicy::PublicAnd(networks));
+        let mixed = parse(&["10.0.0.1:443", "192.168.0.1:443"]);
+        assert_eq!(with_ours.vet(mixed).unwrap(), parse(&["10.0.0.1:443"]));
+
         let many: Vec<SocketAddr> = (1..=200u8).map(|n| SocketAddr::from(([8, 8, 8, n], 443))).collect();
         assert_eq!(public_only.vet(many.clone()).unwrap(), many[..ADDRESSES_MAX]);
     }

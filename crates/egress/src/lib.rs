@@ -14,6 +14,7 @@
 mod address;
 mod connection;
 mod connector;
+mod network;
 mod pool;
 mod post;
 mod retry_after;
@@ -24,6 +25,7 @@ use std::time::Duration;
 pub use rustls::pki_types::CertificateDer;
 
 pub use crate::address::{AddressKind, AddressPolicy};
+pub use crate::network::{NETWORKS_MAX, Network, NetworkError, Networks};
 pub use crate::post::{Attempt, Egress, Post, Timings};
 pub use crate::retry_after::RETRY_AFTER_MAX;
 pub use crate::url::{EndpointUrl, URL_BYTES_MAX, UrlRefused, UrlRules};

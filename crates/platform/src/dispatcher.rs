@@ -464,7 +464,7 @@ async fn attempt(
         }
     };
     let started_at = shared.clock.now();
-    match payload::post(&shared.vault, &shared.url_rules, payload) {
+    match payload::post(&shared.vault, &shared.url_rules, payload, started_at) {
         Ok(post) => {
             let attempt = sender.post(post, started_at).await;
             Ok(Ended {

@@ -90,6 +90,9 @@ struct Shared {
     in_flight_max: usize,
     orders_per_delivery_max: usize,
     stats: stats::Stats,
+    /// Posts what is tried out by hand; the dispatcher has the same one.
+    sender: Arc<dyn Sender>,
+    trials: operator::trial::Trials,
     /// Tells that a replay was begun or steered, so that its work is looked after.
     replays_changed: tokio::sync::Notify,
     /// Tells that a registration was removed, so that what waits for it is taken back.
@@ -114,7 +117,9 @@ impl Platform {
         sender: Arc<dyn Sender>,
     ) -> Result<Platform, StartError> {
         for partner in store.partners().await? {
-            if payload::webhook_secret(&vault, &partner.partner_id, &partner.webhook_secret).is_none() {
+            let next = partner.webhook_secret_next.iter().map(|(sealed, _)| sealed);
+            let mut secrets = next.chain([&partner.webhook_secret]);
+            if secrets.any(|sealed| payload::webhook_secret(&vault, &partner.partner_id, sealed).is_none()) {
                 return Err(StartError::WrongKey { partner_id: partner.partner_id.to_string() });
             }
         }
@@ -129,6 +134,8 @@ impl Platform {
             in_flight_max: config.engine.in_flight_max,
             orders_per_delivery_max: config.orders_per_delivery_max,
             stats: stats::Stats::new(),
+            sender: sender.clone(),
+            trials: operator::trial::Trials::default(),
             replays_changed: tokio::sync::Notify::new(),
             webhook_removed: tokio::sync::Notify::new(),
             inspections,

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hookit_contract::{PartnerId, WebhookSecret, header};
+use hookit_contract::{PartnerId, Timestamp, WebhookSecret, header};
 use hookit_egress::{EndpointUrl, Post, UrlRules};
 use hookit_store::platform::Payload;
 use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION, header::CONTENT_TYPE};
@@ -26,10 +26,17 @@ pub(crate) fn webhook_secret(vault: &Vault, partner_id: &PartnerId, sealed: &[u8
     Some(WebhookSecret::new(&vault.open_sealed(&secret_place(partner_id), sealed)?))
 }
 
-/// The request for a delivery, or in words why none can be made.
-pub(crate) fn post(vault: &Vault, rules: &UrlRules, payload: Payload) -> Result<Post, String> {
+/// The request for a delivery, or in words why none can be made. It is signed with the secret that is current now.
+pub(crate) fn post(
+    vault: &Vault,
+    rules: &UrlRules,
+    payload: Payload,
+    now: Timestamp,
+) -> Result<Post, String> {
     let url = EndpointUrl::parse(&payload.url, rules).map_err(|error| error.to_string())?;
-    let secret = webhook_secret(vault, &payload.partner_id, &payload.webhook_secret)
+    let next = payload.webhook_secret_next.as_ref().filter(|(_, current_at)| *current_at <= now);
+    let sealed = next.map_or(&payload.webhook_secret, |(sealed, _)| sealed);
+    let secret = webhook_secret(vault, &payload.partner_id, sealed)
         .ok_or("the partner's webhook secret cannot be read with this key")?;
     let signature = secret.sign(&payload.body);
     let mut headers = HeaderMap::with_capacity(5);

@@ -133,32 +133,49 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let RawBody(bytes) = RawBody::from_request(request, state).await?;
-        // The JSON reader would find it too, but only where it is in a field that counts.
-        let text = std::str::from_utf8(&bytes).map_err(|error| {
-            ApiError::invalid(format!(
-                "body: not UTF-8: the first bad byte is number {}",
-                error.valid_up_to()
-            ))
-        })?;
-        if text.trim_ascii().is_empty() {
-            return Err(ApiError::invalid("body: missing; expected an object"));
-        }
-        let not_json = |error| ApiError::invalid(format!("body: not JSON: {error}"));
-        let mut reader = serde_json::Deserializer::from_str(text);
-        let Object(value) = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-            // What is no JSON at all is told first. The reader's own kinds of error do not say it: it stops at the
-            // first thing that is wrong, and calls some values that are only not the expected ones syntax errors.
-            match serde_json::from_str::<IgnoredAny>(text) {
-                Err(error) => not_json(error),
-                Ok(IgnoredAny) => {
-                    let (path, cause) = (error.path().to_string(), error.inner().to_string());
-                    ApiError::invalid(wrong::in_words("body", &path, &cause))
-                }
-            }
-        })?;
-        reader.end().map_err(not_json)?;
-        Ok(JsonBody(value))
+        parse(&bytes).map(JsonBody)
     }
+}
+
+/// The body of a call that may be made without one; none where it is empty.
+#[derive(Clone, Debug)]
+pub struct OptionalBody<T>(pub Option<T>);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for OptionalBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let RawBody(bytes) = RawBody::from_request(request, state).await?;
+        if bytes.trim_ascii().is_empty() {
+            return Ok(OptionalBody(None));
+        }
+        parse(&bytes).map(|value| OptionalBody(Some(value)))
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    // The JSON reader would find it too, but only where it is in a field that counts.
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        ApiError::invalid(format!("body: not UTF-8: the first bad byte is number {}", error.valid_up_to()))
+    })?;
+    if text.trim_ascii().is_empty() {
+        return Err(ApiError::invalid("body: missing; expected an object"));
+    }
+    let not_json = |error| ApiError::invalid(format!("body: not JSON: {error}"));
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let Object(value) = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        // What is no JSON at all is told first. The reader's own kinds of error do not say it: it stops at the
+        // first thing that is wrong, and calls some values that are only not the expected ones syntax errors.
+        match serde_json::from_str::<IgnoredAny>(text) {
+            Err(error) => not_json(error),
+            Ok(IgnoredAny) => {
+                let (path, cause) = (error.path().to_string(), error.inner().to_string());
+                ApiError::invalid(wrong::in_words("body", &path, &cause))
+            }
+        }
+    })?;
+    reader.end().map_err(not_json)?;
+    Ok(value)
 }
 
 /// A request's query parameters as a value. The error names the parameter.

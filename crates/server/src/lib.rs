@@ -15,7 +15,7 @@ mod unread;
 mod wrong;
 
 pub use answer::{Answer, ApiError, envelope, method_not_allowed, not_found};
-pub use body::{JsonBody, NoBody, Object, Params, RawBody, read_body};
+pub use body::{JsonBody, NoBody, Object, OptionalBody, Params, RawBody, read_body};
 pub use clock::SystemClock;
 pub use request::{PathId, PathText, RequestId, bearer};
 pub use secret::{PrivateFileError, Secret, create_private_dir, private_file, random_hex};

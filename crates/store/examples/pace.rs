@@ -52,6 +52,7 @@ async fn listener(store: &impl Store) {
         partner_key: "key".to_owned(),
         secret_hash: Bytes::from_static(b"hash"),
         webhook_secret: Bytes::from_static(b"sealed"),
+        webhook_secret_next: None,
         created_at: at(0),
         revoked_at: None,
     };

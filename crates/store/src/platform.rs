@@ -202,6 +202,8 @@ pub struct Payload {
     pub url: String,
     /// The partner's webhook secret, encrypted as it was handed in.
     pub webhook_secret: Bytes,
+    /// The one that takes its place from a moment on.
+    pub webhook_secret_next: Option<(Bytes, Timestamp)>,
     /// The registration's Basic authorization, encrypted as it was handed in.
     pub basic_auth: Option<Bytes>,
     /// The envelope. The same bytes at every call.
@@ -286,6 +288,8 @@ pub struct Partner {
     pub secret_hash: Bytes,
     /// The webhook secret, encrypted.
     pub webhook_secret: Bytes,
+    /// The one that takes its place from a moment on, which may have come already.
+    pub webhook_secret_next: Option<(Bytes, Timestamp)>,
     /// When it was issued.
     pub created_at: Timestamp,
     /// When it was revoked, if it was.
@@ -304,6 +308,13 @@ pub enum PartnerChange {
     RotateWebhookSecret {
         /// The new one, encrypted.
         webhook_secret: Bytes,
+    },
+    /// Another webhook secret from a moment on. One that was to come is replaced.
+    StageWebhookSecret {
+        /// The new one, encrypted.
+        webhook_secret: Bytes,
+        /// The moment.
+        current_at: Timestamp,
     },
     /// No more calls. Deliveries go on: what a partner was sent is another matter than what it may ask.
     Revoke,
@@ -353,6 +364,19 @@ pub struct Webhook {
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
+}
+
+/// A registration with what is needed to post to it.
+#[derive(Clone)]
+pub struct WebhookAccess {
+    /// The registration.
+    pub webhook: Webhook,
+    /// The partner's webhook secret, encrypted as it was handed in.
+    pub webhook_secret: Bytes,
+    /// The one that takes its place from a moment on.
+    pub webhook_secret_next: Option<(Bytes, Timestamp)>,
+    /// The Basic authorization to send along, encrypted as it was handed in.
+    pub basic_auth: Option<Bytes>,
 }
 
 /// What became of a registration.
@@ -669,6 +693,9 @@ pub trait Store: Send + Sync {
 
     /// All registrations, by id.
     async fn webhooks(&self) -> Result<Vec<Webhook>, Error>;
+
+    /// One registration, with what is needed to post to it.
+    async fn webhook_access(&self, webhook_id: WebhookId) -> Result<Option<WebhookAccess>, Error>;
 
     /// All endpoints that registrations point at, or that have pending deliveries.
     async fn endpoints(&self) -> Result<Vec<Endpoint>, Error>;

@@ -6,6 +6,7 @@ mod orders;
 mod partners;
 mod replays;
 pub(crate) mod status;
+pub(crate) mod trial;
 mod webhooks;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .merge(orders::router())
         .merge(partners::router())
         .merge(webhooks::router())
+        .merge(trial::router())
         .merge(businesses::router())
         .merge(deliveries::router())
         .merge(replays::router())

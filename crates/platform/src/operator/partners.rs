@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::routing::{get, post};
 use hookit_contract::{BusinessId, PartnerId, Timestamp};
-use hookit_server::{Answer, ApiError, JsonBody, NoBody, PathText};
+use hookit_server::{Answer, ApiError, JsonBody, NoBody, OptionalBody, PathText};
 use hookit_store::platform::{Partner, PartnerChange};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -45,6 +45,8 @@ struct Shown<'a> {
     partner_key: &'a str,
     created_at: Timestamp,
     revoked_at: Option<Timestamp>,
+    /// When another webhook secret, issued already, begins to sign; null where none is to.
+    webhook_secret_next_at: Option<Timestamp>,
     /// Only in the answer that made it.
     #[serde(skip_serializing_if = "Option::is_none")]
     secret_key: Option<&'a str>,
@@ -54,7 +56,8 @@ struct Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
-    fn of(partner: &'a Partner) -> Self {
+    fn of(partner: &'a Partner, now: Timestamp) -> Self {
+        let next_at = partner.webhook_secret_next.as_ref().map(|(_, current_at)| *current_at);
         Shown {
             partner_id: &partner.partner_id,
             name: &partner.name,
@@ -63,6 +66,7 @@ impl<'a> Shown<'a> {
             partner_key: &partner.partner_key,
             created_at: partner.created_at,
             revoked_at: partner.revoked_at,
+            webhook_secret_next_at: next_at.filter(|at| *at > now),
             secret_key: None,
             webhook_secret_key: None,
         }
@@ -94,6 +98,7 @@ async fn issue(State(shared): State<Arc<Shared>>, JsonBody(body): JsonBody<Issue
         partner_key: new_partner_key(),
         secret_hash: shared.vault.hash(&secret_key),
         webhook_secret: shared.vault.seal(&secret_place(&partner_id), &webhook_secret),
+        webhook_secret_next: None,
         created_at: shared.clock.now(),
         revoked_at: None,
         partner_id,
@@ -102,7 +107,7 @@ async fn issue(State(shared): State<Arc<Shared>>, JsonBody(body): JsonBody<Issue
     let shown = Shown {
         secret_key: Some(&secret_key),
         webhook_secret_key: Some(&webhook_secret),
-        ..Shown::of(&partner)
+        ..Shown::of(&partner, partner.created_at)
     };
     Ok(Answer::ok(&shown).created())
 }
@@ -115,7 +120,8 @@ struct List<'a> {
 /// `GET /v1/operator/partners`: all partners, never a secret.
 async fn list(State(shared): State<Arc<Shared>>) -> Result<Answer> {
     let partners = shared.store.partners().await.map_err(store_error)?;
-    Ok(Answer::ok(&List { partners: partners.iter().map(Shown::of).collect() }))
+    let now = shared.clock.now();
+    Ok(Answer::ok(&List { partners: partners.iter().map(|partner| Shown::of(partner, now)).collect() }))
 }
 
 async fn change(shared: &Shared, partner_id: &PartnerId, change: PartnerChange) -> Result<()> {
@@ -132,6 +138,15 @@ struct NewSecret<'a> {
     secret_key: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     webhook_secret_key: Option<&'a str>,
+    /// From when on it signs; left out where that is now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current_at: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RotateBody {
+    current_at: Option<Timestamp>,
 }
 
 /// `POST /v1/operator/partners/{id}/rotate-secret`: a new `secret_key`; the old one fails at once.
@@ -147,22 +162,33 @@ async fn rotate_secret(
         partner_id: &partner_id,
         secret_key: Some(&secret),
         webhook_secret_key: None,
+        current_at: None,
     }))
 }
 
-/// `POST /v1/operator/partners/{id}/rotate-webhook-secret`: a new `webhook_secret_key`, which signs from now on.
+/// `POST /v1/operator/partners/{id}/rotate-webhook-secret`: a new `webhook_secret_key`, which signs from now on, or
+/// from `current_at` on, so that the partner can be given it before. One that was to come is replaced.
 async fn rotate_webhook_secret(
     State(shared): State<Arc<Shared>>,
     PathText(id): PathText,
-    _: NoBody,
+    OptionalBody(body): OptionalBody<RotateBody>,
 ) -> Result<Answer> {
+    let current_at = body.and_then(|body| body.current_at);
+    if current_at.is_some_and(|at| at <= shared.clock.now()) {
+        return Err(ApiError::invalid("current_at: expected a time to come; leave it out for now"));
+    }
     let (partner_id, secret) = (PartnerId::from(id), new_webhook_secret());
-    let sealed = shared.vault.seal(&secret_place(&partner_id), &secret);
-    change(&shared, &partner_id, PartnerChange::RotateWebhookSecret { webhook_secret: sealed }).await?;
+    let webhook_secret = shared.vault.seal(&secret_place(&partner_id), &secret);
+    let rotated = match current_at {
+        None => PartnerChange::RotateWebhookSecret { webhook_secret },
+        Some(current_at) => PartnerChange::StageWebhookSecret { webhook_secret, current_at },
+    };
+    change(&shared, &partner_id, rotated).await?;
     Ok(Answer::ok(&NewSecret {
         partner_id: &partner_id,
         secret_key: None,
         webhook_secret_key: Some(&secret),
+        current_at,
     }))
 }
 
@@ -170,5 +196,10 @@ async fn rotate_webhook_secret(
 async fn revoke(State(shared): State<Arc<Shared>>, PathText(id): PathText, _: NoBody) -> Result<Answer> {
     let partner_id = PartnerId::from(id);
     change(&shared, &partner_id, PartnerChange::Revoke).await?;
-    Ok(Answer::ok(&NewSecret { partner_id: &partner_id, secret_key: None, webhook_secret_key: None }))
+    Ok(Answer::ok(&NewSecret {
+        partner_id: &partner_id,
+        secret_key: None,
+        webhook_secret_key: None,
+        current_at: None,
+    }))
 }

@@ -12,7 +12,7 @@ use crate::harness::{BUSINESS, PartnerAccess, Running, TOKEN, basic, operator, o
 use crate::http::Answer;
 
 /// Every call of the two APIs. Another test compares this list with the routers.
-const OPERATOR_CALLS: [(&str, &str); 22] = [
+const OPERATOR_CALLS: [(&str, &str); 23] = [
     ("GET", "/v1/operator/orders"),
     ("POST", "/v1/operator/orders"),
     ("GET", "/v1/operator/orders/{id}"),
@@ -27,6 +27,7 @@ const OPERATOR_CALLS: [(&str, &str); 22] = [
     ("PUT", "/v1/operator/webhooks"),
     ("DELETE", "/v1/operator/webhooks/{id}"),
     ("POST", "/v1/operator/deliveries/{id}/cancel"),
+    ("POST", "/v1/operator/webhooks/{id}/test"),
     ("POST", "/v1/operator/webhooks/{id}/disable"),
     ("POST", "/v1/operator/webhooks/{id}/enable"),
     ("GET", "/v1/operator/businesses/{id}"),

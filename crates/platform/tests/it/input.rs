@@ -329,8 +329,21 @@ async fn a_partner_with_a_wrong_field_is_refused_by_its_name() {
         let path = |id: &str| format!("/v1/operator/partners/{id}/{action}");
         stage.refused("POST", &path("ptn_0"), "", NOT_FOUND, "there is no such partner").await;
         stage.invalid("POST", &path("%ff"), "", "id: not UTF-8 in the path").await;
-        stage.invalid("POST", &path(&stage.partner), "{\"a\":1}", "body: this call takes none").await;
-        stage.invalid("POST", &path(&stage.partner), "\x00", "body: this call takes none").await;
+        stage
+            .invalid(
+                "POST",
+                &path(&stage.partner),
+                "{\"a\":1}",
+                if action == "rotate-webhook-secret" {
+                    "a: unknown field; expected current_at"
+                } else {
+                    "body: this call takes none"
+                },
+            )
+            .await;
+        if action != "rotate-webhook-secret" {
+            stage.invalid("POST", &path(&stage.partner), "\x00", "body: this call takes none").await;
+        }
     }
 }
 

@@ -311,3 +311,126 @@ async fn a_cancelled_delivery_lets_its_orders_next_one_go_at_once() {
         "there is no such delivery",
     );
 }
+
+#[tokio::test]
+async fn a_webhook_secret_that_is_to_come_signs_from_its_moment_on() {
+    let endpoint = ScriptedEndpoint::start().await.unwrap();
+    let platform = Running::start().await;
+    let before = platform.listener(&endpoint).await;
+    let rotate = async |body: Value| {
+        let path = format!("/v1/operator/partners/{}/rotate-webhook-secret", before.id);
+        platform.call("POST", &path, body.to_string()).await
+    };
+    let holding = |answer: &Value| {
+        let webhook_secret = answer["webhook_secret_key"].as_str().unwrap().to_owned();
+        PartnerAccess { webhook_secret, ..before.clone() }
+    };
+    let next_at = async || {
+        platform.get("/v1/operator/partners").await.data()["partners"][0]["webhook_secret_next_at"].clone()
+    };
+    for (current_at, message) in [
+        (json!("2020-01-01T00:00:00.000Z"), "current_at: expected a time to come; leave it out for now"),
+        (json!(17), "current_at: "),
+    ] {
+        let answer = rotate(json!({"current_at": current_at})).await;
+        assert!(answer.status == 400 && answer.error().1.starts_with(message), "{}", answer.text());
+    }
+    assert_eq!(next_at().await, Value::Null);
+    let replaced = rotate(json!({"current_at": "2098-01-01T00:00:00.000Z"})).await.expect(200).data();
+    let staged = rotate(json!({"current_at": "2099-01-01T00:00:00.000Z"})).await.expect(200).data();
+    let after = holding(&staged);
+    assert_ne!(replaced["webhook_secret_key"], staged["webhook_secret_key"]);
+    assert_eq!(
+        (&staged["current_at"], next_at().await),
+        (&json!("2099-01-01T00:00:00.000Z"), staged["current_at"].clone())
+    );
+    let shown = platform.get("/v1/operator/partners").await.data_text();
+    assert!(!shown.contains(&after.webhook_secret));
+    platform.order().await;
+    before.verify(&received(&endpoint, 1).await[0]);
+    platform.until("delivered", 1).await;
+
+    platform.pass(75 * 365 * 24 * HOUR).await;
+    platform.order().await;
+    after.verify(&received(&endpoint, 2).await[1]);
+    platform.until("delivered", 2).await;
+    assert_eq!(next_at().await, Value::Null, "it is the present one");
+    // Another one to come does not bring the first one back.
+    rotate(json!({"current_at": "2199-01-01T00:00:00.000Z"})).await.expect(200);
+    platform.order().await;
+    after.verify(&received(&endpoint, 3).await[2]);
+    // And one at once leaves none to come.
+    let at_once = holding(&rotate(json!({})).await.expect(200).data());
+    assert_eq!(next_at().await, Value::Null);
+    platform.order().await;
+    at_once.verify(&received(&endpoint, 4).await[3]);
+}
+
+#[tokio::test]
+async fn a_test_posts_a_signed_order_that_is_none_and_says_how_it_went() {
+    let endpoint = ScriptedEndpoint::start().await.unwrap();
+    let platform = Running::start().await;
+    let partner = platform.partner("Kitchen display", BUSINESS).await;
+    let put = platform.register(&partner, Some(5), None, CREATED, &endpoint.url()).await.expect(201).data();
+    let path = |what: &str| format!("/v1/operator/webhooks/{}/{what}", put["webhook_id"]);
+    // What is held is tested too: whether it is back is what one wants to know.
+    platform.call("POST", &path("disable"), "").await.expect(200);
+    let tested = platform.call("POST", &path("test"), "").await.expect(200).data();
+    let webhook = received(&endpoint, 1).await.remove(0);
+    partner.verify(&webhook);
+    assert!(webhook.event_id().starts_with("test_"));
+    assert_eq!(
+        (tested["event_id"].as_str(), tested["outcome"].as_str()),
+        (Some(webhook.event_id()), Some("acknowledged"))
+    );
+    assert_eq!((&tested["status"], webhook.event_type()), (&json!(200), CREATED.as_str()));
+    assert!(tested["duration_us"].as_u64().unwrap() > 0 && tested["first_byte_us"].is_u64(), "{tested}");
+    assert_eq!(tested["address"], endpoint.address().to_string());
+    let envelope = crate::harness::envelope(&webhook);
+    let order = &envelope["orders"][0];
+    assert_eq!(
+        (&envelope["brand_id"], &order["is_fake"], &order["status"]),
+        (&json!(5), &json!(true), &json!(1))
+    );
+    assert!(order["id"].as_i64().unwrap() < 0, "no order has such an id");
+    let status = platform.status().await;
+    for figure in ["orders", "events", "pending", "delivered", "attempts"] {
+        assert_eq!(status[figure], 0, "{figure}");
+    }
+    endpoint.answer(Answer::Status(418));
+    let tested = platform.call("POST", &path("test"), "").await.expect(200).data();
+    assert_eq!((tested["outcome"].as_str(), tested["status"].as_u64()), (Some("refused"), Some(418)));
+    assert!(!tested.to_string().contains(&partner.webhook_secret));
+    platform.call("POST", "/v1/operator/webhooks/99/test", "").await.is_refused(
+        404,
+        "resource_not_found",
+        "there is no such registration",
+    );
+}
+
+#[tokio::test]
+async fn one_test_of_an_endpoint_runs_at_a_time() {
+    let endpoint = ScriptedEndpoint::start().await.unwrap();
+    let mut setup = Setup::default();
+    setup.egress.exchange_timeout = std::time::Duration::from_secs(2);
+    let platform = Running::with(setup).await;
+    let partner = platform.partner("Kitchen display", BUSINESS).await;
+    let mut paths = Vec::new();
+    for event_type in [CREATED, EventType::OrderCartUpdated] {
+        let put =
+            platform.register(&partner, None, None, event_type, &endpoint.url()).await.expect(201).data();
+        paths.push(format!("/v1/operator/webhooks/{}/test", put["webhook_id"]));
+    }
+    endpoint.answer(Answer::Hang);
+    let first = platform.call("POST", &paths[0], "");
+    let second = async {
+        received(&endpoint, 1).await;
+        platform.call("POST", &paths[1], "").await
+    };
+    let (first, second) = tokio::join!(first, second);
+    assert_eq!(first.expect(200).data()["outcome"], "timed_out");
+    let message = "the endpoint is being tested; try again when that has ended";
+    second.is_refused(429, "rate_limited", message);
+    endpoint.answer(Answer::Status(200));
+    platform.call("POST", &paths[1], "").await.expect(200);
+}

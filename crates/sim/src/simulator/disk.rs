@@ -15,7 +15,7 @@ use hookit_contract::{
 use hookit_store::platform::{
     Attempt, Business, Cancelled, Change, Changed, Counts, Delivery, EndReason, Endpoint, EndpointSettings,
     HoldReason, NewWebhook, Ordering, Partner, PartnerChange, Payload, PendingDelivery, PendingPage,
-    PutWebhook, Reason, StoredOrder, Verdict, Webhook,
+    PutWebhook, Reason, StoredOrder, Verdict, Webhook, WebhookAccess,
 };
 
 use super::batches;
@@ -163,7 +163,14 @@ impl Disk {
                 match change {
                     PartnerChange::RotateSecret { secret_hash } => partner.secret_hash = secret_hash,
                     PartnerChange::RotateWebhookSecret { webhook_secret } => {
-                        partner.webhook_secret = webhook_secret
+                        partner.webhook_secret = webhook_secret;
+                        partner.webhook_secret_next = None;
+                    }
+                    PartnerChange::StageWebhookSecret { webhook_secret, current_at } => {
+                        let next = partner.webhook_secret_next.replace((webhook_secret, current_at));
+                        if let Some((came, _)) = next.filter(|(_, at)| *at <= now) {
+                            partner.webhook_secret = came;
+                        }
                     }
                     PartnerChange::Revoke => partner.revoked_at = partner.revoked_at.or(Some(now)),
                 }
@@ -597,6 +604,7 @@ impl Disk {
             endpoint_id: row.delivery.endpoint_id,
             url: url.clone(),
             webhook_secret: partner.webhook_secret.clone(),
+            webhook_secret_next: partner.webhook_secret_next.clone(),
             basic_auth: self.basic_auth[row.webhook].clone(),
             body: row.body.clone(),
             created_at: row.delivery.created_at,
@@ -620,6 +628,17 @@ impl Disk {
 
     pub(super) fn webhooks(&self) -> Vec<Webhook> {
         self.present().map(|(_, webhook)| webhook.clone()).collect()
+    }
+
+    pub(super) fn webhook_access(&self, webhook_id: WebhookId) -> Option<WebhookAccess> {
+        let (index, webhook) = self.present().find(|(_, webhook)| webhook.webhook_id == webhook_id)?;
+        let partner = &self.partners[self.webhooks[index].1];
+        Some(WebhookAccess {
+            webhook: webhook.clone(),
+            webhook_secret: partner.webhook_secret.clone(),
+            webhook_secret_next: partner.webhook_secret_next.clone(),
+            basic_auth: self.basic_auth[index].clone(),
+        })
     }
 
     pub(super) fn endpoint(&self, endpoint_id: EndpointId) -> Option<Endpoint> {

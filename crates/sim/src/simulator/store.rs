@@ -16,7 +16,7 @@ use hookit_store::platform::{
     Attempt, Business, Cancelled, Change, Changed, Counts, Delivery, DeliveryQuery, Endpoint, HoldReason,
     NewWebhook, OrderQuery, Partner, PartnerChange, Payload, PendingDelivery, PendingPage, PutBusiness,
     PutWebhook, Replay, ReplayCount, ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay,
-    SteeredReplay, Store, StoredOrder, Webhook,
+    SteeredReplay, Store, StoredOrder, Webhook, WebhookAccess,
 };
 use rand::RngExt as _;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -322,6 +322,10 @@ impl Store for SimStore {
 
     async fn webhooks(&self) -> Result<Vec<Webhook>, Error> {
         self.read(Disk::webhooks).await
+    }
+
+    async fn webhook_access(&self, webhook_id: WebhookId) -> Result<Option<WebhookAccess>, Error> {
+        self.read(|disk| disk.webhook_access(webhook_id)).await
     }
 
     async fn endpoints(&self) -> Result<Vec<Endpoint>, Error> {

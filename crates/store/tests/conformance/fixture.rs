@@ -88,6 +88,7 @@ pub(crate) fn partner(name: &str, business_id: BusinessId) -> Partner {
         partner_key: format!("key_{name}"),
         secret_hash: Bytes::from_static(b"hash"),
         webhook_secret: Bytes::from(format!("sealed {name}")),
+        webhook_secret_next: None,
         created_at: at(0),
         revoked_at: None,
     }

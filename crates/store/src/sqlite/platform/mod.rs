@@ -33,7 +33,7 @@ use crate::platform::{
     Attempt, Business, Cancelled, Change, Changed, Counts, Delivery, DeliveryQuery, Endpoint, HoldReason,
     NewWebhook, OrderQuery, Partner, PartnerChange, Payload, PendingPage, PutBusiness, PutWebhook, Replay,
     ReplayCount, ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay, SteeredReplay, Store,
-    StoredOrder, Webhook,
+    StoredOrder, Webhook, WebhookAccess,
 };
 use crate::{Error, OpenError};
 
@@ -264,6 +264,10 @@ impl Store for PlatformStore {
 
     async fn webhooks(&self) -> Result<Vec<Webhook>, Error> {
         self.readers.read("listing registrations", registry::webhooks).await
+    }
+
+    async fn webhook_access(&self, webhook_id: WebhookId) -> Result<Option<WebhookAccess>, Error> {
+        self.readers.read("reading a registration", move |db| registry::webhook_access(db, webhook_id)).await
     }
 
     async fn endpoints(&self) -> Result<Vec<Endpoint>, Error> {

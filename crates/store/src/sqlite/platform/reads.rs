@@ -10,8 +10,8 @@ use hookit_contract::{
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 
-use super::endings;
 use super::order_rows::{COLUMNS, stored, text};
+use super::{endings, registry};
 use crate::Error;
 use crate::platform::{
     Attempt, Delivery, DeliveryQuery, Endpoint, EndpointSettings, HoldReason, OrderQuery, Ordering, Payload,
@@ -114,7 +114,7 @@ pub(super) fn pending(
 pub(super) const PAYLOAD: &str =
     "SELECT d.delivery_id, d.event_type, d.webhook_id, e.partner_id, e.url, p.webhook_secret,
          w.basic_auth, d.created_at, d.brand_id, d.branch_id,
-         d.endpoint_id, w.is_coalescing
+         d.endpoint_id, w.is_coalescing, p.webhook_secret_next, p.webhook_secret_next_at
      FROM deliveries d
      JOIN endpoints e ON e.endpoint_id = d.endpoint_id
      JOIN partners p ON p.partner_id = e.partner_id
@@ -151,6 +151,7 @@ pub(super) fn payload(db: &Connection, seq: DeliverySeq) -> Result<Option<Payloa
                     endpoint_id: EndpointId(row.get(10)?),
                     url: row.get(4)?,
                     webhook_secret: Bytes::from(row.get::<_, Vec<u8>>(5)?),
+                    webhook_secret_next: registry::next_secret(row, 12)?,
                     basic_auth: row.get::<_, Option<Vec<u8>>>(6)?.map(Bytes::from),
                     body: Bytes::new(),
                     created_at: Timestamp::from_millis(row.get(7)?),

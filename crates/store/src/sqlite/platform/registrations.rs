@@ -47,8 +47,19 @@ pub(super) fn change_partner(
             .prepare_cached("UPDATE partners SET secret_hash = ?2 WHERE partner_id = ?1")
             .and_then(|mut s| s.execute(params![id, &secret_hash[..]])),
         PartnerChange::RotateWebhookSecret { webhook_secret } => db
-            .prepare_cached("UPDATE partners SET webhook_secret = ?2 WHERE partner_id = ?1")
+            .prepare_cached("UPDATE partners SET webhook_secret = ?2, webhook_secret_next = NULL, webhook_secret_next_at = NULL
+                 WHERE partner_id = ?1")
             .and_then(|mut s| s.execute(params![id, &webhook_secret[..]])),
+        // Where the one before has come to its moment, it is the present one.
+        PartnerChange::StageWebhookSecret { webhook_secret, current_at } => db
+            .prepare_cached(
+                "UPDATE partners SET webhook_secret = iif(webhook_secret_next_at <= ?4, webhook_secret_next, webhook_secret),
+                     webhook_secret_next = ?2, webhook_secret_next_at = ?3
+                 WHERE partner_id = ?1",
+            )
+            .and_then(|mut s| {
+                s.execute(params![id, &webhook_secret[..], current_at.as_millis(), now.as_millis()])
+            }),
         // Revoked again is revoked since the first time.
         PartnerChange::Revoke => db
             .prepare_cached("UPDATE partners SET revoked_at = coalesce(revoked_at, ?2) WHERE partner_id = ?1")

@@ -11,7 +11,9 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::Error;
 use crate::fanout::{Registration, Routes};
-use crate::platform::{Brand, Business, EndpointSettings, Invalid, Partner, Webhook, WebhookSettings};
+use crate::platform::{
+    Brand, Business, EndpointSettings, Invalid, Partner, Webhook, WebhookAccess, WebhookSettings,
+};
 use crate::sqlite::{failed, word};
 
 /// Partners, hierarchy and routes as they were at one commit.
@@ -157,7 +159,7 @@ pub(super) fn partners(db: &Connection) -> Result<Vec<Partner>, Error> {
     let mut statement = db
         .prepare_cached(
             "SELECT partner_id, name, business_id, scopes, partner_key, secret_hash, webhook_secret, created_at,
-                 revoked_at
+                 revoked_at, webhook_secret_next, webhook_secret_next_at
              FROM partners ORDER BY created_at, partner_id",
         )
         .map_err(&reading)?;
@@ -181,6 +183,7 @@ fn partner(row: &Row<'_>) -> rusqlite::Result<(Partner, String)> {
         partner_key: row.get(4)?,
         secret_hash: Bytes::from(row.get::<_, Vec<u8>>(5)?),
         webhook_secret: Bytes::from(row.get::<_, Vec<u8>>(6)?),
+        webhook_secret_next: next_secret(row, 9)?,
         created_at: Timestamp::from_millis(row.get(7)?),
         revoked_at: row.get::<_, Option<i64>>(8)?.map(Timestamp::from_millis),
     };
@@ -215,6 +218,38 @@ pub(super) fn webhook_of(db: &Connection, webhook_id: WebhookId) -> Result<Webho
         .and_then(|mut s| s.query_row([webhook_id.0], webhook))
         .map_err(failed("reading a registration"))?;
     Ok(Webhook { event_type: word(&event_type, "event type")?, ..webhook })
+}
+
+/// A webhook secret that is to come, from two columns that are both there or neither.
+pub(super) fn next_secret(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<(Bytes, Timestamp)>> {
+    let secret: Option<Vec<u8>> = row.get(column)?;
+    let at: Option<i64> = row.get(column + 1)?;
+    Ok(secret.map(Bytes::from).zip(at.map(Timestamp::from_millis)))
+}
+
+/// One registration that was not removed, with what is needed to post to it.
+pub(super) fn webhook_access(db: &Connection, webhook_id: WebhookId) -> Result<Option<WebhookAccess>, Error> {
+    let found = db
+        .prepare_cached(
+            "SELECT p.webhook_secret, w.basic_auth, p.webhook_secret_next, p.webhook_secret_next_at
+             FROM webhooks w JOIN partners p ON p.partner_id = w.partner_id
+             WHERE w.webhook_id = ?1 AND w.removed_at IS NULL",
+        )
+        .and_then(|mut s| {
+            s.query_row([webhook_id.0], |row| {
+                let secret = Bytes::from(row.get::<_, Vec<u8>>(0)?);
+                Ok((secret, row.get::<_, Option<Vec<u8>>>(1)?, next_secret(row, 2)?))
+            })
+            .optional()
+        })
+        .map_err(failed("reading a registration"))?;
+    let Some((webhook_secret, basic_auth, webhook_secret_next)) = found else { return Ok(None) };
+    Ok(Some(WebhookAccess {
+        webhook: webhook_of(db, webhook_id)?,
+        webhook_secret,
+        webhook_secret_next,
+        basic_auth: basic_auth.map(Bytes::from),
+    }))
 }
 
 /// A row, with the event type's name still to be read.

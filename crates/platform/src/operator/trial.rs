@@ -1,0 +1,164 @@
+//! A test of a registration: one signed webhook with an order that does not exist, posted at once, and how it went.
+//!
+//! It takes the way of every delivery from the signature on, with the same vetting and limits. It is none: it stands in no
+//! lane, is not kept, and a hold or a breaker does not stop it, because whoever tests wants to know how it is now.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::post;
+use bytes::Bytes;
+use hookit_contract::{
+    AttemptOutcome, BranchId, BrandId, DeliveryId, EndpointId, ErrorCode, EventType, Timestamp, WebhookId,
+    envelope_bytes,
+};
+use hookit_server::{Answer, ApiError, NoBody, PathId};
+use hookit_store::platform::{Payload, Webhook};
+use serde::Serialize;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::Shared;
+use crate::api::{Result, store_error};
+use crate::payload;
+
+/// The order of a test. Orders have ids above zero, so no order ever has this one.
+const TEST_ORDER_ID: i64 = -1;
+
+/// Brand and branch where the registration takes any.
+const ANY: i64 = 1;
+
+pub(super) fn router() -> Router<Arc<Shared>> {
+    Router::new().route("/webhooks/{id}/test", post(test))
+}
+
+/// Endpoints that are being tested: one test of each at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Trials(Mutex<BTreeSet<EndpointId>>);
+
+/// Ends with the test, however that ends.
+struct Turn<'a>(&'a Trials, EndpointId);
+
+impl Trials {
+    fn begin(&self, endpoint_id: EndpointId) -> Option<Turn<'_>> {
+        let mut under_way = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        under_way.insert(endpoint_id).then(|| Turn(self, endpoint_id))
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+    }
+}
+
+#[derive(Serialize)]
+struct Tested<'a> {
+    webhook_id: WebhookId,
+    endpoint_id: EndpointId,
+    /// The `x-klikit-event-id` that was sent.
+    event_id: &'a str,
+    event_type: EventType,
+    outcome: AttemptOutcome,
+    status: Option<u16>,
+    duration_us: u64,
+    resolve_us: Option<u64>,
+    connect_us: Option<u64>,
+    tls_us: Option<u64>,
+    first_byte_us: Option<u64>,
+    address: Option<String>,
+    answer: std::borrow::Cow<'a, str>,
+    error: Option<String>,
+}
+
+/// `POST /v1/operator/webhooks/{id}/test`
+async fn test(State(shared): State<Arc<Shared>>, PathId(id): PathId, _: NoBody) -> Result<Answer> {
+    let found = shared.store.webhook_access(WebhookId(id)).await.map_err(store_error)?;
+    let access = found.ok_or_else(|| ApiError::not_found("there is no such registration"))?;
+    let (webhook, now) = (&access.webhook, shared.clock.now());
+    let _turn = shared.trials.begin(webhook.endpoint_id).ok_or_else(|| {
+        ApiError::new(ErrorCode::RateLimited, "the endpoint is being tested; try again when that has ended")
+    })?;
+    let delivery_id = DeliveryId::from(format!("test_{}", Uuid::now_v7().simple()));
+    let payload = Payload {
+        delivery_id: delivery_id.clone(),
+        event_type: webhook.event_type,
+        webhook_id: webhook.webhook_id,
+        partner_id: webhook.partner_id.clone(),
+        endpoint_id: webhook.endpoint_id,
+        url: webhook.url.clone(),
+        webhook_secret: access.webhook_secret,
+        webhook_secret_next: access.webhook_secret_next,
+        basic_auth: access.basic_auth,
+        body: body(webhook, now),
+        created_at: now,
+        is_superseded: false,
+    };
+    let us = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    let mut tested = Tested {
+        webhook_id: webhook.webhook_id,
+        endpoint_id: webhook.endpoint_id,
+        event_id: delivery_id.as_str(),
+        event_type: webhook.event_type,
+        outcome: AttemptOutcome::AddressForbidden,
+        status: None,
+        duration_us: 0,
+        resolve_us: None,
+        connect_us: None,
+        tls_us: None,
+        first_byte_us: None,
+        address: None,
+        answer: "".into(),
+        error: None,
+    };
+    let attempt;
+    match payload::post(&shared.vault, &shared.url_rules, payload, now) {
+        Ok(post) => {
+            attempt = shared.sender.post(post, now).await;
+            tested.outcome = attempt.outcome;
+            tested.status = attempt.status;
+            tested.duration_us = attempt.timings.total.map_or(0, us);
+            tested.resolve_us = attempt.timings.resolve.map(us);
+            tested.connect_us = attempt.timings.connect.map(us);
+            tested.tls_us = attempt.timings.tls.map(us);
+            tested.first_byte_us = attempt.timings.first_byte.map(us);
+            tested.address = attempt.address.map(|address| address.to_string());
+            tested.answer = String::from_utf8_lossy(&attempt.answer);
+            tested.error = attempt.error;
+        }
+        // As in a delivery: what is not allowed any more is an outcome, not a fault of whoever asks.
+        Err(error) => tested.error = Some(error),
+    }
+    tracing::info!(webhook_id = id, outcome = %tested.outcome, "a registration was tested");
+    Ok(Answer::ok(&tested))
+}
+
+/// An envelope as the registration gets them, with one order that says of itself that it is none.
+fn body(webhook: &Webhook, now: Timestamp) -> Bytes {
+    let brand_id = webhook.brand_id.unwrap_or(BrandId(ANY));
+    let branch_id = webhook.branch_id.unwrap_or(BranchId(ANY));
+    let (status, version) = match webhook.event_type {
+        EventType::OrderCreated => (1, 1),
+        EventType::OrderStatusUpdated | EventType::OrderCartUpdated => (2, 2),
+    };
+    let record = json!({
+        "id": TEST_ORDER_ID, "external_id": "TEST", "short_id": "TEST", "identity": "TEST", "is_fake": true,
+        "branch_id": branch_id, "brands": [{"id": brand_id, "title": "Test"}], "brand_name": "Test",
+        "status": status, "version": version, "created_at": now, "updated_at": now,
+        "type": 1, "provider_id": 1, "source": "hookit test", "order_comment": "A test of this webhook. Do not prepare.",
+        "user_first_name": "Test", "user_last_name": "Test",
+        "currency": "USD", "currency_symbol": "$", "payment_status": 3, "payment_method": 2,
+        "item_price": 1250, "final_price": 1250, "final_price_display": "12.50", "item_count": 1, "unique_item_count": 1,
+        "cart": [{
+            "item_id": "test", "title": "Test item", "quantity": 1, "unit_price": 1250, "price": 1250, "comment": "", "groups": [],
+        }],
+        "cart_v2": [{
+            "id": "test", "name": "Test item", "quantity": 1, "unit_price": 1250, "price": 1250, "price_display": "12.50",
+            "modifier_groups": [],
+        }],
+    });
+    envelope_bytes(brand_id, branch_id, &[record.to_string()])
+}

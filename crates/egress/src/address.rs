@@ -11,6 +11,10 @@ use crate::network::Networks;
 /// Which addresses an endpoint may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there are a few of them, and a copy is cheap beside a look-up"
+)]
 pub enum AddressPolicy {
     /// Public unicast addresses, nothing else.
     PublicOnly,

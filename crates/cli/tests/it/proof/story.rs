@@ -306,6 +306,15 @@ impl Story {
                 .collect();
             taken = furthest;
             self.commit(at, COMMITS, 0, std::mem::take(&mut commit));
+            // While a registration moves, what is formed for it may go to either place.
+            for delivery in formed {
+                let moving = |m: &&Move| m.webhook == delivery.webhook && (m.from..=m.to).contains(&at);
+                if let Some(m) = diary.moves.iter().find(moving) {
+                    let moved = vec![(delivery.seq, m.endpoint)];
+                    let tick = self.commit(at, COMMITS, delivery.seq, Commit { moved, ..Commit::default() });
+                    self.tell(m.to + TOLD_MS, TOLD, 0, Event::Hinted { tick, lost: false });
+                }
+            }
         }
         if taken < disk.deliveries.len() || !commit.changes.is_empty() {
             self.wrong.push("G1: there are deliveries that carry no change".to_owned());

@@ -235,6 +235,12 @@ impl Story {
                     in_between.push((delivery.seq, change.endpoint));
                 }
             }
+            // Whoever starts before the answer came may not know of it yet.
+            for life in diary.lives.iter().filter(|l| (change.from..=change.to).contains(&l.from)) {
+                let moved = moved.clone();
+                let tick = self.commit(life.from, COMMITS, i64::MAX, Commit { moved, ..Commit::default() });
+                self.tell(change.to + TOLD_MS, TOLD, 0, Event::Hinted { tick, lost: false });
+            }
             let tick =
                 self.commit(change.from, COMMITS, 0, Commit { registrations, moved, ..Commit::default() });
             self.tell(change.to + TOLD_MS, TOLD, 0, Event::Hinted { tick, lost: false });

@@ -25,8 +25,13 @@ pub(crate) fn store_error(error: Error) -> ApiError {
 
 /// What became of a change, as an answer: the record as it stands now.
 pub(crate) fn changed(changed: Changed) -> Result<Answer> {
+    stored(changed).map(|order| Answer::raw(order.record))
+}
+
+/// What became of a change: the order as it stands now, or why it was refused.
+pub(crate) fn stored(changed: Changed) -> Result<StoredOrder> {
     match changed {
-        Changed::Done(order) | Changed::Unchanged(order) => Ok(Answer::raw(order.record)),
+        Changed::Done(order) | Changed::Unchanged(order) => Ok(order),
         Changed::NoSuchOrder => Err(no_such_order()),
         Changed::IdTaken(id) => Err(ApiError::new(
             ErrorCode::StateIdempotencyConflict,

@@ -153,6 +153,16 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for OptionalBody<T> {
     }
 }
 
+impl<T: DeserializeOwned> JsonBody<T> {
+    /// Reads a text that is an object, as a body is read.
+    ///
+    /// # Errors
+    /// `request_invalid`, naming the field.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ApiError> {
+        parse(bytes).map(JsonBody)
+    }
+}
+
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     // The JSON reader would find it too, but only where it is in a field that counts.
     let text = std::str::from_utf8(bytes).map_err(|error| {

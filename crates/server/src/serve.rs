@@ -69,8 +69,9 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)
-        .max_buf_size(HYPER_HEAD_BYTES_MAX)
-        .pipeline_flush(true);
+        // No `pipeline_flush`: while more requests or more of a body are here to be read it lets answers pile up without
+        // bound for a client that does not read them.
+        .max_buf_size(HYPER_HEAD_BYTES_MAX);
 
     let connections = TaskTracker::new();
     let broken_off = CancellationToken::new();

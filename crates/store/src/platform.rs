@@ -610,6 +610,10 @@ pub trait Store: Send + Sync {
     /// that go to one (endpoint, brand, branch, event type) are one delivery of several orders, no order twice.
     async fn change(&self, change: Change, now: Timestamp) -> Result<Changed, Error>;
 
+    /// Changes many orders, one after the other, in one transaction: what became of each, in their order. A change that
+    /// is refused leaves the others as they are; an error undoes all of them.
+    async fn changes(&self, changes: Vec<Change>, now: Timestamp) -> Result<Vec<Changed>, Error>;
+
     /// An order as it stands.
     async fn order(&self, order_id: OrderId) -> Result<Option<StoredOrder>, Error>;
 

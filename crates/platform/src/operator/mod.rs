@@ -1,5 +1,6 @@
 //! The operator API, a file a noun.
 
+mod bulk;
 mod businesses;
 mod deliveries;
 mod orders;

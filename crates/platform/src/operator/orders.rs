@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::routing::{get, patch, put};
+use axum::routing::{get, patch, post, put};
 use bytes::Bytes;
 use hookit_contract::{
-    Actor, BusinessId, KnownStatus, OWNED_FIELDS, OrderId, OrderStatus, Record, Timestamp,
+    Actor, BusinessId, KnownStatus, OWNED_FIELDS, OrderId, OrderStatus, Record, StatusCodes, Timestamp,
 };
 use hookit_server::{Answer, ApiError, JsonBody, Params, PathId, RawBody};
 use hookit_store::platform::{Change, OrderQuery, Reason};
@@ -31,6 +31,7 @@ const ROUTING_FIELDS: [&str; 3] = ["business_id", "branch_id", "brands"];
 pub(super) fn router() -> Router<Arc<Shared>> {
     Router::new()
         .route("/orders", get(list).post(create))
+        .route("/orders/bulk", post(super::bulk::bulk))
         .route("/orders/{id}", get(one))
         .route("/orders/{id}/status", patch(move_to))
         .route("/orders/{id}/cart", put(edit_cart))
@@ -45,7 +46,7 @@ async fn create(State(shared): State<Arc<Shared>>, RawBody(body): RawBody) -> Re
 }
 
 /// A body that is kept as it is written.
-fn object(body: Bytes) -> Result<Record> {
+pub(super) fn object(body: Bytes) -> Result<Record> {
     if body.trim_ascii().is_empty() {
         return Err(ApiError::invalid("body: missing; expected an object"));
     }
@@ -54,26 +55,61 @@ fn object(body: Bytes) -> Result<Record> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct MoveBody {
-    status: NameOrCode,
+pub(super) struct MoveBody {
+    pub(super) status: NameOrCode,
     #[serde(default)]
-    reason_code: Option<TextOrCode>,
+    pub(super) reason_code: Option<TextOrCode>,
     #[serde(default)]
-    occurred_at: Option<Timestamp>,
+    pub(super) occurred_at: Option<Timestamp>,
 }
 
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "expected a status name or an integer status code")]
-enum NameOrCode {
+pub(super) enum NameOrCode {
     Code(i64),
     Name(String),
 }
 
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "expected a text or an integer")]
-enum TextOrCode {
+pub(super) enum TextOrCode {
     Code(i64),
     Text(String),
+}
+
+impl MoveBody {
+    /// The move of this order that it asks for.
+    pub(super) fn change(self, codes: &StatusCodes, order_id: OrderId) -> Result<Change> {
+        let unknown = |given: String| {
+            ApiError::invalid(format!(
+                "status: {given} is not a status; expected one of {}",
+                KnownStatus::names()
+            ))
+        };
+        let to = match self.status {
+            NameOrCode::Name(name) => {
+                let shown = || format!("{:?}", name.chars().take(STATUS_SHOWN_MAX).collect::<String>());
+                KnownStatus::from_name(&name).ok_or_else(|| unknown(shown()))?
+            }
+            NameOrCode::Code(code) => match codes.status(code) {
+                OrderStatus::Known(status) => status,
+                OrderStatus::Unknown(code) => return Err(unknown(code.to_string())),
+            },
+        };
+        if self.reason_code.is_some() && to != KnownStatus::Cancelled {
+            return Err(ApiError::invalid("reason_code: only a move to CANCELLED has a reason"));
+        }
+        Ok(Change::Move {
+            order_id,
+            to,
+            actor: Actor::Operator,
+            reason: self.reason_code.map(|reason| match reason {
+                TextOrCode::Code(code) => Reason::Code(code),
+                TextOrCode::Text(text) => Reason::Text(text),
+            }),
+            occurred_at: self.occurred_at,
+        })
+    }
 }
 
 /// `PATCH /v1/operator/orders/{id}/status`: a move.
@@ -82,35 +118,7 @@ async fn move_to(
     PathId(id): PathId,
     JsonBody(body): JsonBody<MoveBody>,
 ) -> Result<Answer> {
-    let unknown = |given: String| {
-        ApiError::invalid(format!(
-            "status: {given} is not a status; expected one of {}",
-            KnownStatus::names()
-        ))
-    };
-    let to = match body.status {
-        NameOrCode::Name(name) => {
-            let shown = || format!("{:?}", name.chars().take(STATUS_SHOWN_MAX).collect::<String>());
-            KnownStatus::from_name(&name).ok_or_else(|| unknown(shown()))?
-        }
-        NameOrCode::Code(code) => match shared.codes.status(code) {
-            OrderStatus::Known(status) => status,
-            OrderStatus::Unknown(code) => return Err(unknown(code.to_string())),
-        },
-    };
-    if body.reason_code.is_some() && to != KnownStatus::Cancelled {
-        return Err(ApiError::invalid("reason_code: only a move to CANCELLED has a reason"));
-    }
-    let change = Change::Move {
-        order_id: OrderId(id),
-        to,
-        actor: Actor::Operator,
-        reason: body.reason_code.map(|reason| match reason {
-            TextOrCode::Code(code) => Reason::Code(code),
-            TextOrCode::Text(text) => Reason::Text(text),
-        }),
-        occurred_at: body.occurred_at,
-    };
+    let change = body.change(&shared.codes, OrderId(id))?;
     api::changed(shared.store.change(change, shared.clock.now()).await.map_err(store_error)?)
 }
 

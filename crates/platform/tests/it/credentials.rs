@@ -15,6 +15,7 @@ use crate::http::Answer;
 const OPERATOR_CALLS: [(&str, &str); 23] = [
     ("GET", "/v1/operator/orders"),
     ("POST", "/v1/operator/orders"),
+    ("POST", "/v1/operator/orders/bulk"),
     ("GET", "/v1/operator/orders/{id}"),
     ("PATCH", "/v1/operator/orders/{id}/status"),
     ("PUT", "/v1/operator/orders/{id}/cart"),

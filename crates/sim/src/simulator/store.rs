@@ -223,6 +223,15 @@ impl Store for SimStore {
         }
     }
 
+    async fn changes(&self, changes: Vec<Change>, now: Timestamp) -> Result<Vec<Changed>, Error> {
+        // Only a surface's bulk call needs them to be one transaction, and there is none here.
+        let mut changed = Vec::with_capacity(changes.len());
+        for change in changes {
+            changed.push(self.change(change, now).await?);
+        }
+        Ok(changed)
+    }
+
     async fn order(&self, order_id: OrderId) -> Result<Option<StoredOrder>, Error> {
         self.read(|disk| disk.order(order_id)).await
     }

@@ -38,6 +38,7 @@ macro_rules! platform_suite {
             [
                 a_new_order_has_the_fields_that_the_platform_owns,
                 an_id_is_kept_where_it_is_free,
+                of_many_changes_in_one_each_has_its_outcome_and_a_refused_one_stops_none,
                 a_record_that_cannot_be_an_order_is_refused_by_its_field_and_leaves_nothing,
                 an_order_moves_as_the_table_says,
                 a_cancellation_keeps_its_reason,

@@ -39,6 +39,30 @@ pub(crate) async fn a_new_order_has_the_fields_that_the_platform_owns(store: &im
     assert_eq!(scheduled.status, KnownStatus::Scheduled.into());
 }
 
+pub(crate) async fn of_many_changes_in_one_each_has_its_outcome_and_a_refused_one_stops_none(
+    store: &impl Store,
+) {
+    let with_id = |id: i64| Change::Create { record: order_of(r#"[{"id":663}]"#, &format!(r#","id":{id}"#)) };
+    let changes = vec![
+        with_id(1),
+        Change::Create { record: record("{}") },
+        with_id(1),
+        moved(OrderId(1), KnownStatus::Accepted),
+        moved(OrderId(9), KnownStatus::Accepted),
+        with_id(2),
+    ];
+    let changed = store.changes(changes, at(0)).await.unwrap();
+    let [a, b, c, d, e, f] = &changed[..] else { panic!("{changed:?}") };
+    assert!(matches!(a, Changed::Done(order) if order.order_id == OrderId(1)), "{a:?}");
+    assert!(matches!(b, Changed::Invalid(_)), "{b:?}");
+    assert!(matches!(c, Changed::IdTaken(OrderId(1))), "{c:?}");
+    assert!(matches!(d, Changed::Done(order) if order.version == 2), "{d:?}");
+    assert!(matches!(e, Changed::NoSuchOrder), "{e:?}");
+    assert!(matches!(f, Changed::Done(order) if order.order_id == OrderId(2)), "{f:?}");
+    let counts = store.counts().await.unwrap();
+    assert_eq!((counts.orders, counts.events), (2, 3));
+}
+
 pub(crate) async fn an_id_is_kept_where_it_is_free(store: &impl Store) {
     let with_id = |id: i64| order_of(r#"[{"id":663}]"#, &format!(r#","id":{id}"#));
     assert_eq!(create(store, with_id(42), at(0)).await.order_id, OrderId(42));

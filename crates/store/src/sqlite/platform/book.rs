@@ -14,8 +14,8 @@ use super::{PlatformOptions, Published, attempts, changes, deliveries, endings, 
 use crate::Error;
 use crate::fanout::Event;
 use crate::platform::{
-    Attempt, Business, Cancelled, Changed, Counts, EndpointSettings, HoldReason, NewWebhook, Partner,
-    PartnerChange, PendingDelivery, PutBusiness, PutWebhook, ReplayRequest, Replayed, StartReplay,
+    Attempt, Business, Cancelled, Changed, Counts, EndpointSettings, HoldReason, Invalid, NewWebhook,
+    Partner, PartnerChange, PendingDelivery, PutBusiness, PutWebhook, ReplayRequest, Replayed, StartReplay,
     SteerReplay, SteeredReplay,
 };
 use crate::sqlite::ids::DeliveryIds;
@@ -24,6 +24,7 @@ use crate::sqlite::{count, failed};
 
 pub(super) enum Command {
     Change(Prepared, Timestamp),
+    Changes(Vec<Result<Prepared, Invalid>>, Timestamp),
     Attempts(Vec<Attempt>, Timestamp),
     GiveUp(Vec<DeliverySeq>, Timestamp),
     ReplayDelivery(DeliveryId, Timestamp),
@@ -43,6 +44,7 @@ pub(super) enum Command {
 
 pub(super) enum Reply {
     Changed(Changed),
+    ManyChanged(Vec<Changed>),
     Attempts(()),
     GivenUp(()),
     Replayed(Replayed),
@@ -201,6 +203,9 @@ impl Book for PlatformBook {
         EMPTY
             + match command {
                 Command::Change(prepared, _) => prepared.bytes(),
+                Command::Changes(many, _) => {
+                    many.iter().map(|one| EMPTY + one.as_ref().map_or(0, Prepared::bytes)).sum()
+                }
                 Command::Attempts(attempts, _) => attempts.iter().map(|a| EMPTY + a.answer.len()).sum(),
                 Command::PutBusiness(business) => {
                     business.brands.iter().map(|b| EMPTY + 8 * b.branches.len()).sum()
@@ -239,6 +244,14 @@ impl Book for PlatformBook {
             Command::Change(change, now) => {
                 changes::apply(db, tick, &self.codes, change, *now).map(Reply::Changed)
             }
+            Command::Changes(many, now) => many
+                .iter()
+                .map(|one| match one {
+                    Ok(change) => changes::apply(db, tick, &self.codes, change, *now),
+                    Err(invalid) => Ok(Changed::Invalid(invalid.clone())),
+                })
+                .collect::<Result<_, _>>()
+                .map(Reply::ManyChanged),
             Command::Attempts(attempts, now) => {
                 attempts::record(db, tick, attempts, *now).map(Reply::Attempts)
             }

@@ -145,6 +145,11 @@ impl Store for PlatformStore {
         reply!(self.writer.run(Command::Change(prepared, now)).await?, Changed)
     }
 
+    async fn changes(&self, changes: Vec<Change>, now: Timestamp) -> Result<Vec<Changed>, Error> {
+        let prepared = changes.into_iter().map(|change| Prepared::new(change, &self.codes)).collect();
+        reply!(self.writer.run(Command::Changes(prepared, now)).await?, ManyChanged)
+    }
+
     async fn order(&self, order_id: OrderId) -> Result<Option<StoredOrder>, Error> {
         let codes = self.codes;
         self.readers.read("reading an order", move |db| reads::order(db, &codes, order_id)).await

@@ -3,6 +3,7 @@
 //! The only place where concrete parts meet: a store with a platform, an inbox with a store, both with a listener.
 //! A file a noun; parsing does no work.
 
+mod bench;
 mod client;
 mod config;
 mod demo;
@@ -37,6 +38,8 @@ struct Cli {
 enum Command {
     /// Both halves on this machine with live traffic, and at the end the proof that they agree.
     Demo(demo::Args),
+    /// Measures how fast it is on this machine, each figure beside a baseline.
+    Bench(bench::Args),
     /// The source of truth for orders, and the delivery of their events.
     Platform {
         #[command(subcommand)]
@@ -93,6 +96,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
     let result = runtime.block_on(async {
         match cli.command {
             Command::Demo(args) => Box::pin(demo::run(args)).await,
+            Command::Bench(args) => Box::pin(bench::run(args)).await,
             Command::Platform { command: PlatformCommand::Serve(args) } => {
                 Box::pin(platform::serve(args)).await
             }

@@ -1,0 +1,104 @@
+//! Each bench runs at a tiny size and gives the figures that it promises. How large they are is nobody's business here.
+
+use serde_json::Value;
+
+use crate::harness::Scratch;
+use crate::harness::process::Launch;
+
+async fn figures(arguments: &[&str], names: &[&str]) {
+    let scratch = Scratch::new();
+    let launch = Launch::hookit(&["bench", "--output", "json", "--seconds", "1", "--dir"]).named("bench");
+    let launch = launch.argument(scratch.folder());
+    let launch = arguments.iter().fold(launch, |launch, argument| launch.argument(argument));
+    let ended = launch.run(&scratch).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let figures: Value = serde_json::from_str(&ended.stdout).unwrap();
+    let mut found: Vec<_> = figures.as_object().unwrap().keys().map(String::as_str).collect();
+    let mut expected = names.to_vec();
+    found.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+    for name in names {
+        assert!(figures[name].as_f64().is_some_and(|figure| figure >= 0.0), "{name}: {}", figures[name]);
+    }
+    let left = std::fs::read_dir(scratch.folder()).unwrap();
+    let left: Vec<_> = left
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with("hookit-bench-"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test]
+async fn single_orders_are_measured_beside_the_relay() {
+    let names = [
+        "relay_events_per_second",
+        "events_per_second",
+        "share_of_relay",
+        "saturated_p50_ms",
+        "saturated_p99_ms",
+        "relay_paced_p50_ms",
+        "relay_paced_p99_ms",
+        "paced_p50_ms",
+        "paced_p99_ms",
+        "cpu_us_per_event",
+    ];
+    figures(&["e2e"], &names).await;
+}
+
+#[tokio::test]
+async fn the_bulk_call_is_measured_beside_the_relay() {
+    let names = [
+        "relay_events_per_second",
+        "taken_per_second",
+        "events_per_second",
+        "share_of_relay",
+        "cpu_us_per_event",
+    ];
+    figures(&["bulk"], &names).await;
+}
+
+#[tokio::test]
+async fn a_backlog_is_measured_through_a_restart_and_a_drain() {
+    let names = [
+        "deliveries",
+        "saturated_per_second",
+        "memory_mb",
+        "memory_peak_mb",
+        "ready_seconds",
+        "memory_after_restart_mb",
+        "drained_per_second",
+        "share_of_saturated",
+    ];
+    figures(&["backlog", "--deliveries", "300"], &names).await;
+}
+
+#[tokio::test]
+async fn nine_endpoints_are_measured_beside_one_that_hangs() {
+    let names =
+        ["healthy_p50_ms", "healthy_p99_ms", "beside_hanging_p50_ms", "beside_hanging_p99_ms", "p99_ratio"];
+    figures(&["isolation"], &names).await;
+}
+
+#[tokio::test]
+async fn an_event_is_measured_in_an_empty_and_in_a_full_store() {
+    let names = [
+        "events",
+        "empty_per_second",
+        "empty_cpu_us_per_event",
+        "full_per_second",
+        "full_cpu_us_per_event",
+        "cpu_ratio",
+        "time_ratio",
+    ];
+    figures(&["growth", "--events", "2000"], &names).await;
+}
+
+#[tokio::test]
+async fn a_run_that_the_disk_has_no_room_for_does_not_begin() {
+    let scratch = Scratch::new();
+    let launch = Launch::hookit(&["bench", "growth", "--events", "1000000000000"]).named("bench");
+    let ended = launch.run(&scratch).await;
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(6), ""));
+    assert!(ended.stderr.contains("or a smaller --events"), "{}", ended.stderr);
+}

@@ -28,6 +28,8 @@ const RECORDS: usize = 512;
 const TIMES: u64 = 1 << 21;
 /// What the number of a post is called in its record.
 const NUMBER: &[u8] = b"\"bench_no\":";
+/// The longest time from a post to its arrival that is told apart, in microseconds: an hour.
+const LATENCY_US_MAX: u64 = 3_600_000_000;
 /// The longest time that a delivery may take to come.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// Lines of a bulk call in one chunk of its body.
@@ -60,7 +62,9 @@ impl Times {
             begun: Instant::now(),
             sent_us: (0..TIMES).map(|_| AtomicU64::new(0)).collect(),
             next: AtomicU64::new(0),
-            latency_us: Mutex::new(Histogram::new(3).expect("three digits are fine")),
+            latency_us: Mutex::new(
+                Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).expect("the bounds are in order"),
+            ),
             arrived: AtomicU64::new(0),
             records: (0..RECORDS).map(|_| world.small_order(&mut dice, now).record).collect(),
         })

@@ -12,7 +12,7 @@ use crate::harness::{BUSINESS, PartnerAccess, Running, TOKEN, basic, operator, o
 use crate::http::Answer;
 
 /// Every call of the two APIs. Another test compares this list with the routers.
-const OPERATOR_CALLS: [(&str, &str); 23] = [
+const OPERATOR_CALLS: [(&str, &str); 24] = [
     ("GET", "/v1/operator/orders"),
     ("POST", "/v1/operator/orders"),
     ("POST", "/v1/operator/orders/bulk"),

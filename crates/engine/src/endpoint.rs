@@ -190,9 +190,12 @@ impl Endpoint {
                 .is_some_and(|lowest| lowest.replay().is_none() || self.replay_has_place(config))
     }
 
-    /// Whether another replay may be under way: most places are kept for what is fresh.
+    /// Whether another replay may be under way: most places are kept for what is fresh; and while some of that is on disk
+    /// only, nobody can say whether a replay would overtake it.
     fn replay_has_place(&self, config: &EngineConfig) -> bool {
-        self.replays.in_flight < (self.in_flight_limit(config) / REPLAY_PART).max(1)
+        !self.behind
+            && self.lanes.orders_aside() == 0
+            && self.replays.in_flight < (self.in_flight_limit(config) / REPLAY_PART).max(1)
     }
 
     /// Whether there is reason to think that what is sent there does not come to a good end soon.

@@ -261,7 +261,7 @@ impl Engine {
         self.in_flight -= 1;
         // From here on as if an attempt had been recorded, but for there having been none.
         busy.verdict = Some(match why {
-            NotSent::Moved => Verdict::RetryAt { at: self.now, counted: false },
+            NotSent::Moved | NotSent::Withheld => Verdict::RetryAt { at: self.now, counted: false },
             NotSent::Ended => Verdict::Delivered,
         });
         self.recorded(seq, actions);

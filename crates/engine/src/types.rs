@@ -205,6 +205,9 @@ pub enum Input {
 pub enum NotSent {
     /// The delivery belongs to another endpoint by now; the [`Input::Reread`] of both is on its way. It waits again.
     Moved,
+    /// It is pending and an operator keeps it back; the [`Input::Reread`] of its endpoint has come or is on its way, and
+    /// so is another for when it may go on. It waits again, where none of them has made it be forgotten.
+    Withheld,
     /// It is not pending any more. It is forgotten.
     Ended,
 }

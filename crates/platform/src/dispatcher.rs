@@ -437,18 +437,19 @@ async fn attempt(
 ) -> Result<Ended, NotSent> {
     let payload = loop {
         let read = match shared.store.payload(seq).await {
-            Ok(None) => return Err(NotSent::Ended),
-            Ok(Some(payload)) if payload.endpoint_id != endpoint => return Err(NotSent::Moved),
+            Ok(Err(store::NothingToSend::Ended)) => return Err(NotSent::Ended),
+            Ok(Err(store::NothingToSend::Withheld)) => return Err(NotSent::Withheld),
+            Ok(Ok(payload)) if payload.endpoint_id != endpoint => return Err(NotSent::Moved),
             // Nobody but this task could be sending it, so it is not under way when it is passed over, and its lanes are
             // let go when that is on disk. Where the newer ones have ended meanwhile, it is looked at again.
-            Ok(Some(payload)) if payload.is_superseded => {
+            Ok(Ok(payload)) if payload.is_superseded => {
                 match shared.store.supersede(seq, shared.clock.now()).await {
                     Ok(true) => return Err(NotSent::Ended),
                     Ok(false) => continue,
                     Err(error) => Err(error),
                 }
             }
-            Ok(Some(payload)) => Ok(payload),
+            Ok(Ok(payload)) => Ok(payload),
             Err(error) => Err(error),
         };
         match read {

@@ -214,6 +214,15 @@ pub struct Payload {
     pub is_superseded: bool,
 }
 
+/// Why there is nothing to send for a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NothingToSend {
+    /// It is not pending any more.
+    Ended,
+    /// It is pending and waits for an operator: its replay is paused, or is being taken back.
+    Withheld,
+}
+
 /// One attempt, as it is written into `webhook_logs`, and what follows from it.
 #[derive(Clone, Debug)]
 pub struct Attempt {
@@ -629,8 +638,8 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<PendingPage, Error>;
 
-    /// What to send for a delivery; none where it is not pending any more.
-    async fn payload(&self, seq: DeliverySeq) -> Result<Option<Payload>, Error>;
+    /// What to send for a delivery, or why nothing.
+    async fn payload(&self, seq: DeliverySeq) -> Result<Result<Payload, NothingToSend>, Error>;
 
     /// Writes attempts into `webhook_logs` and moves their deliveries on. An attempt of that number that is there
     /// already, or whose delivery has ended, changes nothing; but one that was under way when its delivery was taken back

@@ -432,10 +432,6 @@ fn limits_of_zero_do_not_stop_everything() {
     check(&mut engine(config, &[1]), &[(0, committed(&[(1, 1, &[1])]), &["send 1 to 1, attempt 1"])]);
 }
 
-fn not_sent(seq: i64, why: NotSent) -> Input {
-    Input::NotSent { seq: DeliverySeq(seq), why }
-}
-
 #[test]
 fn g4_what_moved_before_it_was_sent_goes_first_in_its_lane_at_the_new_endpoint() {
     check(

@@ -1,7 +1,7 @@
 //! Replays: behind everything fresh, in order among themselves, a few at a time.
 
 use hookit_contract::{DeliverySeq, EndpointId};
-use hookit_engine::{EngineConfig, Input, Waiting};
+use hookit_engine::{EngineConfig, Input, NotSent, Waiting};
 
 use crate::table::*;
 
@@ -108,6 +108,50 @@ fn an_endpoint_that_never_had_a_replay_is_not_asked_for_any() {
             (0, page(1, 0, vec![], true), &[]),
             // What was lost may have spoken of one.
             (0, Input::HintsLost, &["read 5 of 1 after 0", "read 64 of 1 after r0"]),
+        ],
+    );
+}
+
+#[test]
+fn a_replay_that_was_kept_back_and_let_go_while_its_bytes_were_read_goes_out() {
+    let mut engine = engine(small(), &[1]);
+    check(
+        &mut engine,
+        &[
+            (0, word(), &["read 64 of 1 after r0"]),
+            (0, replays(0, vec![replay(1, 7)], true), &["send r1 to 1, attempt 1"]),
+            // Paused: it is not on the page.
+            (1, reread(1), &["read 5 of 1 after 0", "read 64 of 1 after r0"]),
+            (1, page(1, 0, vec![], true), &[]),
+            (1, replays(0, vec![], true), &[]),
+            // Resumed: it is; and only then comes the word that it was kept back.
+            (2, reread(1), &["read 5 of 1 after 0"]),
+            (2, word(), &["read 64 of 1 after r0"]),
+            (2, page(1, 0, vec![], true), &[]),
+            (2, replays(0, vec![replay(1, 7)], true), &[]),
+            (3, not_sent(BEFORE + 1, NotSent::Withheld), &["send r1 to 1, attempt 1"]),
+            // Paused once more, and this time the word comes before the pause is over.
+            (4, reread(1), &["read 5 of 1 after 0", "read 64 of 1 after r0"]),
+            (4, page(1, 0, vec![], true), &[]),
+            (4, replays(0, vec![], true), &[]),
+            (5, not_sent(BEFORE + 1, NotSent::Withheld), &[]),
+        ],
+    );
+    assert!(engine.is_quiet());
+}
+
+#[test]
+fn a_replay_waits_until_all_that_is_fresh_is_known_lest_it_overtakes_some() {
+    let fresh = |seq: i64| waiting(seq, 1, &[seq]);
+    check(
+        &mut engine(small(), &[1]),
+        &[
+            (2, reread(1), &["read 5 of 1 after 0"]),
+            (2, word(), &["read 64 of 1 after r0"]),
+            (2, replays(0, vec![replay(2, 7)], true), &[]),
+            (3, page(1, 0, vec![fresh(7)], true), &["send 7 to 1, attempt 1"]),
+            (4, attempted(7, OK), &["record 7, attempt 1: delivered"]),
+            (4, recorded(7), &["send r2 to 1, attempt 1"]),
         ],
     );
 }

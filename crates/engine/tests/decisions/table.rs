@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hookit_contract::{AttemptOutcome, DeliverySeq, EndpointId, OrderId, Timestamp};
 use hookit_engine::{
-    Action, EndpointSettings, Engine, EngineConfig, Flow, Input, RetryPlan, Verdict, Waiting,
+    Action, EndpointSettings, Engine, EngineConfig, Flow, Input, NotSent, RetryPlan, Verdict, Waiting,
 };
 
 pub(crate) const OK: AttemptOutcome = AttemptOutcome::Acknowledged;
@@ -130,4 +130,8 @@ pub(crate) fn recorded(seq: i64) -> Input {
 /// Deliveries of an order each.
 pub(crate) fn on_disk(from: i64, to: i64) -> Vec<Waiting> {
     (from..=to).map(|n| waiting(n, 1, &[n])).collect()
+}
+
+pub(crate) fn not_sent(seq: i64, why: NotSent) -> Input {
+    Input::NotSent { seq: DeliverySeq(seq), why }
 }

@@ -12,7 +12,7 @@ use crate::harness::{BUSINESS, PartnerAccess, Running, TOKEN, basic, operator, o
 use crate::http::Answer;
 
 /// Every call of the two APIs. Another test compares this list with the routers.
-const OPERATOR_CALLS: [(&str, &str); 24] = [
+const OPERATOR_CALLS: [(&str, &str); 30] = [
     ("GET", "/v1/operator/orders"),
     ("POST", "/v1/operator/orders"),
     ("POST", "/v1/operator/orders/bulk"),
@@ -36,6 +36,12 @@ const OPERATOR_CALLS: [(&str, &str); 24] = [
     ("GET", "/v1/operator/deliveries"),
     ("GET", "/v1/operator/deliveries/{id}"),
     ("POST", "/v1/operator/deliveries/{id}/replay"),
+    ("GET", "/v1/operator/replays"),
+    ("POST", "/v1/operator/replays"),
+    ("GET", "/v1/operator/replays/{id}"),
+    ("POST", "/v1/operator/replays/{id}/pause"),
+    ("POST", "/v1/operator/replays/{id}/resume"),
+    ("POST", "/v1/operator/replays/{id}/cancel"),
     ("GET", "/v1/operator/status"),
 ];
 const PARTNER_CALLS: [(&str, &str); 1] = [("GET", "/v1/partner/orders/{id}")];

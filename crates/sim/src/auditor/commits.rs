@@ -37,9 +37,12 @@ impl Auditor {
             dues.extend(self.book.dues(change));
         }
         self.formed(&commit.deliveries, &dues);
+        let fresh = commit.deliveries.iter().map(|delivery| delivery.seq);
+        self.untold_fresh.entry(commit.tick).or_default().extend(fresh);
         for attempt in &commit.attempts {
             self.recorded(attempt);
         }
+        self.replays_committed(commit);
         for &seq in &commit.given_up {
             self.given_up(seq);
         }
@@ -64,6 +67,11 @@ impl Auditor {
                 held.moved = Some(Some(self.now));
             }
         }
+        for seq in self.untold_fresh.remove(&tick).unwrap_or_default() {
+            if let Some(held) = self.deliveries.get_mut(&seq) {
+                held.told_at = Some(self.now);
+            }
+        }
         for endpoint in self.untold_holds.remove(&tick).unwrap_or_default() {
             if let Some(known) = self.held.get_mut(&endpoint) {
                 *known = Some(self.now);
@@ -79,7 +87,7 @@ impl Auditor {
             let Delivery { seq, webhook, endpoint, brand, .. } = *delivery;
             self.counts.deliveries += 1;
             self.counts.batches += u64::from(delivery.orders.len() > 1);
-            let last = self.deliveries.last_key_value().map_or(0, |(&last, _)| last);
+            let last = std::mem::replace(&mut self.last_fresh, seq);
             if seq <= last {
                 self.broken("G4", format!("delivery {seq} was numbered after {last}"));
             }
@@ -116,7 +124,7 @@ impl Auditor {
         }
     }
 
-    fn hold(&mut self, delivery: &Delivery) {
+    pub(super) fn hold(&mut self, delivery: &Delivery) {
         let held = Held {
             webhook: delivery.webhook,
             brand: delivery.brand,
@@ -138,6 +146,10 @@ impl Auditor {
             moved: None,
             idle_since: None,
             seen: false,
+            replayed: false,
+            withheld: false,
+            withheld_until: None,
+            told_at: None,
         };
         for &(order, _) in &delivery.orders {
             self.lanes.entry(order).or_default().insert(delivery.seq);
@@ -173,7 +185,9 @@ impl Auditor {
             return self
                 .broken("G2", format!("attempt {number} of delivery {seq} was handed in without need"));
         }
-        if held.state != State::Pending {
+        // What was under way when its delivery was taken back came to its end later.
+        let was_taken_back = held.replayed && matches!(held.state, State::Cancelled | State::Delivered);
+        if held.state != State::Pending && !was_taken_back {
             return self
                 .broken("G2", format!("delivery {seq} was {:?} and got attempt {number}", held.state));
         }
@@ -194,6 +208,12 @@ impl Auditor {
         let Some(held) = self.deliveries.get_mut(&seq) else { return };
         (held.attempts, held.ended_at) = (number, ended.at);
         held.idle_since = None;
+        if was_taken_back {
+            if attempt.acknowledged {
+                held.state = State::Delivered;
+            }
+            return;
+        }
         match attempt.verdict {
             Verdict::RetryAt { at_ms, counted } => {
                 held.failures += u32::from(counted);
@@ -210,7 +230,7 @@ impl Auditor {
         self.finished(seq);
     }
 
-    fn finished(&mut self, seq: i64) {
+    pub(super) fn finished(&mut self, seq: i64) {
         self.pending.remove(&seq);
         let Some(held) = self.deliveries.get(&seq) else { return };
         for (order, _) in &held.orders {
@@ -226,7 +246,7 @@ impl Auditor {
             State::Delivered => self.counts.delivered += 1,
             State::Dead => self.counts.dead += 1,
             State::Superseded => self.counts.superseded += 1,
-            State::Pending => {}
+            State::Pending | State::Cancelled => {}
         }
     }
 

@@ -37,7 +37,7 @@ pub enum Event {
     /// The faults are over; from here on all has to go quiet.
     Healed,
     /// A tick is on disk.
-    Committed(Commit),
+    Committed(Box<Commit>),
     /// The platform was told of what this tick committed.
     Hinted {
         /// The tick.
@@ -165,6 +165,14 @@ pub struct Commit {
     pub removed: Vec<i64>,
     /// Endpoints to which nothing is sent from now on, or something again.
     pub holds: Vec<(i64, bool)>,
+    /// Deliveries that had ended and are sent again.
+    pub replayed: Vec<Replayed>,
+    /// Deliveries that a replay made, each numbered by its place among the replays.
+    pub anew: Vec<Delivery>,
+    /// Replayed deliveries that are not sent for now, or again.
+    pub withheld: Vec<(i64, bool)>,
+    /// Replayed deliveries that were taken back, and whether each counts as delivered, as it did before.
+    pub taken_back: Vec<(i64, bool)>,
 }
 
 /// A registration.
@@ -224,6 +232,19 @@ pub struct Delivery {
     pub event_type: &'static str,
     /// The orders, each with the version that it carries.
     pub orders: Vec<(i64, i64)>,
+    /// When it is due.
+    pub due_ms: i64,
+}
+
+/// A delivery that had ended and is sent again.
+#[derive(Clone, Copy, Debug)]
+pub struct Replayed {
+    /// Its number so far.
+    pub from: i64,
+    /// Its number from now on, above everything fresh.
+    pub to: i64,
+    /// Where it goes.
+    pub endpoint: i64,
     /// When it is due.
     pub due_ms: i64,
 }
@@ -370,6 +391,22 @@ impl fmt::Display for Commit {
         }
         for webhook in &self.removed {
             write!(f, "; registration {webhook} is removed")?;
+        }
+        for Replayed { from, to, endpoint, .. } in &self.replayed {
+            write!(f, "; delivery {from} is replayed as {to} to endpoint {endpoint}")?;
+        }
+        for Delivery { seq, endpoint, brand, orders, .. } in &self.anew {
+            write!(f, "; delivery {seq} is a replay's own, to endpoint {endpoint} brand {brand}:")?;
+            for (order, version) in orders {
+                write!(f, " {order}v{version}")?;
+            }
+        }
+        for (seq, withheld) in &self.withheld {
+            write!(f, "; delivery {seq} is {}", if *withheld { "kept back" } else { "let go" })?;
+        }
+        for (seq, delivered) in &self.taken_back {
+            let how = if *delivered { ", delivered as before" } else { "" };
+            write!(f, "; delivery {seq} of a replay is taken back{how}")?;
         }
         for (endpoint, held) in &self.holds {
             write!(f, "; endpoint {endpoint} is {}", if *held { "held" } else { "let go" })?;

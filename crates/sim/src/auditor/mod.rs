@@ -7,6 +7,7 @@
 //!
 //! - `commits` - what a tick may put on disk: everybody who registered hears of a change (G1), a delivery's state only
 //!   goes forward, attempts are numbered without a gap and judged by the plan (G2).
+//! - `replays` - what may be sent again, and what an operator keeps back.
 //! - `sends` - what may go out, and when: the same id with the same bytes (G3), order per order (G4), within the limits
 //!   and not before it is due (G5).
 //! - `health` - which failures may, and which must, cost a delivery nothing, because its endpoint is down (G6).
@@ -19,6 +20,7 @@ pub mod event;
 mod health;
 mod outside;
 mod receivers;
+mod replays;
 mod rest;
 mod routing;
 mod sends;
@@ -84,6 +86,8 @@ enum State {
     Delivered,
     Dead,
     Superseded,
+    /// An operator took it back.
+    Cancelled,
 }
 
 /// A delivery, and what is known of it.
@@ -118,6 +122,13 @@ struct Held {
     /// Since when it waits for nothing, as of the last look.
     idle_since: Option<i64>,
     seen: bool,
+    /// It is a replay, or a replay's own: what it carries may be older than what was sent since.
+    replayed: bool,
+    /// An operator keeps it back, or did until then.
+    withheld: bool,
+    withheld_until: Option<i64>,
+    /// The platform knows of it, and since when.
+    told_at: Option<i64>,
 }
 
 /// A delivery that the platform is about to send, has sent, or has not recorded yet.
@@ -152,6 +163,12 @@ pub struct Counts {
     pub batches: u64,
     /// Deliveries that went to another URL while they waited.
     pub moved: u64,
+    /// Deliveries that were sent again after they had ended.
+    pub replayed: u64,
+    /// Deliveries that replays made.
+    pub anew: u64,
+    /// Replayed deliveries that were taken back.
+    pub taken_back: u64,
     /// Deliveries that ended acknowledged.
     pub delivered: u64,
     /// Deliveries that were given up.
@@ -187,7 +204,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    fn named(&mut self) -> [(&'static str, &mut u64); 22] {
+    fn named(&mut self) -> [(&'static str, &mut u64); 25] {
         [
             ("events looked at", &mut self.events),
             ("ticks", &mut self.ticks),
@@ -195,6 +212,9 @@ impl Counts {
             ("deliveries", &mut self.deliveries),
             ("of several orders", &mut self.batches),
             ("moved to another URL", &mut self.moved),
+            ("replayed", &mut self.replayed),
+            ("made by replays", &mut self.anew),
+            ("taken back by replays", &mut self.taken_back),
             ("delivered", &mut self.delivered),
             ("given up", &mut self.dead),
             ("passed over", &mut self.superseded),
@@ -244,6 +264,10 @@ pub struct Auditor {
     records: BTreeMap<(i64, i64), Bytes>,
     newest: BTreeMap<i64, i64>,
     deliveries: BTreeMap<i64, Held>,
+    /// The last number that was given to something fresh.
+    last_fresh: i64,
+    /// The last number that was given to a replay.
+    last_replay: i64,
     by_id: BTreeMap<String, i64>,
     /// The pending deliveries of each order.
     lanes: BTreeMap<i64, BTreeSet<i64>>,
@@ -254,6 +278,8 @@ pub struct Auditor {
     given: Option<(i64, Open)>,
     /// What was moved in ticks of which the platform has not been told.
     untold: BTreeMap<u64, Vec<i64>>,
+    /// What is fresh, or let go, since ticks of which the platform has not been told: a replay may go before it.
+    untold_fresh: BTreeMap<u64, Vec<i64>>,
     receivers: Receivers,
     running_since: Option<i64>,
     calm_since: Option<i64>,
@@ -283,12 +309,15 @@ impl Auditor {
             records: BTreeMap::new(),
             newest: BTreeMap::new(),
             deliveries: BTreeMap::new(),
+            last_fresh: 0,
+            last_replay: 0,
             by_id: BTreeMap::new(),
             lanes: BTreeMap::new(),
             pending: BTreeSet::new(),
             open: BTreeMap::new(),
             given: None,
             untold: BTreeMap::new(),
+            untold_fresh: BTreeMap::new(),
             receivers: Receivers::default(),
             running_since: None,
             calm_since: Some(0),
@@ -397,7 +426,13 @@ impl Auditor {
             }
         }
         // Whoever starts next reads the disk.
-        let ticks: BTreeSet<u64> = self.untold.keys().chain(self.untold_holds.keys()).copied().collect();
+        let ticks: BTreeSet<u64> = self
+            .untold
+            .keys()
+            .chain(self.untold_holds.keys())
+            .chain(self.untold_fresh.keys())
+            .copied()
+            .collect();
         for tick in ticks {
             self.told(tick);
         }

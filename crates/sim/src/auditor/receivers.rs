@@ -47,7 +47,7 @@ impl Auditor {
         };
         let Some(held) = self.deliveries.get_mut(&seq) else { return };
         let (webhook, moved, state, meant) =
-            (held.webhook, held.moved.is_some(), held.state, held.body.clone());
+            (held.webhook, held.moved.is_some() || held.replayed, held.state, held.body.clone());
         if meant != *body {
             return self.broken("G3", format!("endpoint {endpoint} sees delivery {seq} with other bytes"));
         }
@@ -64,7 +64,7 @@ impl Auditor {
         let Some(orders) = orders(body) else {
             return self.broken("G3", format!("endpoint {endpoint} cannot read delivery {seq}"));
         };
-        // A request that arrives after its sender gave the delivery up, and one that was meant for another URL when
+        // A request that arrives after its sender gave the delivery up, a replay of what is long past, and one that was meant for another URL when
         // newer ones went out here, cannot be in order.
         let excused = moved || (late && state != State::Pending);
         for (order, version, record) in orders {

@@ -57,7 +57,9 @@ impl Auditor {
             let Some(lane) = self.lanes.get(order) else { continue };
             for &other in lane.iter().filter(|&&other| other != seq) {
                 let home = Some(self.deliveries[&other].endpoint).filter(|_| self.is_settled(other));
-                if other < seq && home == Some(held.endpoint) {
+                // A replay cannot wait for what was committed a moment ago and nobody was told of, nor for what is kept back.
+                let is_known = self.deliveries[&other].told_at.is_some_and(|at| at < self.now);
+                if other < seq && home == Some(held.endpoint) && (is_known || !held.replayed) {
                     return Err(format!("delivery {seq} overtakes {other} with order {order}"));
                 }
                 // One whose registration was given another URL meanwhile is still under way to the former one.
@@ -80,7 +82,11 @@ impl Auditor {
     }
 
     pub(super) fn vain(&mut self, seq: i64) {
-        let pending = self.deliveries.get(&seq).is_some_and(|held| held.state == State::Pending);
+        let decided_at = self.open.get(&seq).map_or(self.now, |open| open.decided_at);
+        let pending = self.deliveries.get(&seq).is_some_and(|held| {
+            let was_withheld = held.withheld || held.withheld_until.is_some_and(|until| until >= decided_at);
+            held.state == State::Pending && !was_withheld
+        });
         if pending {
             self.broken("G2", format!("delivery {seq} is pending and was not found"));
         }
@@ -115,6 +121,9 @@ impl Auditor {
         }
         if held.state != State::Pending {
             return self.broken("G2", format!("delivery {seq} is sent and was {:?}", held.state));
+        }
+        if held.withheld {
+            return self.broken("G2", format!("delivery {seq} is sent and an operator keeps it back"));
         }
         self.goes(seq, endpoint);
     }

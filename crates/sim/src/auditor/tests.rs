@@ -60,7 +60,7 @@ impl Story {
     fn commit(&mut self, commit: Commit) {
         self.ticks += 1;
         let tick = self.ticks;
-        self.tell(Event::Committed(Commit { tick, ..commit }));
+        self.tell(Event::Committed(Box::new(Commit { tick, ..commit })));
         self.tell(Event::Hinted { tick, lost: false });
         self.wait(1);
     }

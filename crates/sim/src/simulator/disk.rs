@@ -8,14 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use hookit_contract::{
-    BranchId, BrandId, BusinessId, Changes, DeliveryId, DeliverySeq, DeliveryState, EndpointId, EventType,
-    KnownStatus, MoveVerdict, OWNED_FIELDS, OrderId, OrderStatus, OwnedFields, PartnerId, Record,
-    StatusCodes, Timestamp, WebhookId, check_move, envelope_bytes,
+    AttemptOutcome, BranchId, BrandId, BusinessId, Changes, DeliveryId, DeliverySeq, DeliveryState,
+    EndpointId, EventType, KnownStatus, MoveVerdict, OWNED_FIELDS, OrderId, OrderStatus, OwnedFields,
+    PartnerId, Record, ReplayId, StatusCodes, Timestamp, WebhookId, check_move, envelope_bytes,
 };
 use hookit_store::platform::{
     Attempt, Business, Cancelled, Change, Changed, Counts, Delivery, EndReason, Endpoint, EndpointSettings,
-    HoldReason, NewWebhook, Ordering, Partner, PartnerChange, Payload, PendingDelivery, PendingPage,
-    PutWebhook, Reason, StoredOrder, Verdict, Webhook, WebhookAccess,
+    HoldReason, NewWebhook, NothingToSend, Ordering, Partner, PartnerChange, Payload, PendingDelivery,
+    PendingPage, PutWebhook, Reason, Replay, ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay,
+    SteeredReplay, StoredOrder, Verdict, Webhook, WebhookAccess,
 };
 
 use super::batches;
@@ -35,6 +36,10 @@ pub(super) enum Command {
     CancelDelivery(DeliveryId, String, Timestamp),
     RemoveWebhook(WebhookId, String, Timestamp),
     StepRemovals(Timestamp),
+    ReplayDelivery(DeliveryId, Timestamp),
+    StartReplay(ReplayRequest, Timestamp),
+    StepReplays(Timestamp),
+    SteerReplay(ReplayId, SteerReplay, Timestamp),
 }
 
 /// What became of it.
@@ -43,6 +48,10 @@ pub(super) enum Reply {
     Done(bool),
     Cancelled(Cancelled),
     Webhook(PutWebhook),
+    Replayed(Replayed),
+    ReplayStarted(StartReplay),
+    ReplayStepped(ReplayStep),
+    ReplaySteered(SteeredReplay),
 }
 
 /// A change of an order in the present tick.
@@ -71,12 +80,18 @@ struct Place {
     hold: Option<(HoldReason, Timestamp)>,
 }
 
-struct Row {
+pub(super) struct Row {
     failures: u32,
-    delivery: Delivery,
+    pub(super) delivery: Delivery,
     webhook: usize,
     body: Bytes,
     log: Vec<Attempt>,
+    /// Where it stands in line: in the order of commits, or among the replays.
+    pub(super) place: DeliverySeq,
+    /// When it was put there.
+    since: Timestamp,
+    /// The replay that put it there.
+    pub(super) replay_id: Option<ReplayId>,
 }
 
 /// What a tick did, for the auditor and for the dispatcher.
@@ -95,8 +110,12 @@ pub(super) struct Disk {
     orders_per_delivery_max: usize,
     ticks: u64,
     orders: BTreeMap<OrderId, Order>,
-    deliveries: BTreeMap<DeliverySeq, Row>,
+    pub(super) deliveries: BTreeMap<DeliverySeq, Row>,
+    /// Places in line.
     pending: BTreeSet<(EndpointId, DeliverySeq)>,
+    /// Which delivery stands, or stood last, in a place of a replay.
+    replayed: BTreeMap<DeliverySeq, DeliverySeq>,
+    pub(super) replays: Vec<Replay>,
     partners: Vec<Partner>,
     endpoints: Vec<Place>,
     /// Each with its partner's place in `partners`.
@@ -123,6 +142,8 @@ impl Disk {
             orders: BTreeMap::new(),
             deliveries: BTreeMap::new(),
             pending: BTreeSet::new(),
+            replayed: BTreeMap::new(),
+            replays: Vec::new(),
             partners: Vec::new(),
             endpoints: Vec::new(),
             webhooks: Vec::new(),
@@ -203,13 +224,13 @@ impl Disk {
             }
             Command::CancelDelivery(delivery_id, by, now) => {
                 let found = self.deliveries.values().find(|row| row.delivery.delivery_id == delivery_id);
-                let Some(delivery) = found.map(|row| row.delivery.clone()) else {
+                let Some((delivery, place)) = found.map(|row| (row.delivery.clone(), row.place)) else {
                     return Reply::Cancelled(Cancelled::NoSuchDelivery);
                 };
                 if delivery.state != DeliveryState::Pending {
                     return Reply::Cancelled(Cancelled::Ended(delivery.state));
                 }
-                self.cancel(tick, delivery.seq, &by, EndReason::DeliveryCancelled, now);
+                self.cancel(tick, place, &by, EndReason::DeliveryCancelled, now);
                 tick.endpoints.push(delivery.endpoint_id);
                 Reply::Cancelled(Cancelled::Done)
             }
@@ -228,11 +249,12 @@ impl Disk {
                 let next = self.removed.iter().find(|(_, removal)| !removal.is_over);
                 let Some((&index, Removal { by, .. })) = next else { return Reply::Done(false) };
                 let by = by.clone();
-                let waits = |(seq, row): (&DeliverySeq, &Row)| {
-                    (row.webhook == index && row.delivery.state == DeliveryState::Pending).then_some(*seq)
+                let waits = |row: &Row| {
+                    (row.webhook == index && row.delivery.state == DeliveryState::Pending)
+                        .then_some(row.place)
                 };
                 // A few at a time, so that crashes come between.
-                let part: Vec<DeliverySeq> = self.deliveries.iter().filter_map(waits).take(3).collect();
+                let part: Vec<DeliverySeq> = self.deliveries.values().filter_map(waits).take(3).collect();
                 if part.is_empty() {
                     self.removed.insert(index, Removal { by, is_over: true });
                     tick.endpoints.push(self.webhooks[index].0.endpoint_id);
@@ -242,6 +264,14 @@ impl Disk {
                     self.cancel(tick, seq, &by, EndReason::WebhookRemoved, now);
                 }
                 Reply::Done(true)
+            }
+            Command::ReplayDelivery(delivery_id, now) => {
+                Reply::Replayed(self.replay_delivery(tick, &delivery_id, now))
+            }
+            Command::StartReplay(request, now) => Reply::ReplayStarted(self.start_replay(request, now)),
+            Command::StepReplays(now) => Reply::ReplayStepped(self.step_replays(tick, now)),
+            Command::SteerReplay(id, steer, now) => {
+                Reply::ReplaySteered(self.steer_replay(tick, id, steer, now))
             }
             Command::PutBusiness(business) => {
                 self.businesses.insert(business.business_id, business);
@@ -354,19 +384,20 @@ impl Disk {
     }
 
     fn record(&mut self, tick: &mut Tick, attempt: Attempt, now: Timestamp) {
-        let row = self.deliveries.get_mut(&attempt.seq);
-        let is_new = row.as_ref().is_some_and(|row| row.log.iter().all(|a| a.number != attempt.number));
-        // An attempt that was under way when its delivery was taken back is logged, and may have delivered it.
-        let late = is_new
-            && row.as_ref().is_some_and(|row| {
-                matches!(row.delivery.state, DeliveryState::Cancelled | DeliveryState::Superseded)
-            });
-        let applied =
-            late || is_new && row.as_ref().is_some_and(|row| row.delivery.state == DeliveryState::Pending);
+        let row = self.seq_at(attempt.seq).and_then(|seq| self.deliveries.get_mut(&seq));
+        // One that was under way when its delivery was taken back is logged too.
+        let is_late = row.as_ref().is_some_and(|row| {
+            row.delivery.state == DeliveryState::Cancelled
+                || (row.delivery.state == DeliveryState::Delivered && row.replay_id.is_some())
+        });
+        let applied = row.as_ref().is_some_and(|row| {
+            (is_late || row.delivery.state == DeliveryState::Pending)
+                && row.log.iter().all(|a| a.number != attempt.number)
+        });
         tick.commit.attempts.push(event::Attempt {
             seq: attempt.seq.0,
             number: attempt.number,
-            acknowledged: attempt.outcome == hookit_contract::AttemptOutcome::Acknowledged,
+            acknowledged: attempt.outcome == AttemptOutcome::Acknowledged,
             verdict: match attempt.verdict {
                 Verdict::Delivered => event::Verdict::Delivered,
                 Verdict::RetryAt { at, counted } => {
@@ -380,7 +411,7 @@ impl Disk {
         row.delivery.attempts += 1;
         let (seq, verdict) = (attempt.seq, attempt.verdict);
         row.log.push(attempt);
-        if late {
+        if is_late {
             if verdict == Verdict::Delivered {
                 let delivery = &mut row.delivery;
                 delivery.state = DeliveryState::Delivered;
@@ -399,27 +430,32 @@ impl Disk {
     }
 
     fn end(&mut self, seq: DeliverySeq, state: DeliveryState, now: Timestamp) {
-        let Some(row) = self.deliveries.get_mut(&seq) else { return };
+        let Some(row) = self.seq_at(seq).and_then(|seq| self.deliveries.get_mut(&seq)) else { return };
         let delivery = &mut row.delivery;
         if delivery.state == DeliveryState::Pending {
             (delivery.state, delivery.next_attempt_at, delivery.finished_at) = (state, None, Some(now));
             self.pending.remove(&(delivery.endpoint_id, seq));
+            if let Some(replay_id) = row.replay_id {
+                self.tally(replay_id, state, now);
+            }
         }
     }
 
     fn cancel(&mut self, tick: &mut Tick, seq: DeliverySeq, by: &str, reason: EndReason, now: Timestamp) {
         self.end(seq, DeliveryState::Cancelled, now);
-        if let Some(row) = self.deliveries.get_mut(&seq) {
+        if let Some(row) = self.seq_at(seq).and_then(|seq| self.deliveries.get_mut(&seq)) {
             (row.delivery.ended_by, row.delivery.ended_reason) = (Some(by.to_owned()), Some(reason));
         }
         tick.commit.cancelled.push(seq.0);
     }
 
-    /// Whether newer states of all of a delivery's orders wait at a registration that wants only those.
+    /// Whether newer states of all of a delivery's orders wait at a registration that wants only those. Replays pass
+    /// nothing over and are not passed over.
     fn is_superseded(&self, seq: DeliverySeq) -> bool {
-        let Some(row) = self.deliveries.get(&seq) else { return false };
+        let Some(row) = self.deliveries.get(&seq).filter(|row| row.place == seq) else { return false };
         let is_newer = |(other, newer): (&DeliverySeq, &Row)| {
             *other > seq
+                && newer.place == *other
                 && newer.webhook == row.webhook
                 && newer.delivery.brand_id == row.delivery.brand_id
                 && newer.delivery.state == DeliveryState::Pending
@@ -430,6 +466,87 @@ impl Disk {
             && row.delivery.orders.iter().all(|(order, _)| {
                 newer().any(|row| row.delivery.orders.iter().any(|(other, _)| other == order))
             })
+    }
+
+    /// The delivery that stands in a place in line, or stood there last.
+    fn seq_at(&self, place: DeliverySeq) -> Option<DeliverySeq> {
+        let seq = if place.is_among_replays() { *self.replayed.get(&place)? } else { place };
+        self.deliveries.get(&seq).is_some_and(|row| row.place == place).then_some(seq)
+    }
+
+    fn in_line(&self, place: DeliverySeq) -> &Row {
+        &self.deliveries[&self.seq_at(place).expect("what is pending has a place")]
+    }
+
+    /// Moves a delivery that has ended, or is new, into the next place of the replays.
+    pub(super) fn line_up(
+        &mut self,
+        tick: &mut Tick,
+        seq: DeliverySeq,
+        replay_id: Option<ReplayId>,
+        now: Timestamp,
+    ) {
+        let place = self
+            .replayed
+            .last_key_value()
+            .map_or(DeliverySeq::of_replay(1), |(last, _)| DeliverySeq(last.0 + 1));
+        self.replayed.insert(place, seq);
+        let row = self.deliveries.get_mut(&seq).expect("the caller has looked it up");
+        row.delivery.endpoint_id = self.webhooks[row.webhook].0.endpoint_id;
+        (row.delivery.state, row.delivery.next_attempt_at, row.delivery.finished_at) =
+            (DeliveryState::Pending, Some(now), None);
+        (row.failures, row.place, row.since, row.replay_id) = (0, place, now, replay_id);
+        self.pending.insert((row.delivery.endpoint_id, place));
+        tick.hints.push(waiting_delivery(row));
+    }
+
+    /// Ends what an operator takes back: delivered where it had been acknowledged before.
+    pub(super) fn take_out(&mut self, seq: DeliverySeq, now: Timestamp) {
+        let row = self.deliveries.get_mut(&seq).expect("the caller has looked it up");
+        let is_acknowledged = |attempt: &Attempt| attempt.outcome == AttemptOutcome::Acknowledged;
+        let was_delivered = row.log.iter().any(is_acknowledged);
+        let state = if was_delivered { DeliveryState::Delivered } else { DeliveryState::Cancelled };
+        (row.delivery.state, row.delivery.next_attempt_at, row.delivery.finished_at) =
+            (state, None, Some(now));
+        self.pending.remove(&(row.delivery.endpoint_id, row.place));
+    }
+
+    /// The record of an order as a new delivery in a place of the replays.
+    pub(super) fn form_anew(
+        &mut self,
+        tick: &mut Tick,
+        of: DeliverySeq,
+        orders: &[(OrderId, Bytes, i64)],
+        replay_id: ReplayId,
+        now: Timestamp,
+    ) {
+        let seq = DeliverySeq(self.deliveries.last_key_value().map_or(0, |(seq, _)| seq.0) + 1);
+        let Row { delivery: former, webhook, .. } = &self.deliveries[&of];
+        let webhook = *webhook;
+        let delivery = Delivery {
+            seq,
+            delivery_id: DeliveryId::from(format!("evt_{:032x}", seq.0)),
+            orders: orders.iter().map(|(order_id, _, version)| (*order_id, *version)).collect(),
+            attempts: 0,
+            created_at: now,
+            ..former.clone()
+        };
+        let records: Vec<&[u8]> = orders.iter().map(|(_, record, _)| &record[..]).collect();
+        let body = envelope_bytes(delivery.brand_id, delivery.branch_id, &records);
+        let row = Row {
+            failures: 0,
+            delivery,
+            webhook,
+            body,
+            log: Vec::new(),
+            place: seq,
+            since: now,
+            replay_id: Some(replay_id),
+        };
+        self.deliveries.insert(seq, row);
+        self.line_up(tick, seq, Some(replay_id), now);
+        let row = &self.deliveries[&seq];
+        tick.commit.anew.push(formed(&row.delivery, row.place, now));
     }
 
     fn put_webhook(&mut self, tick: &mut Tick, new: NewWebhook, now: Timestamp) -> PutWebhook {
@@ -502,12 +619,17 @@ impl Disk {
         let range = (from, DeliverySeq(i64::MIN))..=(from, DeliverySeq(i64::MAX));
         let there: Vec<DeliverySeq> = self.pending.range(range).map(|&(_, seq)| seq).collect();
         for seq in there {
-            let row = self.deliveries.get_mut(&seq).expect("what is pending exists");
+            let row = self.seq_at(seq).and_then(|seq| self.deliveries.get_mut(&seq));
+            let row = row.expect("what is pending has a place");
             if row.webhook == webhook {
                 row.delivery.endpoint_id = to;
                 self.pending.remove(&(from, seq));
                 self.pending.insert((to, seq));
                 tick.commit.moved.push((seq.0, to.0));
+                if seq.is_among_replays() {
+                    // The engine reads replays where it hears of some.
+                    tick.hints.push(waiting_delivery(row));
+                }
             }
         }
     }
@@ -518,7 +640,7 @@ impl Disk {
             .pending
             .iter()
             .flat_map(|(endpoint_id, seq)| {
-                self.deliveries[seq].delivery.orders.iter().map(|(order_id, _)| (*endpoint_id, *order_id))
+                self.in_line(*seq).delivery.orders.iter().map(|(order_id, _)| (*endpoint_id, *order_id))
             })
             .collect();
         let planned = batches::plan(
@@ -552,22 +674,21 @@ impl Disk {
                 ended_by: None,
                 ended_reason: None,
             };
-            tick.commit.deliveries.push(event::Delivery {
-                seq: seq.0,
-                id: delivery.delivery_id.as_str().to_owned(),
-                webhook: delivery.webhook_id.0,
-                endpoint: delivery.endpoint_id.0,
-                brand: delivery.brand_id.0,
-                branch: delivery.branch_id.0,
-                event_type: delivery.event_type.as_str(),
-                orders: delivery.orders.iter().map(|(order_id, version)| (order_id.0, *version)).collect(),
-                due_ms: at.as_millis(),
-            });
+            tick.commit.deliveries.push(formed(&delivery, seq, at));
             let body = envelope_bytes(planned.brand_id, planned.branch_id, &records);
-            tick.hints.push(waiting_delivery(&delivery, 0));
             self.pending.insert((delivery.endpoint_id, seq));
-            self.deliveries
-                .insert(seq, Row { failures: 0, delivery, webhook: planned.webhook, body, log: Vec::new() });
+            let row = Row {
+                failures: 0,
+                delivery,
+                webhook: planned.webhook,
+                body,
+                log: Vec::new(),
+                place: seq,
+                since: at,
+                replay_id: None,
+            };
+            tick.hints.push(waiting_delivery(&row));
+            self.deliveries.insert(seq, row);
         }
     }
 
@@ -580,23 +701,27 @@ impl Disk {
     }
 
     pub(super) fn page(&self, endpoint_id: EndpointId, after: DeliverySeq, limit: usize) -> PendingPage {
-        let range = (endpoint_id, DeliverySeq(after.0 + 1))..=(endpoint_id, DeliverySeq(i64::MAX));
-        let mut behind = self.pending.range(range);
-        let page = behind.by_ref().take(limit).map(|(_, seq)| {
-            let row = &self.deliveries[seq];
-            waiting_delivery(&row.delivery, row.failures)
-        });
+        let last = if after.is_among_replays() { DeliverySeq(i64::MAX) } else { DeliverySeq::REPLAYS_AFTER };
+        let range = (endpoint_id, DeliverySeq(after.0 + 1))..=(endpoint_id, last);
+        let rows = self.pending.range(range).map(|(_, place)| self.in_line(*place));
+        let mut behind = rows.filter(|row| !self.is_withheld(row));
+        let page = behind.by_ref().take(limit).map(waiting_delivery);
         PendingPage { deliveries: page.collect(), end: behind.next().is_none() }
     }
 
-    pub(super) fn payload(&self, seq: DeliverySeq) -> Option<Payload> {
-        let row = self.deliveries.get(&seq).filter(|row| row.delivery.state == DeliveryState::Pending)?;
-        if self.removed.contains_key(&row.webhook) {
-            return None;
+    pub(super) fn payload(&self, place_in_line: DeliverySeq) -> Result<Payload, NothingToSend> {
+        let row = self
+            .seq_at(place_in_line)
+            .map(|seq| &self.deliveries[&seq])
+            .filter(|row| row.delivery.state == DeliveryState::Pending)
+            .filter(|row| !self.removed.contains_key(&row.webhook))
+            .ok_or(NothingToSend::Ended)?;
+        if self.is_withheld(row) {
+            return Err(NothingToSend::Withheld);
         }
         let Place { partner, url, .. } = &self.endpoints[place(row.delivery.endpoint_id)];
         let partner = &self.partners[*partner];
-        Some(Payload {
+        Ok(Payload {
             delivery_id: row.delivery.delivery_id.clone(),
             event_type: row.delivery.event_type,
             webhook_id: row.delivery.webhook_id,
@@ -608,7 +733,7 @@ impl Disk {
             basic_auth: self.basic_auth[row.webhook].clone(),
             body: row.body.clone(),
             created_at: row.delivery.created_at,
-            is_superseded: self.is_superseded(seq),
+            is_superseded: self.is_superseded(place_in_line),
         })
     }
 
@@ -618,6 +743,10 @@ impl Disk {
 
     pub(super) fn partners(&self) -> &[Partner] {
         &self.partners
+    }
+
+    pub(super) fn is_of_removed(&self, seq: DeliverySeq) -> bool {
+        self.removed.contains_key(&self.deliveries[&seq].webhook)
     }
 
     /// Registrations that were not removed, with their places.
@@ -709,14 +838,29 @@ fn place(endpoint_id: EndpointId) -> usize {
     usize::try_from(endpoint_id.0 - 1).expect("ids begin at 1")
 }
 
-fn waiting_delivery(delivery: &Delivery, failures: u32) -> PendingDelivery {
+fn formed(delivery: &Delivery, place: DeliverySeq, at: Timestamp) -> event::Delivery {
+    event::Delivery {
+        seq: place.0,
+        id: delivery.delivery_id.as_str().to_owned(),
+        webhook: delivery.webhook_id.0,
+        endpoint: delivery.endpoint_id.0,
+        brand: delivery.brand_id.0,
+        branch: delivery.branch_id.0,
+        event_type: delivery.event_type.as_str(),
+        orders: delivery.orders.iter().map(|(order_id, version)| (order_id.0, *version)).collect(),
+        due_ms: at.as_millis(),
+    }
+}
+
+pub(super) fn waiting_delivery(row: &Row) -> PendingDelivery {
+    let Row { delivery, failures, place, since, .. } = row;
     PendingDelivery {
-        seq: delivery.seq,
+        seq: *place,
         endpoint_id: delivery.endpoint_id,
         orders: delivery.orders.iter().map(|(order_id, _)| *order_id).collect(),
         attempts: delivery.attempts,
-        failures,
-        committed_at: delivery.created_at,
+        failures: *failures,
+        committed_at: *since,
         due: delivery.next_attempt_at.unwrap_or(delivery.created_at),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hookit_contract::{Clock as _, EndpointId, EventType, OrderId, PartnerId};
 use hookit_platform::{Platform, PlatformConfig, StartError, Vault};
-use hookit_store::platform::{HoldReason, Store as _};
+use hookit_store::platform::{HoldReason, SteerReplay, Store as _};
 use http::Method;
 use rand::RngExt as _;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -188,6 +188,11 @@ async fn rest(world: &World, driver: &mut Driver, store: &Arc<SimStore>) {
         for endpoint in world.network.endpoints() {
             hold(store.clone(), world.clock.clone(), endpoint, None).await;
         }
+        let replays = lock(&world.medium.disk).replays.clone();
+        for replay in replays {
+            // One that has ended says so, and stays as it is.
+            let _ = store.steer_replay(replay.replay_id, SteerReplay::Resume, world.clock.now()).await;
+        }
     }
     let longest_ms = world.rules.delays_ms.iter().max().copied().unwrap_or_default();
     let bound_ms = longest_ms * 13 / 10
@@ -295,11 +300,12 @@ fn step(
                 tasks.spawn(hold(store.clone(), world.clock.clone(), endpoint, reason));
             }
         }
-        88..90 => {
+        88..89 => {
             let partner = driver.dice.random_range(0..driver.partners.len());
             tasks.spawn(desk.clone().rotate_webhook_secret(driver.partners[partner].0.clone()));
         }
-        90..92 => {
+        89..91 => replay(world, driver, desk, tasks),
+        91..92 => {
             let by_ms = driver.dice.random_range(-300_000..300_000);
             world.clock.step(by_ms);
             world.trace.note(&Event::ClockStepped { by_ms });
@@ -308,6 +314,41 @@ fn step(
         _ => return Next::Stop,
     }
     Next::On
+}
+
+/// An operator sends one delivery again, or many, or steers a replay.
+fn replay(world: &World, driver: &mut Driver, desk: &Desk, tasks: &mut JoinSet<()>) {
+    let (ids, replays) = {
+        let disk = lock(&world.medium.disk);
+        let ids: Vec<_> = disk.deliveries().map(|(delivery, _)| delivery.delivery_id.clone()).collect();
+        (ids, disk.replays.len() as i64)
+    };
+    let post = |path: String, body: String| desk.clone().post(path, body);
+    match driver.dice.random_range(0..100) {
+        0..25 => {
+            if let Some(id) = driver.one(&ids) {
+                tasks.spawn(post(format!("deliveries/{id}/replay"), String::new()));
+            }
+        }
+        25..60 => {
+            let endpoints = world.network.endpoints();
+            let state = driver.one(&["dead", "delivered", "cancelled"]);
+            let filter = match driver.one(&endpoints).filter(|_| driver.chance(70)) {
+                Some(endpoint) => {
+                    json!({ "endpoint_id": endpoint, "state": state.filter(|_| driver.chance(50)) })
+                }
+                None => json!({ "state": state }),
+            };
+            let body = json!({ "filter": filter, "new_ids": driver.chance(40) });
+            tasks.spawn(post("replays".to_owned(), body.to_string()));
+        }
+        _ if replays == 0 => {}
+        _ => {
+            let replay = driver.dice.random_range(0..replays.min(3));
+            let how = ["pause", "resume", "cancel"][driver.dice.random_range(0..3)];
+            tasks.spawn(post(format!("replays/{}/{how}", replays - replay), String::new()));
+        }
+    }
 }
 
 /// An operator holds an endpoint, or lets it go, and asks again where the store would not.

@@ -8,6 +8,7 @@
 //! - `life` - one life of the platform's process, from its start to its crash, stop or end: the steps.
 //! - `store`, `disk`, `batches` - the store: what a process sees of it, and what survives one.
 //! - `network` - the sender, and the receivers.
+//! - `replays` - replays on that disk.
 //! - `producers` - operators and ordering surfaces.
 //! - `trace` - the clock, the log, the way to the auditor.
 //!
@@ -21,6 +22,7 @@ mod disk;
 mod life;
 mod network;
 mod producers;
+mod replays;
 mod store;
 mod trace;
 

@@ -88,6 +88,12 @@ impl Desk {
         self.trace.remark(&format!("the operator is told {status} of {event_type} to {url}"));
     }
 
+    /// Asks for something, and only remarks what is answered.
+    pub(super) async fn post(self, path: String, body: String) {
+        let (status, _) = self.call(Method::POST, &path, body).await;
+        self.trace.remark(&format!("the operator is told {status} of {path}"));
+    }
+
     pub(super) async fn rotate_webhook_secret(self, partner_id: PartnerId) {
         // Until the answer is there nobody knows which one signs.
         self.network.secret(&partner_id, None);

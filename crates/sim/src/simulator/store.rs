@@ -14,9 +14,9 @@ use hookit_store::Error;
 use hookit_store::hints::{HINTS_MAX, Hints};
 use hookit_store::platform::{
     Attempt, Business, Cancelled, Change, Changed, Counts, Delivery, DeliveryQuery, Endpoint, HoldReason,
-    NewWebhook, OrderQuery, Partner, PartnerChange, Payload, PendingDelivery, PendingPage, PutBusiness,
-    PutWebhook, Replay, ReplayCount, ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay,
-    SteeredReplay, Store, StoredOrder, Webhook, WebhookAccess,
+    NewWebhook, NothingToSend, OrderQuery, Partner, PartnerChange, Payload, PendingDelivery, PendingPage,
+    PutBusiness, PutWebhook, Replay, ReplayCount, ReplayRequest, ReplayStep, Replayed, StartReplay,
+    SteerReplay, SteeredReplay, Store, StoredOrder, Webhook, WebhookAccess,
 };
 use rand::RngExt as _;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -162,7 +162,7 @@ impl SimStore {
         };
         let endpoints: Vec<_> = endpoints.into_iter().map(now).collect();
         let number = commit.tick;
-        medium.trace.note(&Event::Committed(commit));
+        medium.trace.note(&Event::Committed(Box::new(commit)));
         medium.pause(|mood| mood.told_ms_max).await;
         let lost = !hints.is_empty() && medium.chance(|mood| mood.hints_lost_percent);
         if lost {
@@ -208,6 +208,10 @@ impl SimStore {
     }
 }
 
+fn another() -> Error {
+    Error::Corrupt("another command's answer".to_owned())
+}
+
 fn done(reply: &Reply) -> bool {
     matches!(reply, Reply::Done(true))
 }
@@ -217,9 +221,7 @@ impl Store for SimStore {
     async fn change(&self, change: Change, now: Timestamp) -> Result<Changed, Error> {
         match self.run(Command::Change(change, now)).await? {
             Reply::Changed(changed) => Ok(changed),
-            Reply::Done(_) | Reply::Cancelled(_) | Reply::Webhook(_) => {
-                Err(Error::Corrupt("another command's answer".to_owned()))
-            }
+            _ => Err(another()),
         }
     }
 
@@ -256,14 +258,14 @@ impl Store for SimStore {
         self.read(|disk| disk.page(endpoint_id, after, limit)).await
     }
 
-    async fn payload(&self, seq: DeliverySeq) -> Result<Option<Payload>, Error> {
+    async fn payload(&self, seq: DeliverySeq) -> Result<Result<Payload, NothingToSend>, Error> {
         self.medium.trace.note(&Event::Decided { seq: seq.0 });
         let payload = self.read(|disk| disk.payload(seq)).await?;
         match &payload {
             // It is not to be sent: what follows is on disk, or the platform asks again.
-            Some(payload) if payload.is_superseded => {}
-            Some(_) => self.medium.trace.note(&Event::Given { seq: seq.0 }),
-            None => self.medium.trace.note(&Event::Vain { seq: seq.0 }),
+            Ok(payload) if payload.is_superseded => {}
+            Ok(_) => self.medium.trace.note(&Event::Given { seq: seq.0 }),
+            Err(_) => self.medium.trace.note(&Event::Vain { seq: seq.0 }),
         }
         Ok(payload)
     }
@@ -323,9 +325,7 @@ impl Store for SimStore {
     async fn put_webhook(&self, webhook: NewWebhook, now: Timestamp) -> Result<PutWebhook, Error> {
         match self.run(Command::PutWebhook(webhook, now)).await? {
             Reply::Webhook(answer) => Ok(answer),
-            Reply::Changed(_) | Reply::Cancelled(_) | Reply::Done(_) => {
-                Err(Error::Corrupt("another command's answer".to_owned()))
-            }
+            _ => Err(another()),
         }
     }
 
@@ -358,33 +358,54 @@ impl Store for SimStore {
         self.run(Command::GiveUp(seqs, now)).await.map(|_| ())
     }
 
-    /// Replays are not simulated yet.
-    async fn replay_delivery(&self, _: &DeliveryId, _: Timestamp) -> Result<Replayed, Error> {
-        Err(broken("replaying"))
+    async fn replay_delivery(&self, delivery_id: &DeliveryId, now: Timestamp) -> Result<Replayed, Error> {
+        match self.run(Command::ReplayDelivery(delivery_id.clone(), now)).await? {
+            Reply::Replayed(answer) => Ok(answer),
+            _ => Err(another()),
+        }
     }
 
-    async fn start_replay(&self, _: ReplayRequest, _: Timestamp) -> Result<StartReplay, Error> {
-        Err(broken("replaying"))
+    async fn start_replay(&self, request: ReplayRequest, now: Timestamp) -> Result<StartReplay, Error> {
+        match self.run(Command::StartReplay(request, now)).await? {
+            Reply::ReplayStarted(answer) => Ok(answer),
+            _ => Err(another()),
+        }
     }
 
+    /// Nobody asks for a dry run here.
     async fn count_replay(&self, _: ReplayRequest, _: i64) -> Result<Option<ReplayCount>, Error> {
-        Err(broken("replaying"))
+        Err(broken("counting"))
     }
 
-    async fn step_replays(&self, _: Timestamp) -> Result<ReplayStep, Error> {
-        Ok(ReplayStep::Idle)
+    async fn step_replays(&self, now: Timestamp) -> Result<ReplayStep, Error> {
+        match self.run(Command::StepReplays(now)).await? {
+            Reply::ReplayStepped(answer) => Ok(answer),
+            _ => Err(another()),
+        }
     }
 
-    async fn replays(&self, _: Option<ReplayId>, _: usize) -> Result<Vec<Replay>, Error> {
-        Ok(Vec::new())
+    async fn replays(&self, before: Option<ReplayId>, limit: usize) -> Result<Vec<Replay>, Error> {
+        self.read(|disk| {
+            let asked = |replay: &&Replay| before.is_none_or(|before| replay.replay_id < before);
+            disk.replays.iter().rev().filter(asked).take(limit).cloned().collect()
+        })
+        .await
     }
 
-    async fn replay(&self, _: ReplayId) -> Result<Option<Replay>, Error> {
-        Ok(None)
+    async fn replay(&self, replay_id: ReplayId) -> Result<Option<Replay>, Error> {
+        self.read(|disk| disk.replays.iter().find(|replay| replay.replay_id == replay_id).cloned()).await
     }
 
-    async fn steer_replay(&self, _: ReplayId, _: SteerReplay, _: Timestamp) -> Result<SteeredReplay, Error> {
-        Ok(SteeredReplay::NoSuchReplay)
+    async fn steer_replay(
+        &self,
+        replay_id: ReplayId,
+        steer: SteerReplay,
+        now: Timestamp,
+    ) -> Result<SteeredReplay, Error> {
+        match self.run(Command::SteerReplay(replay_id, steer, now)).await? {
+            Reply::ReplaySteered(answer) => Ok(answer),
+            _ => Err(another()),
+        }
     }
 
     async fn supersede(&self, seq: DeliverySeq, now: Timestamp) -> Result<bool, Error> {
@@ -399,7 +420,7 @@ impl Store for SimStore {
     ) -> Result<Cancelled, Error> {
         match self.run(Command::CancelDelivery(delivery_id.clone(), by.to_owned(), now)).await? {
             Reply::Cancelled(cancelled) => Ok(cancelled),
-            _ => Err(Error::Corrupt("another command's answer".to_owned())),
+            _ => Err(another()),
         }
     }
 

@@ -61,7 +61,7 @@ pub(crate) async fn what_waits_is_passed_over_for_the_newest_of_its_order(store:
     let query =
         DeliveryQuery { state: Some(DeliveryState::Superseded), limit: 9, ..DeliveryQuery::default() };
     assert_eq!(store.deliveries(query).await.unwrap().len(), 1);
-    assert!(store.payload(first).await.unwrap().is_none());
+    assert!(store.payload(first).await.unwrap().is_err());
     // The newer one has ended, so the second is the newest of what waits.
     store.record_attempts(vec![attempt(third, 1, Verdict::Dead)], at(4)).await.unwrap();
     assert!(!is_superseded(store, second).await);
@@ -160,7 +160,7 @@ pub(crate) async fn a_delivery_is_taken_back_by_name_and_can_be_replayed(store: 
     assert_eq!((delivery.state, delivery.finished_at), (DeliveryState::Cancelled, Some(at(2))));
     let who = (delivery.ended_by.as_deref(), delivery.ended_reason);
     assert_eq!(who, (Some("Mai"), Some(EndReason::DeliveryCancelled)));
-    assert!(store.payload(seq).await.unwrap().is_none());
+    assert!(store.payload(seq).await.unwrap().is_err());
     let again = store.cancel_delivery(&id, "Mai", at(3)).await.unwrap();
     assert_eq!(again, Cancelled::Ended(DeliveryState::Cancelled));
     let nobodys = store.cancel_delivery(&DeliveryId::from("evt_0"), "Mai", at(3)).await.unwrap();
@@ -187,8 +187,8 @@ pub(crate) async fn a_removed_registration_sends_nothing_and_its_backlog_is_take
     assert!(!store.remove_webhook(created, "Mai", at(2)).await.unwrap());
     assert_eq!(store.webhooks().await.unwrap().len(), 2);
     // From this moment on, though all of it is still there.
-    assert!(store.payload(waiting[0]).await.unwrap().is_none());
-    assert!(store.payload(kept).await.unwrap().is_some());
+    assert!(store.payload(waiting[0]).await.unwrap().is_err());
+    assert!(store.payload(kept).await.unwrap().is_ok());
     plain(store, at(3)).await;
     assert_eq!(backlog(store).await.last().unwrap().seq, kept, "nothing is made for it");
     while store.step_removals(at(4)).await.unwrap() {}

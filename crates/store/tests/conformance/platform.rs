@@ -237,7 +237,7 @@ pub(crate) async fn a_delivery_carries_the_records_bytes_and_keeps_them(store: &
     done(store, moved(order.order_id, KnownStatus::Accepted), at(8)).await;
     let again = store.payload(pending[0].seq).await.unwrap().unwrap();
     assert_eq!((again.body, again.delivery_id), (first.body, first.delivery_id));
-    assert!(store.payload(DeliverySeq(1_000)).await.unwrap().is_none());
+    assert!(store.payload(DeliverySeq(1_000)).await.unwrap().is_err());
 }
 
 pub(crate) async fn an_attempt_moves_its_delivery_on_once(store: &impl Store) {
@@ -267,7 +267,7 @@ pub(crate) async fn an_attempt_moves_its_delivery_on_once(store: &impl Store) {
         .await
         .unwrap();
     assert!(backlog(store).await.is_empty());
-    assert!(store.payload(first).await.unwrap().is_none());
+    assert!(store.payload(first).await.unwrap().is_err());
     for (seq, state, made) in
         [(first, DeliveryState::Delivered, vec![retry, last]), (second, DeliveryState::Dead, vec![dead])]
     {

@@ -297,9 +297,9 @@ pub(crate) async fn nothing_of_a_paused_replay_is_in_line_until_it_is_resumed(st
     assert_eq!(steer(SteerReplay::Pause).await, ReplayState::Paused);
     let left = in_line(store, endpoint_id).await;
     assert_eq!(left.len(), 1, "only the one that was asked for by itself");
-    assert!(store.payload(left[0].seq).await.unwrap().is_some());
+    assert!(store.payload(left[0].seq).await.unwrap().is_ok());
     for delivery in &before {
-        let to_send = store.payload(delivery.seq).await.unwrap().is_some();
+        let to_send = store.payload(delivery.seq).await.unwrap().is_ok();
         assert_eq!(to_send, delivery.seq == left[0].seq, "a retry that was planned before is not made");
     }
     let hints = store.hints().try_take().expect("the engine is told").hints;

@@ -53,7 +53,7 @@ pub(crate) async fn what_has_ended_is_sent_again_with_its_id_and_bytes(store: &i
     assert_eq!((again.attempts, again.failures, again.due, again.committed_at), (1, 0, at(30), at(30)));
     let payload = store.payload(again.seq).await.unwrap().unwrap();
     assert_eq!((&payload.delivery_id, &payload.body), (id, &before.body));
-    assert!(store.payload(pending.seq).await.unwrap().is_none(), "its former place is nobody's");
+    assert!(store.payload(pending.seq).await.unwrap().is_err(), "its former place is nobody's");
     // What is late about its former place changes nothing.
     store.give_up(vec![pending.seq], at(31)).await.unwrap();
     store.record_attempts(vec![attempt(pending.seq, 2, Verdict::Dead)], at(31)).await.unwrap();

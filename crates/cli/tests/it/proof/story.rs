@@ -132,7 +132,7 @@ impl Story {
 
     fn commit(&mut self, at: i64, place: u8, about: i64, commit: Commit) -> u64 {
         self.ticks += 1;
-        self.tell(at, place, about, Event::Committed(Commit { tick: self.ticks, ..commit }));
+        self.tell(at, place, about, Event::Committed(Box::new(Commit { tick: self.ticks, ..commit })));
         self.ticks
     }
 

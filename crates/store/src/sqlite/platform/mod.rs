@@ -31,9 +31,9 @@ use super::writer::Writer;
 use crate::hints::Hints;
 use crate::platform::{
     Attempt, Business, Cancelled, Change, Changed, Counts, Delivery, DeliveryQuery, Endpoint, HoldReason,
-    NewWebhook, OrderQuery, Partner, PartnerChange, Payload, PendingPage, PutBusiness, PutWebhook, Replay,
-    ReplayCount, ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay, SteeredReplay, Store,
-    StoredOrder, Webhook, WebhookAccess,
+    NewWebhook, NothingToSend, OrderQuery, Partner, PartnerChange, Payload, PendingPage, PutBusiness,
+    PutWebhook, Replay, ReplayCount, ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay,
+    SteeredReplay, Store, StoredOrder, Webhook, WebhookAccess,
 };
 use crate::{Error, OpenError};
 
@@ -171,7 +171,7 @@ impl Store for PlatformStore {
             .await
     }
 
-    async fn payload(&self, seq: DeliverySeq) -> Result<Option<Payload>, Error> {
+    async fn payload(&self, seq: DeliverySeq) -> Result<Result<Payload, NothingToSend>, Error> {
         self.readers.read("reading a delivery's payload", move |db| reads::payload(db, seq)).await
     }
 

@@ -14,8 +14,8 @@ use super::order_rows::{COLUMNS, stored, text};
 use super::{endings, registry};
 use crate::Error;
 use crate::platform::{
-    Attempt, Delivery, DeliveryQuery, Endpoint, EndpointSettings, HoldReason, OrderQuery, Ordering, Payload,
-    PendingDelivery, PendingPage, Phases, StoredOrder, Verdict,
+    Attempt, Delivery, DeliveryQuery, Endpoint, EndpointSettings, HoldReason, NothingToSend, OrderQuery,
+    Ordering, Payload, PendingDelivery, PendingPage, Phases, StoredOrder, Verdict,
 };
 use crate::sqlite::{count, failed, limit as sql_limit, word};
 
@@ -110,18 +110,17 @@ pub(super) fn pending(
     read().map_err(failed("listing pending deliveries"))
 }
 
-/// All that an attempt needs, but for the records; nothing for what is not to be sent now.
+/// All that an attempt needs, but for the records; and whether none is to be made now.
 pub(super) const PAYLOAD: &str =
     "SELECT d.delivery_id, d.event_type, d.webhook_id, e.partner_id, e.url, p.webhook_secret,
          w.basic_auth, d.created_at, d.brand_id, d.branch_id,
-         d.endpoint_id, w.is_coalescing, p.webhook_secret_next, p.webhook_secret_next_at
+         d.endpoint_id, w.is_coalescing, p.webhook_secret_next, p.webhook_secret_next_at,
+         EXISTS (SELECT 1 FROM replays r WHERE r.replay_id = d.replay_id AND r.state IN ('paused', 'cancelled'))
      FROM deliveries d
      JOIN endpoints e ON e.endpoint_id = d.endpoint_id
      JOIN partners p ON p.partner_id = e.partner_id
      JOIN webhooks w ON w.webhook_id = d.webhook_id
-     WHERE d.delivery_seq = ?1 AND d.state = 'pending' AND w.removed_at IS NULL
-       AND NOT EXISTS (SELECT 1 FROM replays r WHERE r.replay_id = d.replay_id
-           AND r.state IN ('paused', 'cancelled'))";
+     WHERE d.delivery_seq = ?1 AND d.state = 'pending' AND w.removed_at IS NULL";
 
 /// The delivery in a place in line; none where there is none or it has another place by now.
 pub(super) fn delivery_at(db: &Connection, seq: DeliverySeq) -> rusqlite::Result<Option<i64>> {
@@ -136,9 +135,9 @@ pub(super) fn delivery_at(db: &Connection, seq: DeliverySeq) -> rusqlite::Result
 pub(super) const RECORDS_OF: &str = "SELECT r.record FROM delivery_orders o CROSS JOIN records r
      ON r.record_id = o.record_id WHERE o.delivery_seq = ?1 ORDER BY o.position";
 
-pub(super) fn payload(db: &Connection, seq: DeliverySeq) -> Result<Option<Payload>, Error> {
+pub(super) fn payload(db: &Connection, seq: DeliverySeq) -> Result<Result<Payload, NothingToSend>, Error> {
     let reading = failed("reading a delivery's payload");
-    let Some(row_id) = delivery_at(db, seq).map_err(&reading)? else { return Ok(None) };
+    let Some(row_id) = delivery_at(db, seq).map_err(&reading)? else { return Ok(Err(NothingToSend::Ended)) };
     let row = db
         .prepare_cached(PAYLOAD)
         .and_then(|mut s| {
@@ -158,18 +157,24 @@ pub(super) fn payload(db: &Connection, seq: DeliverySeq) -> Result<Option<Payloa
                     is_superseded: row.get(11)?,
                 };
                 let event_type: String = row.get(1)?;
-                Ok((payload, event_type, BrandId(row.get(8)?), BranchId(row.get(9)?)))
+                let is_withheld: bool = row.get(14)?;
+                Ok((payload, event_type, BrandId(row.get(8)?), BranchId(row.get(9)?), is_withheld))
             })
             .optional()
         })
         .map_err(&reading)?;
-    let Some((payload, event_type, brand_id, branch_id)) = row else { return Ok(None) };
+    let Some((payload, event_type, brand_id, branch_id, is_withheld)) = row else {
+        return Ok(Err(NothingToSend::Ended));
+    };
+    if is_withheld {
+        return Ok(Err(NothingToSend::Withheld));
+    }
     let is_superseded = payload.is_superseded && endings::is_superseded(db, row_id).map_err(&reading)?;
     let records: Vec<Bytes> = db
         .prepare_cached(RECORDS_OF)
         .and_then(|mut s| s.query_map([row_id], |row| text(row, 0))?.collect())
         .map_err(&reading)?;
-    Ok(Some(Payload {
+    Ok(Ok(Payload {
         event_type: word(&event_type, "event type")?,
         body: envelope_bytes(brand_id, branch_id, &records),
         is_superseded,

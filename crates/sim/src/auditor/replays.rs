@@ -1,0 +1,97 @@
+//! What may be sent again. A replay has the id and the bytes that it had; it stands behind everything fresh, in the order
+//! in which replays were asked for; and what an operator keeps back or takes back does not go out.
+
+use super::event::{Commit, Delivery, Replayed};
+use super::{Auditor, State};
+
+impl Auditor {
+    pub(super) fn replays_committed(&mut self, commit: &Commit) {
+        for &(seq, delivered) in &commit.taken_back {
+            self.taken_back(seq, delivered);
+        }
+        let again = commit.replayed.iter().map(|replayed| replayed.to);
+        let mut places: Vec<i64> = again.chain(commit.anew.iter().map(|delivery| delivery.seq)).collect();
+        places.sort_unstable();
+        for place in places {
+            self.next_place(place);
+        }
+        for replayed in &commit.replayed {
+            self.replayed(replayed);
+        }
+        for delivery in &commit.anew {
+            self.made_anew(delivery);
+        }
+        for &(seq, withheld) in &commit.withheld {
+            if let Some(held) = self.deliveries.get_mut(&seq) {
+                held.withheld = withheld;
+                held.withheld_until = (!withheld).then_some(self.now);
+                held.told_at = None;
+            }
+            // One that is kept back stands in nobody's way, and is in line again when the platform knows.
+            if !withheld {
+                self.untold_fresh.entry(commit.tick).or_default().push(seq);
+            }
+        }
+    }
+
+    fn next_place(&mut self, place: i64) {
+        let last = std::mem::replace(&mut self.last_replay, place);
+        if place <= last || place <= self.last_fresh {
+            self.broken("G4", format!("a replay is numbered {place} after {last}"));
+        }
+    }
+
+    fn replayed(&mut self, replayed: &Replayed) {
+        let Replayed { from, to, endpoint, due_ms } = *replayed;
+        self.counts.replayed += 1;
+        let Some(mut held) = self.deliveries.remove(&from) else {
+            return self.broken("G2", format!("delivery {from} is replayed and does not exist"));
+        };
+        if held.state == State::Pending {
+            return self.broken("G2", format!("delivery {from} is replayed and has not ended"));
+        }
+        // Its last attempt may still be under way, where it was taken back: then that one goes on under the old number.
+        if let Some(open) = self.open.remove(&from) {
+            self.open.insert(to, open);
+        }
+        let now = self.now;
+        (held.state, held.endpoint, held.replayed) = (State::Pending, endpoint, true);
+        (held.failures, held.last_was_free, held.moved, held.idle_since) = (0, false, None, None);
+        (held.created_ms, held.created_at) = (due_ms, now);
+        (held.due_ms, held.due_at, held.due_since, held.due_by) = (due_ms, now, now, now);
+        (held.withheld, held.withheld_until, held.told_at) = (false, None, Some(now));
+        for &(order, _) in &held.orders {
+            self.lanes.entry(order).or_default().insert(to);
+        }
+        self.pending.insert(to);
+        for place in self.by_id.values_mut().filter(|place| **place == from) {
+            *place = to;
+        }
+        self.deliveries.insert(to, held);
+    }
+
+    /// A delivery that a replay made carries orders as they stand: it takes nobody back.
+    fn made_anew(&mut self, delivery: &Delivery) {
+        self.counts.anew += 1;
+        for (order, version) in &delivery.orders {
+            let newest = self.newest.get(order).copied().unwrap_or_default();
+            if *version != newest {
+                let what = format!("a replay tells order {order} v{version}, and it stands at v{newest}");
+                self.broken("G4", what);
+            }
+        }
+        self.hold(delivery);
+        if let Some(held) = self.deliveries.get_mut(&delivery.seq) {
+            (held.replayed, held.told_at) = (true, Some(self.now));
+        }
+    }
+
+    fn taken_back(&mut self, seq: i64, delivered: bool) {
+        self.counts.taken_back += 1;
+        let Some(held) = self.deliveries.get_mut(&seq).filter(|held| held.state == State::Pending) else {
+            return self.broken("G2", format!("delivery {seq} is taken back and was not pending"));
+        };
+        held.state = if delivered { State::Delivered } else { State::Cancelled };
+        self.finished(seq);
+    }
+}

@@ -21,6 +21,7 @@ pub(crate) struct PlatformFile {
     pub(crate) tick: Tick,
     pub(crate) delivery: Delivery,
     pub(crate) egress: EgressFile,
+    pub(crate) retention: Retention,
     pub(crate) listen: Listen,
 }
 
@@ -132,6 +133,19 @@ impl EgressFile {
     }
 }
 
+/// How long what is over is kept.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Retention {
+    retention_days: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Retention { retention_days: hookit_platform::RETENTION.as_secs() / 86_400 }
+    }
+}
+
 /// The listener's limits.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
@@ -209,6 +223,7 @@ pub(crate) struct PlatformParts {
     pub(crate) engine: EngineConfig,
     pub(crate) egress: EgressConfig,
     pub(crate) limits: Limits,
+    pub(crate) retention: Duration,
 }
 
 impl PlatformFile {
@@ -237,6 +252,9 @@ impl PlatformFile {
         }
         if !(1..=365 * 86_400).contains(&self.delivery.hold_time_s) {
             problems.0.push("delivery.hold_time_s: expected 1 to 31536000".to_owned());
+        }
+        if !(1..=3_650).contains(&self.retention.retention_days) {
+            problems.0.push("retention.retention_days: expected 1 to 3650".to_owned());
         }
         if self.tick.tick_ms > 10_000 {
             problems.0.push("tick.tick_ms: expected 0 to 10000".to_owned());
@@ -270,6 +288,7 @@ impl PlatformFile {
                 ..egress
             },
             limits: self.listen.limits(Limits::default().body_bytes_max),
+            retention: Duration::from_secs(self.retention.retention_days.saturating_mul(86_400)),
         })
     }
 }
@@ -303,6 +322,7 @@ mod tests {
              exchange_timeout_ms = 2900, probe_pause_min_ms = 32, probe_pause_max_ms = 33, \
              hold_time_s = 34 }\n\
              egress = { allowed_networks = [\"10.0.0.0/8\"] }\n\
+             retention = { retention_days = 35 }\n\
              listen = { connections_max = 30, body_bytes_max = 31 }\n",
         )
         .unwrap();
@@ -317,6 +337,7 @@ mod tests {
         let pauses = (parts.engine.probe_pause_min, parts.engine.probe_pause_max);
         assert_eq!(pauses, (Duration::from_millis(32), Duration::from_millis(33)));
         assert_eq!(parts.engine.hold_time, Duration::from_secs(34));
+        assert_eq!(parts.retention, Duration::from_secs(35 * 86_400));
         assert_eq!((parts.limits.connections_max, parts.limits.body_bytes_max), (30, 31));
         let ours = Networks::new(&["10.0.0.0/8".parse().unwrap()]).unwrap();
         assert_eq!(parts.egress.addresses, AddressPolicy::PublicAnd(ours));
@@ -330,11 +351,18 @@ mod tests {
         assert!(unknown.contains("tick_sm") && unknown.contains("tick_ms"), "{unknown}");
         let file: PlatformFile = toml::from_str(
             "codes = { preparing = 4 }\ntick = { queue_max = 0 }\ndelivery = { retry_delays_ms = [] }\n\
-             egress = { allowed_networks = [\"10.0.0.0/8\", \"10.0.0.1/8\"] }",
+             egress = { allowed_networks = [\"10.0.0.0/8\", \"10.0.0.1/8\"] }\nretention = { retention_days = 0 }",
         )
         .unwrap();
-        let error = file.resolve(true).err().expect("four problems").to_string();
-        for problem in ["codes", "tick.queue_max", "delivery.retry_delays_ms", "egress.allowed_networks[1]"] {
+        let error = file.resolve(true).err().expect("five problems").to_string();
+        let settings = [
+            "codes",
+            "tick.queue_max",
+            "delivery.retry_delays_ms",
+            "egress.allowed_networks[1]",
+            "retention.retention_days",
+        ];
+        for problem in settings {
             assert!(error.contains(problem), "{error}");
         }
     }

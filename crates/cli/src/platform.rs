@@ -80,6 +80,7 @@ impl Running {
             operator_token: operator_token.clone(),
             codes: parts.codes,
             jitter_seed: getrandom::u64()?,
+            retention: parts.retention,
             stop_timeout,
         };
         let sender = Arc::new(Egress::new(parts.egress)?);
@@ -130,6 +131,7 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<Exit> {
         in_flight_per_endpoint_max = parts.engine.in_flight_per_endpoint_max,
         exchange_timeout = ?parts.egress.exchange_timeout, addresses = ?parts.egress.addresses,
         tick_min = ?parts.options.tick_min, orders_per_delivery_max = parts.options.orders_per_delivery_max,
+        retention = ?parts.retention,
         "effective settings"
     );
     let running = Running::start(&args.data, args.listen, parts).await?;

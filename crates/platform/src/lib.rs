@@ -17,6 +17,7 @@ mod payload;
 mod recorder;
 mod removals;
 mod replays;
+mod retention;
 mod sender;
 mod stats;
 mod vault;
@@ -51,9 +52,14 @@ pub struct PlatformConfig {
     pub codes: StatusCodes,
     /// Seed of the jitter of retries. Any number; another one after each start.
     pub jitter_seed: u64,
+    /// How long events, and deliveries that have ended, are kept.
+    pub retention: Duration,
     /// How long a stop waits for attempts under way; longer than one exchange may last.
     pub stop_timeout: Duration,
 }
+
+/// How long events and ended deliveries are kept where nothing else is said: 30 days.
+pub const RETENTION: Duration = Duration::from_secs(30 * 86_400);
 
 /// Why the platform could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -144,6 +150,7 @@ impl Platform {
         dispatcher::start(shared.clone(), sender, config.engine, config.jitter_seed, asked, &tasks).await?;
         replays::start(shared.clone(), &tasks);
         removals::start(shared.clone(), &tasks);
+        retention::start(shared.clone(), config.retention, &tasks);
         Ok(Platform { shared, tasks, stop_timeout: config.stop_timeout })
     }
 

@@ -590,7 +590,28 @@ pub enum Replayed {
     NoSuchDelivery,
 }
 
-/// How many deliveries stand where.
+/// How far a pass over what is old has come; the default is its beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// Among the events.
+    Events {
+        /// Behind this one.
+        after: i64,
+    },
+    /// Among the deliveries.
+    Deliveries {
+        /// Behind this one.
+        after: i64,
+    },
+}
+
+impl Default for Expiry {
+    fn default() -> Self {
+        Expiry::Events { after: 0 }
+    }
+}
+
+/// How many deliveries stand where: of what is there. What was removed for its age is not counted any more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Orders.
@@ -751,6 +772,11 @@ pub trait Store: Send + Sync {
 
     /// A business's hierarchy, where it has one.
     async fn business(&self, business_id: BusinessId) -> Result<Option<Business>, Error>;
+
+    /// Removes a bounded part of what is older than `before`: events; deliveries that ended before it, with their
+    /// attempts; and the records that nothing refers to after that. What is pending stays, however old, and so do orders
+    /// with their newest records. Says where to go on; none where a pass has come to its end.
+    async fn expire(&self, before: Timestamp, place: Expiry) -> Result<Option<Expiry>, Error>;
 
     /// How many deliveries stand where. Cheap: asked every second.
     async fn counts(&self) -> Result<Counts, Error>;

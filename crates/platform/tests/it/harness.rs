@@ -45,6 +45,7 @@ pub(crate) struct Setup {
     pub(crate) engine: EngineConfig,
     pub(crate) egress: EgressConfig,
     pub(crate) limits: Limits,
+    pub(crate) retention: Duration,
 }
 
 impl Default for Setup {
@@ -60,6 +61,7 @@ impl Default for Setup {
                 ..EgressConfig::default()
             },
             limits: Limits::default(),
+            retention: hookit_platform::RETENTION,
         };
         setup.retry_after(&[HOUR; 3]);
         setup
@@ -112,6 +114,7 @@ impl Running {
             operator_token: Secret::new(TOKEN),
             codes: StatusCodes::default(),
             jitter_seed: 1,
+            retention: setup.retention,
             stop_timeout: PATIENCE,
         };
         let vault = Vault::open(&dir.join("platform.key")).unwrap();

@@ -16,4 +16,5 @@ mod registrations;
 mod replay;
 mod replay_jobs;
 mod restart;
+mod retention;
 mod retry;

@@ -85,6 +85,7 @@ pub(super) fn draw(dice: &mut Xoshiro256PlusPlus) -> (PlatformConfig, Rules, usi
         operator_token: Secret::new(OPERATOR_TOKEN),
         codes: StatusCodes::default(),
         jitter_seed: dice.random_range(0..u64::MAX),
+        retention: hookit_platform::RETENTION,
         stop_timeout: STOP_TIMEOUT,
     };
     (config, rules, orders_per_delivery_max)

@@ -13,10 +13,10 @@ use hookit_contract::{
 use hookit_store::Error;
 use hookit_store::hints::{HINTS_MAX, Hints};
 use hookit_store::platform::{
-    Attempt, Business, Cancelled, Change, Changed, Counts, Delivery, DeliveryQuery, Endpoint, HoldReason,
-    NewWebhook, NothingToSend, OrderQuery, Partner, PartnerChange, Payload, PendingDelivery, PendingPage,
-    PutBusiness, PutWebhook, Replay, ReplayCount, ReplayRequest, ReplayStep, Replayed, StartReplay,
-    SteerReplay, SteeredReplay, Store, StoredOrder, Webhook, WebhookAccess,
+    Attempt, Business, Cancelled, Change, Changed, Counts, Delivery, DeliveryQuery, Endpoint, Expiry,
+    HoldReason, NewWebhook, NothingToSend, OrderQuery, Partner, PartnerChange, Payload, PendingDelivery,
+    PendingPage, PutBusiness, PutWebhook, Replay, ReplayCount, ReplayRequest, ReplayStep, Replayed,
+    StartReplay, SteerReplay, SteeredReplay, Store, StoredOrder, Webhook, WebhookAccess,
 };
 use rand::RngExt as _;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -439,6 +439,11 @@ impl Store for SimStore {
 
     async fn business(&self, business_id: BusinessId) -> Result<Option<Business>, Error> {
         self.read(|disk| disk.business(business_id)).await
+    }
+
+    /// Nothing is removed: a schedule ends sooner than anything grows old enough.
+    async fn expire(&self, _: Timestamp, _: Expiry) -> Result<Option<Expiry>, Error> {
+        Ok(None)
     }
 
     async fn counts(&self) -> Result<Counts, Error> {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where by failing there")]
 
 mod endings;
+mod expiry;
 mod fixture;
 mod inbox;
 mod platform;
@@ -82,6 +83,24 @@ macro_rules! replay_jobs_suite {
                 a_cancelled_replay_takes_back_what_was_not_sent,
                 a_large_replay_goes_in_small_steps_and_leaves_none_out,
                 replays_are_listed_newest_first_and_only_so_many_are_open,
+            ]
+        );
+    };
+}
+
+/// The platform's checks of what is removed for its age, for one backend.
+macro_rules! expiry_suite {
+    ($backend:ident, $open:path) => {
+        suite!(
+            $backend,
+            platform,
+            expiry,
+            $open,
+            [
+                what_ended_long_ago_goes_and_everything_else_stays,
+                a_record_goes_with_the_last_that_refers_to_it,
+                a_large_expiry_goes_in_small_steps_between_which_changes_are_made,
+                what_was_removed_is_not_missed,
             ]
         );
     };
@@ -171,6 +190,7 @@ macro_rules! inbox_suite {
     };
 }
 
+expiry_suite!(sqlite_expiry, crate::fixture::sqlite_platform);
 replays_suite!(sqlite_replays, crate::fixture::sqlite_platform);
 replay_jobs_suite!(sqlite_replays_jobs, crate::fixture::sqlite_platform);
 platform_suite!(sqlite_platform, crate::fixture::sqlite_platform);

@@ -10,7 +10,9 @@ use rusqlite::Connection;
 use super::changes::Prepared;
 use super::registry::Registry;
 use super::replays::{self, jobs};
-use super::{PlatformOptions, Published, attempts, changes, deliveries, endings, reads, registrations};
+use super::{
+    PlatformOptions, Published, attempts, changes, deliveries, endings, expiry, reads, registrations,
+};
 use crate::Error;
 use crate::fanout::Event;
 use crate::platform::{
@@ -31,6 +33,7 @@ pub(super) enum Command {
     StartReplay(ReplayRequest, Timestamp),
     StepReplay(jobs::Step, Timestamp),
     SteerReplay(ReplayId, SteerReplay, Timestamp),
+    Expire(expiry::Step),
     HoldEndpoint(EndpointId, Option<HoldReason>, Timestamp),
     Supersede(DeliverySeq, Timestamp),
     CancelDelivery(DeliveryId, String, Timestamp),
@@ -51,6 +54,7 @@ pub(super) enum Reply {
     ReplayStarted(StartReplay),
     ReplayStepped(()),
     ReplaySteered(SteeredReplay),
+    Expired(()),
     Held(bool),
     Superseded(bool),
     Cancelled(Cancelled),
@@ -211,6 +215,7 @@ impl Book for PlatformBook {
                     business.brands.iter().map(|b| EMPTY + 8 * b.branches.len()).sum()
                 }
                 Command::GiveUp(seqs, _) => seqs.len() * size_of::<DeliverySeq>(),
+                Command::Expire(step) => step.rows() * size_of::<i64>(),
                 Command::StepReplay(jobs::Step::Queue { numbers, .. }, _) => numbers.len() * size_of::<i64>(),
                 Command::StepReplay(jobs::Step::TakeBack(_), _)
                 | Command::AddPartner(_)
@@ -269,6 +274,7 @@ impl Book for PlatformBook {
             Command::SteerReplay(replay_id, steer, now) => {
                 jobs::steer(db, tick, *replay_id, *steer, *now).map(Reply::ReplaySteered)
             }
+            Command::Expire(step) => expiry::remove(db, tick, step).map(Reply::Expired),
             Command::HoldEndpoint(endpoint_id, hold, now) => {
                 registrations::hold_endpoint(db, tick, *endpoint_id, *hold, *now).map(Reply::Held)
             }

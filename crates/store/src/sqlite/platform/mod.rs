@@ -5,6 +5,7 @@ mod book;
 mod changes;
 mod deliveries;
 mod endings;
+mod expiry;
 mod order_rows;
 mod reads;
 mod registrations;
@@ -30,10 +31,10 @@ use super::readers::Readers;
 use super::writer::Writer;
 use crate::hints::Hints;
 use crate::platform::{
-    Attempt, Business, Cancelled, Change, Changed, Counts, Delivery, DeliveryQuery, Endpoint, HoldReason,
-    NewWebhook, NothingToSend, OrderQuery, Partner, PartnerChange, Payload, PendingPage, PutBusiness,
-    PutWebhook, Replay, ReplayCount, ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay,
-    SteeredReplay, Store, StoredOrder, Webhook, WebhookAccess,
+    Attempt, Business, Cancelled, Change, Changed, Counts, Delivery, DeliveryQuery, Endpoint, Expiry,
+    HoldReason, NewWebhook, NothingToSend, OrderQuery, Partner, PartnerChange, Payload, PendingPage,
+    PutBusiness, PutWebhook, Replay, ReplayCount, ReplayRequest, ReplayStep, Replayed, StartReplay,
+    SteerReplay, SteeredReplay, Store, StoredOrder, Webhook, WebhookAccess,
 };
 use crate::{Error, OpenError};
 
@@ -42,7 +43,12 @@ const KIND: Kind = Kind {
     words: "a hookit platform's store",
     // "hkPL"
     application_id: 0x686b_504c,
-    migrations: &[include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")],
+    migrations: &[
+        include_str!("schema_1.sql"),
+        include_str!("schema_2.sql"),
+        include_str!("schema_3.sql"),
+        include_str!("schema_4.sql"),
+    ],
 };
 
 /// How to open a platform's store.
@@ -320,6 +326,15 @@ impl Store for PlatformStore {
 
     async fn business(&self, business_id: BusinessId) -> Result<Option<Business>, Error> {
         self.readers.read("reading a business", move |db| registry::business(db, business_id)).await
+    }
+
+    async fn expire(&self, before: Timestamp, place: Expiry) -> Result<Option<Expiry>, Error> {
+        let (step, next) =
+            self.readers.read("looking for what is old", move |db| expiry::look(db, before, place)).await?;
+        if step.rows() > 0 {
+            reply!(self.writer.run(Command::Expire(step)).await?, Expired)?;
+        }
+        Ok(next)
     }
 
     async fn counts(&self) -> Result<Counts, Error> {

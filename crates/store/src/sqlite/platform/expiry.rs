@@ -1,0 +1,177 @@
+//! Removes what is older than it is to be kept: events by their age, deliveries by the time since they ended, each with
+//! its log, and the records that nothing refers to after that.
+//!
+//! What goes is found in a reading connection, upwards by number; the writer only removes it, a few rows in a
+//! transaction that others share. Events go before deliveries, and a delivery takes its events along: a replay of what a
+//! registration missed must never see an event without the deliveries that it had.
+
+use hookit_contract::{DeliveryState, Timestamp};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::book::Tick;
+use crate::Error;
+use crate::platform::Expiry;
+use crate::sqlite::{failed, word};
+
+/// Events or deliveries that one step removes at most: what others wait for behind it.
+pub(super) const STEP_ROWS: usize = 250;
+
+/// Deliveries that one step looks at. Where none of so many is old enough, those after them are not either.
+const LOOKS_PER_STEP: i64 = 10_000;
+
+/// What a step removes.
+pub(super) enum Step {
+    /// These events.
+    Events(Vec<i64>),
+    /// These deliveries, where they have ended before this moment.
+    Deliveries(Vec<i64>, Timestamp),
+}
+
+impl Step {
+    pub(super) fn rows(&self) -> usize {
+        match self {
+            Step::Events(rows) | Step::Deliveries(rows, _) => rows.len(),
+        }
+    }
+}
+
+/// The first events behind a number.
+pub(super) const EVENTS: &str =
+    "SELECT event_seq, created_at FROM events WHERE event_seq > ?1 ORDER BY event_seq LIMIT ?2";
+
+/// The first deliveries behind a number, but for the last of all and the last replay of all: the numbers that are given
+/// next are read off those.
+pub(super) const DELIVERIES: &str = "SELECT delivery_seq, finished_at, created_at,
+         delivery_seq < (SELECT max(delivery_seq) FROM deliveries)
+             AND coalesce(replay_no < (SELECT max(replay_no) FROM deliveries WHERE replay_no IS NOT NULL), 1)
+     FROM deliveries WHERE delivery_seq > ?1 ORDER BY delivery_seq LIMIT ?2";
+
+/// What is to be removed behind a place, and where to go on; nowhere where there is nothing more.
+pub(super) fn look(
+    db: &Connection,
+    before: Timestamp,
+    place: Expiry,
+) -> Result<(Step, Option<Expiry>), Error> {
+    match place {
+        Expiry::Events { after } => look_at_events(db, before, after),
+        Expiry::Deliveries { after } => look_at_deliveries(db, before, after),
+    }
+    .map_err(failed("looking for what is old"))
+}
+
+fn look_at_events(
+    db: &Connection,
+    before: Timestamp,
+    after: i64,
+) -> rusqlite::Result<(Step, Option<Expiry>)> {
+    let mut statement = db.prepare_cached(EVENTS)?;
+    let mut rows = statement.query(params![after, STEP_ROWS as i64])?;
+    let (mut old, mut last) = (Vec::new(), after);
+    while let Some(row) = rows.next()? {
+        last = row.get(0)?;
+        if row.get::<_, i64>(1)? < before.as_millis() {
+            old.push(last);
+        }
+    }
+    let next = match old.is_empty() {
+        true => Expiry::Deliveries { after: 0 },
+        false => Expiry::Events { after: last },
+    };
+    Ok((Step::Events(old), Some(next)))
+}
+
+fn look_at_deliveries(
+    db: &Connection,
+    before: Timestamp,
+    after: i64,
+) -> rusqlite::Result<(Step, Option<Expiry>)> {
+    let mut statement = db.prepare_cached(DELIVERIES)?;
+    let mut rows = statement.query(params![after, LOOKS_PER_STEP])?;
+    let (mut old, mut last, mut any_is_old) = (Vec::new(), after, false);
+    while let Some(row) = rows.next()? {
+        last = row.get(0)?;
+        any_is_old |= row.get::<_, i64>(2)? < before.as_millis();
+        let has_ended = row.get::<_, Option<i64>>(1)?.is_some_and(|at| at < before.as_millis());
+        if has_ended && row.get(3)? {
+            old.push(last);
+            if old.len() == STEP_ROWS {
+                break;
+            }
+        }
+    }
+    let next = (any_is_old || !old.is_empty()).then_some(Expiry::Deliveries { after: last });
+    Ok((Step::Deliveries(old, before), next))
+}
+
+/// Removes what was found. What has changed since stays.
+pub(super) fn remove(db: &Connection, tick: &mut Tick, step: &Step) -> Result<(), Error> {
+    match step {
+        Step::Events(events) => {
+            for event in events {
+                let order_id: Option<i64> = db
+                    .prepare_cached("SELECT order_id FROM records WHERE record_id = ?1")
+                    .and_then(|mut s| s.query_row([event], |row| row.get(0)).optional())
+                    .map_err(failed("reading an old event"))?;
+                remove_event(db, tick, *event)?;
+                order_id.map_or(Ok(()), |order_id| remove_records(db, order_id))?;
+            }
+            Ok(())
+        }
+        Step::Deliveries(deliveries, before) => {
+            deliveries.iter().try_for_each(|seq| remove_delivery(db, tick, *seq, *before))
+        }
+    }
+}
+
+fn remove_event(db: &Connection, tick: &mut Tick, event: i64) -> Result<(), Error> {
+    let removed = db
+        .prepare_cached("DELETE FROM events WHERE event_seq = ?1")
+        .and_then(|mut s| s.execute([event]))
+        .map_err(failed("removing an old event"))?;
+    tick.counts.events -= removed as u64;
+    Ok(())
+}
+
+fn remove_delivery(db: &Connection, tick: &mut Tick, seq: i64, before: Timestamp) -> Result<(), Error> {
+    let removing = failed("removing an old delivery");
+    let state: Option<String> = db
+        .prepare_cached("SELECT state FROM deliveries WHERE delivery_seq = ?1 AND finished_at < ?2")
+        .and_then(|mut s| s.query_row(params![seq, before.as_millis()], |row| row.get(0)).optional())
+        .map_err(&removing)?;
+    let Some(state) = state else { return Ok(()) };
+    let counted = match word(&state, "state of a delivery")? {
+        // The schema gives what is pending no end.
+        DeliveryState::Pending => return Ok(()),
+        DeliveryState::Delivered => &mut tick.counts.delivered,
+        DeliveryState::Dead => &mut tick.counts.dead,
+        DeliveryState::Cancelled => &mut tick.counts.cancelled,
+        DeliveryState::Superseded => &mut tick.counts.superseded,
+    };
+    *counted -= 1;
+    let orders: Vec<(i64, i64)> = db
+        .prepare_cached("SELECT order_id, record_id FROM delivery_orders WHERE delivery_seq = ?1")
+        .and_then(|mut s| s.query_map([seq], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
+        .map_err(&removing)?;
+    let remove = |sql: &str| db.prepare_cached(sql).and_then(|mut s| s.execute([seq])).map_err(&removing);
+    tick.counts.attempts -= remove("DELETE FROM webhook_logs WHERE delivery_seq = ?1")? as u64;
+    remove("DELETE FROM delivery_orders WHERE delivery_seq = ?1")?;
+    remove("DELETE FROM deliveries WHERE delivery_seq = ?1")?;
+    for (order_id, record_id) in orders {
+        remove_event(db, tick, record_id)?;
+        remove_records(db, order_id)?;
+    }
+    Ok(())
+}
+
+/// An order's records that are not its newest, whose events are gone and that no delivery carries.
+pub(super) const RECORDS: &str = "DELETE FROM records WHERE order_id = ?1
+     AND record_id <> (SELECT o.record_id FROM orders o WHERE o.order_id = ?1)
+     AND NOT EXISTS (SELECT 1 FROM events e WHERE e.event_seq = records.record_id)
+     AND NOT EXISTS (SELECT 1 FROM delivery_orders c WHERE c.order_id = ?1 AND c.record_id = records.record_id)";
+
+fn remove_records(db: &Connection, order_id: i64) -> Result<(), Error> {
+    db.prepare_cached(RECORDS)
+        .and_then(|mut s| s.execute([order_id]))
+        .map(|_| ())
+        .map_err(failed("removing old records"))
+}

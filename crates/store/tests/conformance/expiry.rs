@@ -1,0 +1,117 @@
+//! What is older than it is to be kept is removed, and nothing else.
+
+use hookit_contract::{DeliverySeq, KnownStatus, Timestamp};
+use hookit_store::platform::{
+    Change, Changed, Delivery, DeliveryQuery, Expiry, ReplayFilter, ReplayKind, ReplayRequest, Replayed,
+    Store, Verdict,
+};
+
+use crate::fixture::*;
+
+/// Whole passes, until one finds nothing to do; the number of their steps.
+async fn expire(store: &impl Store, before: Timestamp) -> usize {
+    let (mut steps, mut place) = (1, Expiry::default());
+    while let Some(next) = store.expire(before, place).await.unwrap() {
+        place = next;
+        steps += 1;
+    }
+    steps
+}
+
+async fn end_all(store: &impl Store, now: Timestamp) {
+    for delivery in backlog(store).await {
+        let attempt = attempt(delivery.seq, delivery.attempts + 1, Verdict::Delivered);
+        store.record_attempts(vec![attempt], now).await.unwrap();
+    }
+}
+
+async fn listed(store: &impl Store) -> Vec<Delivery> {
+    store.deliveries(DeliveryQuery { limit: 10_000, ..DeliveryQuery::default() }).await.unwrap()
+}
+
+pub(crate) async fn what_ended_long_ago_goes_and_everything_else_stays(store: &impl Store) {
+    listener(store, "pos").await;
+    let old = plain(store, at(0)).await;
+    end_all(store, at(10)).await;
+    let waiting = plain(store, at(1)).await;
+    let recent = plain(store, at(2)).await;
+    let seqs: Vec<_> = backlog(store).await.iter().map(|delivery| delivery.seq).collect();
+    store.record_attempts(vec![attempt(seqs[1], 1, Verdict::Delivered)], at(100)).await.unwrap();
+    let all = listed(store).await;
+    expire(store, at(10)).await;
+    assert_eq!(listed(store).await.len(), 3, "what ended at that moment is not older");
+
+    expire(store, at(100)).await;
+    let left: Vec<_> = listed(store).await.iter().map(|delivery| delivery.seq).collect();
+    assert_eq!(left, [seqs[1], seqs[0]]);
+    assert_eq!(backlog(store).await[0].seq, seqs[0], "what is pending stays, however old");
+    assert!(store.payload(seqs[0]).await.unwrap().is_ok());
+    let gone = &all[2].delivery_id;
+    assert!(store.delivery(gone).await.unwrap().is_none());
+    assert_eq!(store.replay_delivery(gone, at(200)).await.unwrap(), Replayed::NoSuchDelivery);
+    for order in [&old, &waiting, &recent] {
+        assert_eq!(store.order(order.order_id).await.unwrap().unwrap().record, order.record);
+    }
+    let counts = store.counts().await.unwrap();
+    assert_eq!((counts.orders, counts.events), (3, 0));
+    assert_eq!((counts.pending, counts.delivered, counts.attempts), (1, 1, 1));
+}
+
+pub(crate) async fn a_record_goes_with_the_last_that_refers_to_it(store: &impl Store) {
+    listener(store, "pos").await;
+    let order = plain(store, at(0)).await;
+    let created = backlog(store).await[0].seq;
+    end_all(store, at(10)).await;
+    done(store, moved(order.order_id, KnownStatus::Accepted), at(20)).await;
+    let accepted = backlog(store).await[0].seq;
+    // The second delivery is pending: its record stays with it, though the event is old.
+    expire(store, at(100)).await;
+    assert_eq!(listed(store).await.iter().map(|d| d.seq).collect::<Vec<_>>(), [accepted]);
+    let version_2 = store.payload(accepted).await.unwrap().unwrap().body;
+    done(store, moved(order.order_id, KnownStatus::Ready), at(110)).await;
+    expire(store, at(100)).await;
+    assert_eq!(store.payload(accepted).await.unwrap().unwrap().body, version_2);
+    end_all(store, at(120)).await;
+    plain(store, at(130)).await;
+    expire(store, at(125)).await;
+    assert_eq!(listed(store).await.len(), 1, "only the last order's");
+    let stands = store.order(order.order_id).await.unwrap().unwrap();
+    assert_eq!(stands.version, 3, "the newest record stays");
+    assert!(created < accepted);
+}
+
+pub(crate) async fn a_large_expiry_goes_in_small_steps_between_which_changes_are_made(store: &impl Store) {
+    listener(store, "pos").await;
+    const ORDERS: usize = 700;
+    join_all((0..ORDERS).map(|_| plain(store, at(0)))).await;
+    end_all(store, at(10)).await;
+    let (mut place, mut before) = (Some(Expiry::default()), store.counts().await.unwrap());
+    let deliveries = before.delivered;
+    while let Some(here) = place {
+        place = store.expire(at(100), here).await.unwrap();
+        let now = store.counts().await.unwrap();
+        assert!(before.events - now.events <= 500 && before.delivered - now.delivered <= 500, "{now:?}");
+        before = now;
+        // Nothing is held between two steps.
+        if let Some(Expiry::Deliveries { after: 0 }) = place {
+            let change = Change::Create { record: order_of(r#"[{"id":663}]"#, "") };
+            assert!(matches!(store.change(change, at(200)).await.unwrap(), Changed::Done(_)));
+            before = store.counts().await.unwrap();
+        }
+    }
+    assert!(deliveries > 1 && before.delivered == 0 && before.attempts == 0, "{before:?}");
+    assert_eq!(before.pending, 1, "what came in between is there");
+    assert!(backlog(store).await[0].seq > DeliverySeq(deliveries as i64), "no number is given twice");
+}
+
+pub(crate) async fn what_was_removed_is_not_missed(store: &impl Store) {
+    let webhooks = listener(store, "pos").await;
+    plain(store, at(0)).await;
+    end_all(store, at(10)).await;
+    plain(store, at(200)).await;
+    expire(store, at(100)).await;
+    let created = webhooks.iter().find(|w| w.event_type == hookit_contract::EventType::OrderCreated).unwrap();
+    let filter = ReplayFilter { webhook_id: Some(created.webhook_id), ..ReplayFilter::default() };
+    let request = ReplayRequest { kind: ReplayKind::Missed, history: true, filter };
+    assert_eq!(store.count_replay(request, 0).await.unwrap().unwrap().deliveries, 0);
+}

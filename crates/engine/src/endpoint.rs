@@ -420,6 +420,15 @@ impl Endpoint {
         self.under_way.retain(|&(_, other)| other != seq);
     }
 
+    /// What was about to be sent was not: no attempt has begun.
+    pub(crate) fn not_sent(&mut self, now: Timestamp, seq: DeliverySeq) {
+        self.breaker.not_sent(now, seq);
+        if let Some(bucket) = &mut self.bucket {
+            bucket.give_back(now);
+        }
+        self.ended(seq);
+    }
+
     /// How many more deliveries may be taken into memory.
     pub(crate) fn room(&self, window_max: usize) -> usize {
         if self.aside_is_full(window_max) {

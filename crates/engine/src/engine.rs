@@ -256,8 +256,7 @@ impl Engine {
     fn not_sent(&mut self, seq: DeliverySeq, why: NotSent, actions: &mut Vec<Action>) {
         let Some(busy) = self.busy.get_mut(&seq).filter(|b| b.verdict.is_none()) else { return };
         let Some(endpoint) = self.endpoints.get_mut(&busy.sent_to) else { return };
-        endpoint.breaker.not_sent(self.now, seq);
-        endpoint.ended(seq);
+        endpoint.not_sent(self.now, seq);
         self.in_flight -= 1;
         // From here on as if an attempt had been recorded, but for there having been none.
         busy.verdict = Some(match why {

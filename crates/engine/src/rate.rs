@@ -50,6 +50,12 @@ impl Bucket {
         self.parts = self.parts.saturating_sub(PARTS);
     }
 
+    /// What was taken was not used.
+    pub(crate) fn give_back(&mut self, now: Timestamp) {
+        self.fill(now);
+        self.parts = (self.parts + PARTS).min(self.per_second * PARTS);
+    }
+
     /// When there is one to take; `None` where there is now.
     pub(crate) fn next_at(&self, now: Timestamp) -> Option<Timestamp> {
         let missing = PARTS.checked_sub(self.parts_at(now)).filter(|&missing| missing > 0)?;

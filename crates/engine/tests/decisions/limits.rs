@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use hookit_contract::{AttemptOutcome, EndpointId, Timestamp};
-use hookit_engine::{EndpointSettings, Engine, EngineConfig, Input, Ordering, Waiting};
+use hookit_contract::{AttemptOutcome, DeliverySeq, EndpointId, Timestamp};
+use hookit_engine::{EndpointSettings, Engine, EngineConfig, Input, NotSent, Ordering, Waiting};
 
 use crate::table::*;
 
@@ -77,6 +77,31 @@ fn a_rate_limit_lets_a_second_s_worth_go_at_once_and_then_one_at_a_time() {
             (499, Input::TimePassed, &[]),
             (500, Input::TimePassed, &["send 3 to 1, attempt 1"]),
             (501, tuned(1, |_| {}), &["send 4 to 1, attempt 1"]),
+        ],
+    );
+}
+
+#[test]
+fn what_was_not_sent_uses_up_nothing_of_a_rate_limit() {
+    let ended = |seq: i64| Input::NotSent { seq: DeliverySeq(seq), why: NotSent::Ended };
+    let mut engine = engine(small(), &[1]);
+    check(
+        &mut engine,
+        &[
+            (0, tuned(1, |s| s.rate_per_second_max = Some(1)), &[]),
+            (0, Input::Committed(on_disk(1, 4)), &["send 1 to 1, attempt 1"]),
+            // Passed over, or taken back: the endpoint has heard nothing yet.
+            (0, ended(1), &["send 2 to 1, attempt 1"]),
+            (0, ended(2), &["send 3 to 1, attempt 1"]),
+            (0, attempted(3, OK), &["record 3, attempt 1: delivered"]),
+            (999, Input::TimePassed, &[]),
+            (1_000, Input::TimePassed, &["send 4 to 1, attempt 1"]),
+            // What is given back is no more than a second's worth.
+            (1_900, committed(&[(5, 1, &[5])]), &[]),
+            (2_000, Input::TimePassed, &["send 5 to 1, attempt 1"]),
+            (3_500, ended(4), &[]),
+            (3_500, ended(5), &[]),
+            (3_500, committed(&[(6, 1, &[6]), (7, 1, &[7])]), &["send 6 to 1, attempt 1"]),
         ],
     );
 }

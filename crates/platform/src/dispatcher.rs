@@ -261,9 +261,6 @@ impl Dispatcher {
     }
 
     fn hinted(&mut self, taken: Taken) {
-        if taken.lost {
-            self.input(Input::HintsLost);
-        }
         for hint in taken.hints {
             match hint {
                 Hint::Committed(deliveries) => self.committed(deliveries),
@@ -272,6 +269,10 @@ impl Dispatcher {
                     self.input(Input::Reread { endpoint });
                 }
             }
+        }
+        // After the endpoints: what was lost may have been about one that is new.
+        if taken.lost {
+            self.input(Input::HintsLost);
         }
     }
 

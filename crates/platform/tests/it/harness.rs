@@ -80,6 +80,8 @@ impl Setup {
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) clock: Arc<PushedClock>,
+    /// The store, for what cannot be brought about by requests.
+    pub(crate) store: Arc<PlatformStore>,
     platform: Platform,
     serving: Tasks,
     /// The data folder, gone with the test; none where the test keeps it.
@@ -119,13 +121,13 @@ impl Running {
         };
         let vault = Vault::open(&dir.join("platform.key")).unwrap();
         let sender = Arc::new(Egress::new(setup.egress).unwrap());
-        let platform = Platform::start(config, store, clock.clone(), vault, sender).await?;
+        let platform = Platform::start(config, store.clone(), clock.clone(), vault, sender).await?;
         let serving = Tasks::new();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = serving.stop_signal().clone();
         serving.spawn("listener", serve(listener, platform.router(), setup.limits, stop));
-        Ok(Running { address, clock, platform, serving, dir: None })
+        Ok(Running { address, clock, store, platform, serving, dir: None })
     }
 
     /// Stops as a platform is stopped, and gives back its data folder.

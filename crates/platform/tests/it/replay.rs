@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use hookit_contract::{DeliverySeq, EventType, PartnerId, Timestamp};
 use hookit_sim::endpoints::{Answer, ScriptedEndpoint};
+use hookit_store::hints::HINTS_MAX;
+use hookit_store::platform::{NewWebhook, PendingDelivery, Store as _, WebhookSettings};
 use serde_json::json;
 
 use crate::harness::{Running, Setup, ids, received};
@@ -110,4 +113,51 @@ async fn g2_a_replay_that_a_stop_cuts_short_goes_on_after_the_restart() {
     assert_eq!(platform.call("POST", &enable, "").await.status, 200);
     platform.until("delivered", 1).await;
     assert_eq!(received(&endpoint, 3).await[2].event_id(), id);
+}
+
+#[tokio::test]
+async fn g2_a_replay_that_moves_to_a_new_url_is_sent_though_every_hint_of_it_was_lost() {
+    let (old, new) = (ScriptedEndpoint::start().await.unwrap(), ScriptedEndpoint::start().await.unwrap());
+    let platform = Running::start().await;
+    let partner = platform.partner("Moving", crate::harness::BUSINESS).await;
+    let created = EventType::OrderCreated;
+    let answer = platform.register(&partner, None, None, created, &old.url()).await.expect(201).data();
+    let (webhook, endpoint_id) = (&answer["webhook_id"], &answer["endpoint_id"]);
+    platform.order().await;
+    platform.until("delivered", 1).await;
+    let id = received(&old, 1).await[0].event_id().to_owned();
+    platform.call("POST", &format!("/v1/operator/webhooks/{webhook}/disable"), "").await.expect(200);
+    assert_eq!(replay(&platform, &id).await.0, 200);
+
+    // The mailbox has overflowed when the registration moves, and is looked into only after that: this thread is the
+    // dispatcher's, and waits for another one.
+    let endpoint_id = hookit_contract::EndpointId(endpoint_id.as_i64().unwrap());
+    let filler = PendingDelivery {
+        seq: DeliverySeq(1),
+        endpoint_id,
+        orders: Box::new([]),
+        attempts: 0,
+        failures: 0,
+        due: Timestamp::from_millis(0),
+        committed_at: Timestamp::from_millis(0),
+    };
+    platform.store.hints().put(Vec::new(), vec![filler; HINTS_MAX + 1]);
+    let moved = NewWebhook {
+        partner_id: PartnerId::from(partner.id.clone()),
+        brand_id: None,
+        branch_id: None,
+        event_type: created,
+        url: new.url(),
+        basic_auth: None,
+        settings: WebhookSettings::default(),
+    };
+    let store = platform.store.clone();
+    let moving = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(store.put_webhook(moved, Timestamp::from_millis(1))).map(|_| ())
+    });
+    moving.join().unwrap().unwrap();
+
+    assert_eq!(received(&new, 1).await[0].event_id(), id);
+    platform.until("delivered", 1).await;
 }

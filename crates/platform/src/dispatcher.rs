@@ -186,10 +186,7 @@ impl Dispatcher {
                 _ = inbox.recv_many(&mut batch, REPORTS_MAX), if self.has_room() => {}
                 Some(recorded) = self.recording.join_next() => self.recorded(recorded),
                 taken = store.hints().take() => self.hinted(taken),
-                Some(inspection) = inspections.recv() => {
-                    // Whoever asked may have gone.
-                    let _ = inspection.send(self.engine.all_endpoint_stats().collect());
-                }
+                Some(inspection) = inspections.recv() => self.inspected(inspection),
                 () = tokio::time::sleep(pause.unwrap_or(Duration::MAX)), if pause.is_some() => {
                     self.input(Input::TimePassed);
                 }
@@ -206,6 +203,9 @@ impl Dispatcher {
             }
             if let Some(taken) = store.hints().try_take() {
                 self.hinted(taken);
+            }
+            while let Ok(inspection) = inspections.try_recv() {
+                self.inspected(inspection);
             }
             // Tasks that have reported are done; reaping them keeps the set as small as what is under way.
             while let Some(ended) = self.sends.try_join_next_with_id() {
@@ -274,6 +274,11 @@ impl Dispatcher {
         if taken.lost {
             self.input(Input::HintsLost);
         }
+    }
+
+    fn inspected(&self, inspection: Inspection) {
+        // Whoever asked may have gone.
+        let _ = inspection.send(self.engine.all_endpoint_stats().collect());
     }
 
     fn input(&mut self, input: Input) {

@@ -6,9 +6,8 @@
 //! has to go quiet and the partners' views have to be right.
 //!
 //! - `life` - one life of the platform's process, from its start to its crash, stop or end: the steps.
-//! - `store`, `disk`, `batches` - the store: what a process sees of it, and what survives one.
+//! - `store`, `disk` - the store: what a process sees of it, and what survives one.
 //! - `network` - the sender, and the receivers.
-//! - `replays` - replays on that disk.
 //! - `producers` - operators and ordering surfaces.
 //! - `trace` - the clock, the log, the way to the auditor.
 //!
@@ -16,13 +15,11 @@
 //! the same, because the platform asks the operating system (ids of partners, secrets, ids of requests), must not
 //! reach the log nor decide anything.
 
-mod batches;
 mod config;
 mod disk;
 mod life;
 mod network;
 mod producers;
-mod replays;
 mod store;
 mod trace;
 

@@ -424,8 +424,8 @@ impl Store for SimStore {
         }
     }
 
-    async fn remove_webhook(&self, webhook_id: WebhookId, by: &str, now: Timestamp) -> Result<bool, Error> {
-        let command = Command::RemoveWebhook(webhook_id, by.to_owned(), now);
+    async fn remove_webhook(&self, webhook_id: WebhookId, by: &str, _: Timestamp) -> Result<bool, Error> {
+        let command = Command::RemoveWebhook(webhook_id, by.to_owned());
         self.run(command).await.map(|reply| done(&reply))
     }
 

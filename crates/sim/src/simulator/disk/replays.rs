@@ -8,7 +8,8 @@ use hookit_store::platform::{
     SteeredReplay,
 };
 
-use super::disk::{Disk, Row, Tick};
+use super::deliveries::waiting_delivery;
+use super::{Disk, Row, Tick};
 use crate::auditor::event;
 
 /// Deliveries that a step looks at.
@@ -212,7 +213,7 @@ impl Disk {
             tick.endpoints.push(row.delivery.endpoint_id);
             tick.commit.withheld.push((row.place.0, to != ReplayState::Running));
             // One word is enough for the engine to read.
-            tick.hints.push(super::disk::waiting_delivery(row));
+            tick.hints.push(waiting_delivery(row));
         }
         SteeredReplay::Done(self.of(replay_id).clone())
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use hookit_contract::{BranchId, BrandId, EndpointId, EventType, OrderId};
 use hookit_store::platform::Webhook;
 
-use super::disk::Occurrence;
+use super::Occurrence;
 
 /// A delivery to be numbered.
 pub(super) struct Planned {

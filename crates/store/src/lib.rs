@@ -9,6 +9,7 @@
 
 mod fanout;
 pub mod hints;
+pub mod histogram;
 pub mod inbox;
 pub mod platform;
 pub mod sqlite;

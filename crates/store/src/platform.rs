@@ -3,6 +3,7 @@
 //! The heart is [`Store::change`]: an order's change, its event and its deliveries are one transaction (G1), and many
 //! concurrent changes share one commit, the *tick*. What a delivery carries is fixed there and never changes (G3).
 
+mod figures;
 mod replays;
 mod settings;
 
@@ -16,6 +17,7 @@ use hookit_contract::{
     Timestamp, WebhookId,
 };
 
+pub use self::figures::{Activity, Counts, Figures, Queue, Ticks};
 pub use self::replays::{
     OPEN_REPLAYS_MAX, Replay, ReplayCount, ReplayFilter, ReplayKind, ReplayRequest, ReplayState, ReplayStep,
     StartReplay, SteerReplay, SteeredReplay,
@@ -611,27 +613,6 @@ impl Default for Expiry {
     }
 }
 
-/// How many deliveries stand where: of what is there. What was removed for its age is not counted any more.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Orders.
-    pub orders: u64,
-    /// Events: changes of orders.
-    pub events: u64,
-    /// Deliveries that are pending.
-    pub pending: u64,
-    /// Deliveries that were acknowledged.
-    pub delivered: u64,
-    /// Deliveries that were given up.
-    pub dead: u64,
-    /// Deliveries that an operator took back.
-    pub cancelled: u64,
-    /// Deliveries that were passed over for newer ones.
-    pub superseded: u64,
-    /// Attempts.
-    pub attempts: u64,
-}
-
 /// The platform's store. Every verb is atomic, and durable (fsync) when it answers.
 #[async_trait]
 pub trait Store: Send + Sync {
@@ -778,8 +759,17 @@ pub trait Store: Send + Sync {
     /// with their newest records. Says where to go on; none where a pass has come to its end.
     async fn expire(&self, before: Timestamp, place: Expiry) -> Result<Option<Expiry>, Error>;
 
-    /// How many deliveries stand where. Cheap: asked every second.
-    async fn counts(&self) -> Result<Counts, Error>;
+    /// How much there is, and what was done since the store was opened. Cheap: asked every second, answered from memory.
+    async fn figures(&self) -> Result<Figures, Error>;
+
+    /// How many deliveries stand where.
+    async fn counts(&self) -> Result<Counts, Error> {
+        Ok(self.figures().await?.counts)
+    }
+
+    /// Since when the delivery that is first in line of each endpoint has been there, fresh or replayed: of each endpoint
+    /// that has something pending. Costs the same whatever waits behind it.
+    async fn oldest_pending(&self) -> Result<Vec<(EndpointId, Timestamp)>, Error>;
 
     /// The hints of new deliveries, for the dispatcher.
     fn hints(&self) -> &crate::hints::Hints;

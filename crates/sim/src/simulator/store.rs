@@ -13,7 +13,7 @@ use hookit_contract::{
 use hookit_store::Error;
 use hookit_store::hints::{HINTS_MAX, Hints};
 use hookit_store::platform::{
-    Attempt, Business, Cancelled, Change, Changed, Counts, Delivery, DeliveryQuery, Endpoint, Expiry,
+    Attempt, Business, Cancelled, Change, Changed, Delivery, DeliveryQuery, Endpoint, Expiry, Figures,
     HoldReason, NewWebhook, NothingToSend, OrderQuery, Partner, PartnerChange, Payload, PendingDelivery,
     PendingPage, PutBusiness, PutWebhook, Replay, ReplayCount, ReplayRequest, ReplayStep, Replayed,
     StartReplay, SteerReplay, SteeredReplay, Store, StoredOrder, Webhook, WebhookAccess,
@@ -446,8 +446,18 @@ impl Store for SimStore {
         Ok(None)
     }
 
-    async fn counts(&self) -> Result<Counts, Error> {
-        self.read(Disk::counts).await
+    /// What there is; what was done, and how long it took, is the auditor's to judge.
+    async fn figures(&self) -> Result<Figures, Error> {
+        self.read(|disk| Figures {
+            counts: disk.counts(),
+            pending_at: disk.pending_at(),
+            ..Figures::default()
+        })
+        .await
+    }
+
+    async fn oldest_pending(&self) -> Result<Vec<(EndpointId, Timestamp)>, Error> {
+        self.read(Disk::oldest_pending).await
     }
 
     fn hints(&self) -> &Hints {

@@ -6,17 +6,19 @@
 //!
 //! The writer knows nothing of orders or deliveries: a [`Book`] does the work of a command inside the transaction.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
 use super::lock::Lock;
 use crate::Error;
+use crate::histogram::Histogram;
+use crate::platform::{Queue, Ticks};
 
 /// Commands in one tick at most: it bounds what one failure can take along, and how long a caller waits for others.
 pub(crate) const TICK_COMMANDS_MAX: usize = 1_000;
@@ -36,6 +38,11 @@ pub(crate) trait Book: Send + 'static {
 
     /// About how many bytes a command brings.
     fn bytes(command: &Self::Command) -> usize;
+
+    /// How much a command has the store write: changes, rows, whatever is counted one by one in figures.
+    fn writes(_command: &Self::Command) -> usize {
+        1
+    }
 
     /// Begins a tick.
     fn begin(&mut self) -> Self::Tick;
@@ -58,16 +65,26 @@ pub(crate) trait Book: Send + 'static {
 
 struct Job<B: Book> {
     command: B::Command,
-    bytes: usize,
+    bytes: u64,
     reply: oneshot::Sender<Result<B::Reply, Error>>,
 }
 
 /// The handle of the writing thread.
 pub(crate) struct Writer<B: Book> {
     queue: Mutex<Option<SyncSender<Job<B>>>>,
-    waiting_bytes: Arc<AtomicUsize>,
+    queue_max: usize,
+    meters: Arc<Meters>,
     ended: watch::Receiver<()>,
     thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What is counted on the way.
+#[derive(Default)]
+struct Meters {
+    waiting: AtomicU64,
+    waiting_bytes: AtomicU64,
+    writes: Histogram,
+    duration_us: Histogram,
 }
 
 /// What the thread owns.
@@ -75,7 +92,7 @@ struct Thread<B: Book> {
     db: Connection,
     book: B,
     queue: Receiver<Job<B>>,
-    waiting_bytes: Arc<AtomicUsize>,
+    meters: Arc<Meters>,
     tick_min: Duration,
 }
 
@@ -97,17 +114,19 @@ impl<B: Book> Writer<B> {
         queue_max: usize,
         tick_min: Duration,
     ) -> std::io::Result<Self> {
-        let (sender, queue) = sync_channel(queue_max.max(1));
+        let queue_max = queue_max.max(1);
+        let (sender, queue) = sync_channel(queue_max);
         let (alive, ended) = watch::channel(());
-        let waiting_bytes = Arc::new(AtomicUsize::new(0));
-        let thread = Thread { db, book, queue, waiting_bytes: Arc::clone(&waiting_bytes), tick_min };
+        let meters = Arc::new(Meters::default());
+        let thread = Thread { db, book, queue, meters: Arc::clone(&meters), tick_min };
         let thread = std::thread::Builder::new().name(format!("{name}-writer")).spawn(move || {
             // Dropped in reverse: the connection is closed by `serve`, then the lock, and only then the end is told.
             let _alive = alive;
             let _lock = lock;
             thread.serve();
         })?;
-        Ok(Writer { queue: Mutex::new(Some(sender)), waiting_bytes, ended, thread: Mutex::new(Some(thread)) })
+        let (queue, thread) = (Mutex::new(Some(sender)), Mutex::new(Some(thread)));
+        Ok(Writer { queue, queue_max, meters, ended, thread })
     }
 
     /// Has a command done, and answers after its commit. A full queue answers at once.
@@ -118,18 +137,30 @@ impl<B: Book> Writer<B> {
     }
 
     fn submit(&self, command: B::Command) -> Result<oneshot::Receiver<Result<B::Reply, Error>>, Error> {
-        let bytes = B::bytes(&command);
+        let bytes = B::bytes(&command) as u64;
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let queue = queue.as_ref().ok_or(Error::Busy)?;
-        let before = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let before = self.meters.put(bytes);
         // A command that is too large by itself still goes in alone.
-        let too_much = before > 0 && before + bytes > QUEUE_BYTES_MAX;
+        let too_much = before > 0 && before + bytes > QUEUE_BYTES_MAX as u64;
         let (reply, answer) = oneshot::channel();
         let sent = if too_much { Err(()) } else { try_send(queue, Job { command, bytes, reply }) };
         sent.map(|()| answer).map_err(|()| {
-            self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.meters.take(1, bytes);
             Error::Busy
         })
+    }
+
+    /// What was counted so far.
+    pub(crate) fn figures(&self) -> (Ticks, Queue) {
+        let Meters { waiting, waiting_bytes, writes, duration_us } = &*self.meters;
+        let queue = Queue {
+            commands: waiting.load(Ordering::Relaxed),
+            commands_max: self.queue_max as u64,
+            bytes: waiting_bytes.load(Ordering::Relaxed),
+            bytes_max: QUEUE_BYTES_MAX as u64,
+        };
+        (Ticks { writes: writes.read(), duration_us: duration_us.read() }, queue)
     }
 
     /// Takes nothing more, commits what waits, and returns when the connection is closed.
@@ -138,6 +169,20 @@ impl<B: Book> Writer<B> {
         let mut ended = self.ended.clone();
         // The sender says nothing; it is dropped when the thread ends.
         while ended.changed().await.is_ok() {}
+    }
+}
+
+impl Meters {
+    /// A command comes to wait; the bytes that waited before it.
+    fn put(&self, bytes: u64) -> u64 {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed)
+    }
+
+    /// Commands wait no more.
+    fn take(&self, commands: usize, bytes: u64) {
+        self.waiting.fetch_sub(commands as u64, Ordering::Relaxed);
+        self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
@@ -167,12 +212,12 @@ impl<B: Book> Thread<B> {
             }
             let mut bytes = first.bytes;
             let mut jobs = vec![first];
-            while jobs.len() < TICK_COMMANDS_MAX && bytes < TICK_BYTES_MAX {
+            while jobs.len() < TICK_COMMANDS_MAX && bytes < TICK_BYTES_MAX as u64 {
                 let Ok(job) = self.queue.try_recv() else { break };
                 bytes += job.bytes;
                 jobs.push(job);
             }
-            self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.meters.take(jobs.len(), bytes);
             self.tick(jobs);
         }
         // Only tidiness: whoever opens the file next would do it too.
@@ -214,10 +259,12 @@ impl<B: Book> Thread<B> {
         }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a duration is measured, nothing is decided by it")]
     fn transact(&mut self, jobs: &[Job<B>]) -> Result<Vec<B::Reply>, Undone> {
         const BEGIN: &str = "beginning a transaction";
         const COMMIT: &str = "committing a transaction";
         let run = |db: &Connection, sql| db.prepare_cached(sql).and_then(|mut s| s.execute([])).map(|_| ());
+        let begun = Instant::now();
         run(&self.db, "BEGIN IMMEDIATE").map_err(|e| Undone::Transaction(BEGIN, Arc::new(e)))?;
         let done = self.work(jobs).map_err(Undone::Command).and_then(|done| {
             run(&self.db, "COMMIT").map_err(|e| Undone::Transaction(COMMIT, Arc::new(e)))?;
@@ -225,6 +272,9 @@ impl<B: Book> Thread<B> {
         });
         match done {
             Ok((replies, tick)) => {
+                let took = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+                self.meters.duration_us.count(took);
+                self.meters.writes.count(jobs.iter().map(|job| B::writes(&job.command) as u64).sum());
                 self.book.committed(tick);
                 Ok(replies)
             }

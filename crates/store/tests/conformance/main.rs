@@ -5,12 +5,22 @@
 
 mod endings;
 mod expiry;
+mod figures;
 mod fixture;
 mod inbox;
 mod platform;
 mod registry;
 mod replay_jobs;
 mod replays;
+
+/// What holds after every check.
+mod afterwards {
+    pub(crate) async fn platform(store: &impl hookit_store::platform::Store) {
+        crate::figures::agree_with_the_rows(store).await;
+    }
+
+    pub(crate) async fn inbox(_: &impl hookit_store::inbox::Store) {}
+}
 
 /// Runs a suite's checks, each as a test of its own on a store of its own.
 macro_rules! suite {
@@ -21,6 +31,7 @@ macro_rules! suite {
                 async fn $check() {
                     let (store, _folder) = $open();
                     super::$checks::$check(&store).await;
+                    super::afterwards::$half(&store).await;
                     hookit_store::$half::Store::close(&store).await;
                 }
             )*
@@ -168,6 +179,24 @@ macro_rules! endings_suite {
     };
 }
 
+/// The figures' checks, for one backend.
+macro_rules! figures_suite {
+    ($backend:ident, $open:path) => {
+        suite!(
+            $backend,
+            platform,
+            figures,
+            $open,
+            [
+                every_end_and_every_attempt_is_counted_once,
+                a_backlog_that_moves_is_counted_where_it_is,
+                the_oldest_is_the_first_in_line_among_what_is_fresh_or_among_replays,
+                ticks_tell_how_much_they_wrote_and_how_long_it_took,
+            ]
+        );
+    };
+}
+
 /// The inbox's checks, for one backend.
 macro_rules! inbox_suite {
     ($backend:ident, $open:path) => {
@@ -196,4 +225,5 @@ replay_jobs_suite!(sqlite_replays_jobs, crate::fixture::sqlite_platform);
 platform_suite!(sqlite_platform, crate::fixture::sqlite_platform);
 registry_suite!(sqlite_registry, crate::fixture::sqlite_platform);
 endings_suite!(sqlite_endings, crate::fixture::sqlite_platform);
+figures_suite!(sqlite_figures, crate::fixture::sqlite_platform);
 inbox_suite!(sqlite_inbox, crate::fixture::sqlite_inbox);

@@ -177,6 +177,8 @@ proptest! {
             let store = PlatformStore::open(crashed.path(), options()).unwrap();
             // It goes on as if nothing had been.
             store.change(moved(OrderId(1_000_001), KnownStatus::Cancelled), at(1_000_000)).await.unwrap();
+            let figures = store.figures().await.unwrap();
+            assert_eq!(figures.pending_at.values().sum::<u64>(), figures.counts.pending);
             store.close().await;
         });
         audit(crashed.path());

@@ -9,9 +9,11 @@
 //! - `batches` - which deliveries a tick's changes need.
 //! - `deliveries` - how they are formed, stand in line, and end.
 //! - `replays` - what is sent again.
+//! - `figures` - how much there is of what.
 
 mod batches;
 mod deliveries;
+mod figures;
 mod orders;
 mod registrations;
 mod replays;
@@ -24,9 +26,9 @@ use hookit_contract::{
     PartnerId, Record, ReplayId, StatusCodes, Timestamp, WebhookId,
 };
 use hookit_store::platform::{
-    Attempt, Business, Cancelled, Change, Changed, Counts, Delivery, HoldReason, NewWebhook, Partner,
-    PartnerChange, PendingDelivery, PutWebhook, Replay, ReplayRequest, ReplayStep, Replayed, StartReplay,
-    SteerReplay, SteeredReplay, StoredOrder, Webhook,
+    Attempt, Business, Cancelled, Change, Changed, Delivery, HoldReason, NewWebhook, Partner, PartnerChange,
+    PendingDelivery, PutWebhook, Replay, ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay,
+    SteeredReplay, StoredOrder, Webhook,
 };
 
 use crate::auditor::event::Commit;
@@ -227,21 +229,6 @@ impl Disk {
 
     pub(super) fn business(&self, business_id: BusinessId) -> Option<Business> {
         self.businesses.get(&business_id).cloned()
-    }
-
-    pub(super) fn counts(&self) -> Counts {
-        let in_state =
-            |state| self.deliveries.values().filter(|row| row.delivery.state == state).count() as u64;
-        Counts {
-            orders: self.orders.len() as u64,
-            events: self.events,
-            pending: in_state(DeliveryState::Pending),
-            delivered: in_state(DeliveryState::Delivered),
-            dead: in_state(DeliveryState::Dead),
-            cancelled: in_state(DeliveryState::Cancelled),
-            superseded: in_state(DeliveryState::Superseded),
-            attempts: self.deliveries.values().map(|row| row.log.len() as u64).sum(),
-        }
     }
 }
 

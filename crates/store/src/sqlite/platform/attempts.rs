@@ -25,7 +25,9 @@ pub(super) fn record(
             Verdict::Delivered => ("delivered", None, Some(now.as_millis()), true),
             Verdict::Dead => ("dead", None, Some(now.as_millis()), true),
         };
-        let Some(row_id) = reads::delivery_at(db, attempt.seq).map_err(&writing)? else { continue };
+        let Some((row_id, endpoint_id)) = reads::delivery_at(db, attempt.seq).map_err(&writing)? else {
+            continue;
+        };
         let failed = counted && attempt.verdict != Verdict::Delivered;
         // Two statements: one with a subquery would gather its rows in a temporary table first.
         let is_there = db
@@ -73,21 +75,15 @@ pub(super) fn record(
             ])
         })
         .map_err(&writing)?;
-        tick.counts.attempts += 1;
-        match attempt.verdict {
-            _ if !moved => {}
-            Verdict::RetryAt { .. } => {}
-            Verdict::Delivered => {
-                tick.counts.pending -= 1;
-                tick.counts.delivered += 1;
-                jobs::ended(db, attempt.seq, row_id, DeliveryState::Delivered, now)?;
-            }
-            Verdict::Dead => {
-                tick.counts.pending -= 1;
-                tick.counts.dead += 1;
-                jobs::ended(db, attempt.seq, row_id, DeliveryState::Dead, now)?;
-            }
-        }
+        tick.attempted(attempt.outcome);
+        let ended = match attempt.verdict {
+            _ if !moved => continue,
+            Verdict::RetryAt { .. } => continue,
+            Verdict::Delivered => DeliveryState::Delivered,
+            Verdict::Dead => DeliveryState::Dead,
+        };
+        tick.ended(endpoint_id, ended);
+        jobs::ended(db, attempt.seq, row_id, ended, now)?;
     }
     Ok(())
 }
@@ -121,12 +117,9 @@ fn take_late(db: &Connection, tick: &mut Tick, row_id: i64, attempt: &Attempt) -
     )
     .and_then(|mut s| s.execute(params![row_id, ended.is_some()]))
     .map_err(&writing)?;
-    match ended {
-        Some(DeliveryState::Superseded) => tick.counts.superseded -= 1,
-        Some(_) => tick.counts.cancelled -= 1,
-        None => return Ok(true),
+    if let Some(before) = ended {
+        tick.ended_anew(before, DeliveryState::Delivered);
     }
-    tick.counts.delivered += 1;
     Ok(true)
 }
 
@@ -143,7 +136,7 @@ pub(super) fn give_up(
 ) -> Result<(), Error> {
     let writing = failed("giving a delivery up");
     for seq in seqs {
-        let Some(row_id) = reads::delivery_at(db, *seq).map_err(&writing)? else { continue };
+        let Some((row_id, endpoint_id)) = reads::delivery_at(db, *seq).map_err(&writing)? else { continue };
         let given_up = db
             .prepare_cached(
                 "UPDATE deliveries SET state = 'dead', next_attempt_at = NULL, finished_at = ?2
@@ -152,8 +145,7 @@ pub(super) fn give_up(
             .and_then(|mut s| s.execute(params![row_id, now.as_millis()]))
             .map_err(&writing)?;
         if given_up > 0 {
-            tick.counts.pending -= 1;
-            tick.counts.dead += 1;
+            tick.ended(endpoint_id, DeliveryState::Dead);
             jobs::ended(db, *seq, row_id, DeliveryState::Dead, now)?;
         }
     }

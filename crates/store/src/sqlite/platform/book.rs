@@ -10,15 +10,16 @@ use rusqlite::Connection;
 use super::changes::Prepared;
 use super::registry::Registry;
 use super::replays::{self, jobs};
+use super::tally::{self, Moved, Tallied};
 use super::{
     PlatformOptions, Published, attempts, changes, deliveries, endings, expiry, reads, registrations,
 };
 use crate::Error;
 use crate::fanout::Event;
 use crate::platform::{
-    Attempt, Business, Cancelled, Changed, Counts, EndpointSettings, HoldReason, Invalid, NewWebhook,
-    Partner, PartnerChange, PendingDelivery, PutBusiness, PutWebhook, ReplayRequest, Replayed, StartReplay,
-    SteerReplay, SteeredReplay,
+    Activity, Attempt, Business, Cancelled, Changed, Counts, EndpointSettings, HoldReason, Invalid,
+    NewWebhook, Partner, PartnerChange, PendingDelivery, PutBusiness, PutWebhook, ReplayRequest, Replayed,
+    StartReplay, SteerReplay, SteeredReplay,
 };
 use crate::sqlite::ids::DeliveryIds;
 use crate::sqlite::writer::Book;
@@ -113,6 +114,7 @@ pub(super) struct PlatformBook {
     ids: DeliveryIds,
     numbers: Numbers,
     counts: Counts,
+    activity: Activity,
     registry: Arc<Registry>,
     published: Arc<Published>,
 }
@@ -121,6 +123,9 @@ pub(super) struct PlatformBook {
 pub(super) struct Tick {
     pub(super) numbers: Numbers,
     pub(super) counts: Counts,
+    pub(super) activity: Activity,
+    /// How many more deliveries, or less, wait at each endpoint.
+    pub(super) moved: Moved,
     pub(super) events: Vec<Event>,
     pub(super) hints: Vec<PendingDelivery>,
     /// Endpoints that are new, or got or lost deliveries.
@@ -183,13 +188,16 @@ impl PlatformBook {
             superseded: count(superseded, "the total of superseded deliveries")?,
             attempts: count(attempts, "the total of attempts")?,
         };
-        *published.counts.lock().unwrap_or_else(PoisonError::into_inner) = counts;
+        let (pending_at, activity) = (tally::pending_at(db)?, Activity::default());
+        *published.tallied.lock().unwrap_or_else(PoisonError::into_inner) =
+            Tallied { counts, pending_at, activity };
         Ok(PlatformBook {
             codes: options.codes,
             orders_per_delivery_max: options.orders_per_delivery_max.max(1),
             ids: DeliveryIds::new(id_seed),
             numbers,
             counts,
+            activity,
             registry,
             published,
         })
@@ -232,10 +240,23 @@ impl Book for PlatformBook {
             }
     }
 
+    fn writes(command: &Command) -> usize {
+        match command {
+            Command::Changes(many, _) => many.len(),
+            Command::Attempts(attempts, _) => attempts.len(),
+            Command::GiveUp(seqs, _) => seqs.len(),
+            Command::Expire(step) => step.rows(),
+            Command::StepReplay(jobs::Step::Queue { numbers, .. }, _) => numbers.len(),
+            _ => 1,
+        }
+    }
+
     fn begin(&mut self) -> Tick {
         Tick {
             numbers: self.numbers,
             counts: self.counts,
+            activity: self.activity,
+            moved: Moved::new(),
             events: Vec::new(),
             hints: Vec::new(),
             endpoints: Vec::new(),
@@ -318,9 +339,14 @@ impl Book for PlatformBook {
 
     fn committed(&mut self, tick: Tick) {
         self.numbers = tick.numbers;
-        if tick.counts != self.counts {
-            self.counts = tick.counts;
-            *self.published.counts.lock().unwrap_or_else(PoisonError::into_inner) = tick.counts;
+        // What changes a figure of an endpoint alone is a move, which changes no total.
+        if tick.counts != self.counts || tick.activity != self.activity || !tick.moved.is_empty() {
+            (self.counts, self.activity) = (tick.counts, tick.activity);
+            self.published.tallied.lock().unwrap_or_else(PoisonError::into_inner).committed(
+                tick.counts,
+                &tick.moved,
+                tick.activity,
+            );
         }
         if let Some(registry) = tick.registry
             && !Arc::ptr_eq(&registry, &self.registry)

@@ -374,5 +374,6 @@ fn append(
         now.as_millis()
     ])?;
     tick.counts.events += 1;
+    tick.activity.events += 1;
     Ok(record_id)
 }

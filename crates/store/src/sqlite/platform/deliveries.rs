@@ -38,7 +38,7 @@ pub(super) fn form(
         let seq = DeliverySeq(tick.numbers.delivery_seq);
         tick.numbers.delivery_seq += 1;
         insert(db, seq, ids, &delivery).map_err(&writing)?;
-        tick.counts.pending += 1;
+        tick.formed(delivery.endpoint_id);
         tick.hints.push(PendingDelivery {
             seq,
             endpoint_id: delivery.endpoint_id,

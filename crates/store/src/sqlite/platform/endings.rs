@@ -39,7 +39,9 @@ pub(super) fn supersede(
     now: Timestamp,
 ) -> Result<bool, Error> {
     let writing = failed("passing a delivery over");
-    let Some(row_id) = reads::delivery_at(db, seq).map_err(&writing)? else { return Ok(false) };
+    let Some((row_id, endpoint_id)) = reads::delivery_at(db, seq).map_err(&writing)? else {
+        return Ok(false);
+    };
     if !is_superseded(db, row_id).map_err(&writing)? {
         return Ok(false);
     }
@@ -48,8 +50,7 @@ pub(super) fn supersede(
     )
     .and_then(|mut s| s.execute(params![row_id, now.as_millis()]))
     .map_err(&writing)?;
-    tick.counts.pending -= 1;
-    tick.counts.superseded += 1;
+    tick.ended(endpoint_id, DeliveryState::Superseded);
     Ok(true)
 }
 
@@ -82,18 +83,19 @@ fn cancel(
     reason: EndReason,
     now: Timestamp,
 ) -> Result<(), Error> {
-    let replay_no: Option<i64> = db
+    let (replay_no, endpoint_id): (Option<i64>, i64) = db
         .prepare_cached(
             "UPDATE deliveries SET state = 'cancelled', next_attempt_at = NULL, finished_at = ?2, ended_by = ?3,
                  ended_reason = ?4
-             WHERE delivery_seq = ?1 RETURNING replay_no",
+             WHERE delivery_seq = ?1 RETURNING replay_no, endpoint_id",
         )
         .and_then(|mut s| {
-            s.query_row(params![row_id, now.as_millis(), by, reason.as_str()], |row| row.get(0))
+            s.query_row(params![row_id, now.as_millis(), by, reason.as_str()], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
         })
         .map_err(failed("taking a delivery back"))?;
-    tick.counts.pending -= 1;
-    tick.counts.cancelled += 1;
+    tick.ended(EndpointId(endpoint_id), DeliveryState::Cancelled);
     let seq = replay_no.map_or(DeliverySeq(row_id), DeliverySeq::of_replay);
     jobs::ended(db, seq, row_id, DeliveryState::Cancelled, now)
 }

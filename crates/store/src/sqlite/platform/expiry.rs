@@ -139,15 +139,8 @@ fn remove_delivery(db: &Connection, tick: &mut Tick, seq: i64, before: Timestamp
         .and_then(|mut s| s.query_row(params![seq, before.as_millis()], |row| row.get(0)).optional())
         .map_err(&removing)?;
     let Some(state) = state else { return Ok(()) };
-    let counted = match word(&state, "state of a delivery")? {
-        // The schema gives what is pending no end.
-        DeliveryState::Pending => return Ok(()),
-        DeliveryState::Delivered => &mut tick.counts.delivered,
-        DeliveryState::Dead => &mut tick.counts.dead,
-        DeliveryState::Cancelled => &mut tick.counts.cancelled,
-        DeliveryState::Superseded => &mut tick.counts.superseded,
-    };
-    *counted -= 1;
+    // The schema gives what is pending no end, so it is none of these.
+    *tick.counts.state_mut(word::<DeliveryState>(&state, "state of a delivery")?) -= 1;
     let orders: Vec<(i64, i64)> = db
         .prepare_cached("SELECT order_id, record_id FROM delivery_orders WHERE delivery_seq = ?1")
         .and_then(|mut s| s.query_map([seq], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())

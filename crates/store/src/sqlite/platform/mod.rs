@@ -11,6 +11,7 @@ mod reads;
 mod registrations;
 mod registry;
 mod replays;
+mod tally;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -26,12 +27,13 @@ use self::book::{Command, PlatformBook, Reply};
 use self::changes::Prepared;
 use self::registry::Registry;
 use self::replays::jobs;
+use self::tally::Tallied;
 use super::file::{self, Kind};
 use super::readers::Readers;
 use super::writer::Writer;
 use crate::hints::Hints;
 use crate::platform::{
-    Attempt, Business, Cancelled, Change, Changed, Counts, Delivery, DeliveryQuery, Endpoint, Expiry,
+    Attempt, Business, Cancelled, Change, Changed, Delivery, DeliveryQuery, Endpoint, Expiry, Figures,
     HoldReason, NewWebhook, NothingToSend, OrderQuery, Partner, PartnerChange, Payload, PendingPage,
     PutBusiness, PutWebhook, Replay, ReplayCount, ReplayRequest, ReplayStep, Replayed, StartReplay,
     SteerReplay, SteeredReplay, Store, StoredOrder, Webhook, WebhookAccess,
@@ -82,7 +84,7 @@ impl Default for PlatformOptions {
 #[derive(Debug)]
 struct Published {
     hints: Hints,
-    counts: Mutex<Counts>,
+    tallied: Mutex<Tallied>,
     registry: RwLock<Arc<Registry>>,
 }
 
@@ -112,7 +114,7 @@ impl PlatformStore {
         let registry = Arc::new(Registry::load(&db).map_err(|e| database(Box::new(e)))?);
         let published = Arc::new(Published {
             hints: Hints::default(),
-            counts: Mutex::default(),
+            tallied: Mutex::default(),
             registry: RwLock::new(Arc::clone(&registry)),
         });
         let book = PlatformBook::load(&db, &options, id_seed, registry, Arc::clone(&published))
@@ -337,8 +339,15 @@ impl Store for PlatformStore {
         Ok(next)
     }
 
-    async fn counts(&self) -> Result<Counts, Error> {
-        Ok(*self.published.counts.lock().unwrap_or_else(PoisonError::into_inner))
+    async fn figures(&self) -> Result<Figures, Error> {
+        let Tallied { counts, pending_at, activity } =
+            self.published.tallied.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (ticks, queue) = self.writer.figures();
+        Ok(Figures { counts, pending_at, activity, ticks, queue })
+    }
+
+    async fn oldest_pending(&self) -> Result<Vec<(EndpointId, Timestamp)>, Error> {
+        self.readers.read("looking for what has waited longest", tally::oldest_pending).await
     }
 
     fn hints(&self) -> &Hints {

@@ -122,13 +122,16 @@ pub(super) const PAYLOAD: &str =
      JOIN webhooks w ON w.webhook_id = d.webhook_id
      WHERE d.delivery_seq = ?1 AND d.state = 'pending' AND w.removed_at IS NULL";
 
-/// The delivery in a place in line; none where there is none or it has another place by now.
-pub(super) fn delivery_at(db: &Connection, seq: DeliverySeq) -> rusqlite::Result<Option<i64>> {
+/// The delivery in a place in line, and its endpoint; none where there is none or it has another place by now.
+pub(super) fn delivery_at(db: &Connection, seq: DeliverySeq) -> rusqlite::Result<Option<(i64, EndpointId)>> {
     let (sql, number) = match seq.replay() {
-        Some(n) => ("SELECT delivery_seq FROM deliveries WHERE replay_no = ?1", n),
-        None => ("SELECT delivery_seq FROM deliveries WHERE delivery_seq = ?1 AND replay_no IS NULL", seq.0),
+        Some(n) => ("SELECT delivery_seq, endpoint_id FROM deliveries WHERE replay_no = ?1", n),
+        None => (
+            "SELECT delivery_seq, endpoint_id FROM deliveries WHERE delivery_seq = ?1 AND replay_no IS NULL",
+            seq.0,
+        ),
     };
-    db.prepare_cached(sql)?.query_row([number], |row| row.get(0)).optional()
+    db.prepare_cached(sql)?.query_row([number], |row| Ok((row.get(0)?, EndpointId(row.get(1)?)))).optional()
 }
 
 /// The records of a delivery, in the order of the envelope.
@@ -137,7 +140,9 @@ pub(super) const RECORDS_OF: &str = "SELECT r.record FROM delivery_orders o CROS
 
 pub(super) fn payload(db: &Connection, seq: DeliverySeq) -> Result<Result<Payload, NothingToSend>, Error> {
     let reading = failed("reading a delivery's payload");
-    let Some(row_id) = delivery_at(db, seq).map_err(&reading)? else { return Ok(Err(NothingToSend::Ended)) };
+    let Some((row_id, _)) = delivery_at(db, seq).map_err(&reading)? else {
+        return Ok(Err(NothingToSend::Ended));
+    };
     let row = db
         .prepare_cached(PAYLOAD)
         .and_then(|mut s| {

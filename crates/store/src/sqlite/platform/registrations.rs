@@ -91,13 +91,16 @@ pub(super) fn put_webhook(
     tick.registry_changed();
     let stored = registry::webhook_of(db, webhook_id)?;
     tick.endpoints.push(stored.endpoint_id);
-    if let Written::Updated { moved_from: Some(before) } = moved_from {
+    if let Written::Updated { moved_from: Some((before, deliveries)) } = moved_from {
+        tick.went(before, stored.endpoint_id, deliveries);
         tick.endpoints.push(before);
         replays::hint(db, tick, stored.endpoint_id)?;
     }
     Ok(match moved_from {
         Written::Created => PutWebhook::Created(stored),
-        Written::Updated { moved_from } => PutWebhook::Updated { webhook: stored, moved_from },
+        Written::Updated { moved_from } => {
+            PutWebhook::Updated { webhook: stored, moved_from: moved_from.map(|(before, _)| before) }
+        }
     })
 }
 
@@ -124,7 +127,10 @@ pub(super) fn hold_endpoint(
 
 enum Written {
     Created,
-    Updated { moved_from: Option<EndpointId> },
+    /// With the endpoint before, where it is another one, and how many deliveries went with it.
+    Updated {
+        moved_from: Option<(EndpointId, usize)>,
+    },
 }
 
 fn write_webhook(
@@ -190,11 +196,12 @@ fn write_webhook(
         settings.orders_per_delivery_max,
         settings.coalesce
     ])?;
-    let moved_from = (endpoint_before != endpoint_id).then_some(EndpointId(endpoint_before));
-    if moved_from.is_some() {
-        // What waits for this registration waits at its new place, in the order in which it was committed.
-        db.prepare_cached(MOVE_PENDING)?.execute([endpoint_id, endpoint_before, webhook_id])?;
+    if endpoint_before == endpoint_id {
+        return Ok((WebhookId(webhook_id), Written::Updated { moved_from: None }));
     }
+    // What waits for this registration waits at its new place, in the order in which it was committed.
+    let deliveries = db.prepare_cached(MOVE_PENDING)?.execute([endpoint_id, endpoint_before, webhook_id])?;
+    let moved_from = Some((EndpointId(endpoint_before), deliveries));
     Ok((WebhookId(webhook_id), Written::Updated { moved_from }))
 }
 

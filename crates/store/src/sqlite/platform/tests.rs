@@ -3,7 +3,7 @@
 use hookit_contract::{DeliveryId, DeliverySeq, EndpointId};
 use rusqlite::Connection;
 
-use super::{deliveries, endings, reads, registrations, registry};
+use super::{deliveries, endings, reads, registrations, registry, tally};
 use crate::sqlite::file;
 
 fn plan(db: &Connection, sql: &str) -> String {
@@ -55,6 +55,14 @@ fn the_hot_statements_use_their_indexes_and_sort_nothing() {
             endings::TO_CANCEL,
             &["deliveries USING INDEX deliveries_pending (endpoint_id=? AND delivery_seq>?)"],
         ),
+        (
+            tally::FIRST_IN_LINE,
+            &[
+                "d USING INDEX deliveries_pending (endpoint_id=?)",
+                "d USING INDEX deliveries_replayed (endpoint_id=? AND replay_no>?)",
+            ],
+        ),
+        (tally::PENDING_AT, &["SCAN deliveries USING COVERING INDEX deliveries_pending"]),
         (registrations::MOVE_PENDING, &["deliveries USING INDEX deliveries_pending (endpoint_id=?)"]),
     ] {
         let plan = plan(&db, sql);

@@ -310,13 +310,15 @@ fn queue(
 /// Takes back some of what is in line of a replay. What was acknowledged once, before it was replayed, is delivered again.
 fn take_back(db: &Connection, tick: &mut Tick, replay_id: ReplayId, now: Timestamp) -> Result<(), Error> {
     let writing = failed("taking back a delivery of a replay");
-    let in_line: Vec<i64> = db
+    let in_line: Vec<(i64, i64)> = db
         .prepare_cached(
-            "SELECT delivery_seq FROM deliveries WHERE replay_id = ?1 AND state = 'pending' LIMIT ?2",
+            "SELECT delivery_seq, endpoint_id FROM deliveries WHERE replay_id = ?1 AND state = 'pending' LIMIT ?2",
         )
-        .and_then(|mut s| s.query_map([replay_id.0, STEP_DELIVERIES as i64], |row| row.get(0))?.collect())
+        .and_then(|mut s| {
+            s.query_map([replay_id.0, STEP_DELIVERIES as i64], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        })
         .map_err(&writing)?;
-    for seq in in_line {
+    for (seq, endpoint_id) in in_line {
         let acknowledged_at: Option<i64> = db
             .prepare_cached(
                 "SELECT max(started_at + duration_us / 1000) FROM webhook_logs
@@ -335,11 +337,7 @@ fn take_back(db: &Connection, tick: &mut Tick, replay_id: ReplayId, now: Timesta
             s.execute(params![seq, state.as_str(), acknowledged_at.unwrap_or(now.as_millis())])
         })
         .map_err(&writing)?;
-        tick.counts.pending -= 1;
-        match state {
-            DeliveryState::Delivered => tick.counts.delivered += 1,
-            _ => tick.counts.cancelled += 1,
-        }
+        tick.ended(EndpointId(endpoint_id), state);
         tally(db, replay_id, DeliveryState::Cancelled, now)?;
     }
     Ok(())

@@ -44,15 +44,9 @@ fn again(
     replay_id: Option<ReplayId>,
     now: Timestamp,
 ) -> Result<(), Error> {
-    let ended = match delivery.state {
-        DeliveryState::Pending => return Ok(()),
-        DeliveryState::Delivered => &mut tick.counts.delivered,
-        DeliveryState::Dead => &mut tick.counts.dead,
-        DeliveryState::Cancelled => &mut tick.counts.cancelled,
-        DeliveryState::Superseded => &mut tick.counts.superseded,
-    };
-    *ended -= 1;
-    tick.counts.pending += 1;
+    if delivery.state == DeliveryState::Pending {
+        return Ok(());
+    }
     let number = next_number(tick);
     // The registration may point elsewhere by now; what it missed goes where it would go today.
     let endpoint_id = db
@@ -67,6 +61,7 @@ fn again(
             s.query_row(values, |row| row.get(0).map(EndpointId))
         })
         .map_err(failed("replaying a delivery"))?;
+    tick.replayed(endpoint_id, Some(delivery.state));
     tick.hints.push(PendingDelivery {
         seq: DeliverySeq::of_replay(number),
         endpoint_id,
@@ -98,7 +93,7 @@ fn anew(
             .execute(params![seq.0, number, replay_id.0])
         })
         .map_err(failed("making a delivery of a replay"))?;
-    tick.counts.pending += 1;
+    tick.replayed(planned.endpoint_id, None);
     tick.hints.push(PendingDelivery {
         seq: DeliverySeq::of_replay(number),
         endpoint_id: planned.endpoint_id,

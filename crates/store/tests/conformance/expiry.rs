@@ -40,10 +40,13 @@ pub(crate) async fn what_ended_long_ago_goes_and_everything_else_stays(store: &i
     let all = listed(store).await;
     expire(store, at(10)).await;
     assert_eq!(listed(store).await.len(), 3, "what ended at that moment is not older");
+    plain(store, at(100)).await;
+    let young = backlog(store).await[1].seq;
+    store.give_up(vec![young], at(101)).await.unwrap();
 
     expire(store, at(100)).await;
     let left: Vec<_> = listed(store).await.iter().map(|delivery| delivery.seq).collect();
-    assert_eq!(left, [seqs[1], seqs[0]]);
+    assert_eq!(left, [young, seqs[1], seqs[0]]);
     assert_eq!(backlog(store).await[0].seq, seqs[0], "what is pending stays, however old");
     assert!(store.payload(seqs[0]).await.unwrap().is_ok());
     let gone = &all[2].delivery_id;
@@ -53,8 +56,8 @@ pub(crate) async fn what_ended_long_ago_goes_and_everything_else_stays(store: &i
         assert_eq!(store.order(order.order_id).await.unwrap().unwrap().record, order.record);
     }
     let counts = store.counts().await.unwrap();
-    assert_eq!((counts.orders, counts.events), (3, 0));
-    assert_eq!((counts.pending, counts.delivered, counts.attempts), (1, 1, 1));
+    assert_eq!((counts.orders, counts.events), (4, 1), "an event of that moment is not older");
+    assert_eq!((counts.pending, counts.delivered, counts.dead, counts.attempts), (1, 1, 1, 1));
 }
 
 pub(crate) async fn a_record_goes_with_the_last_that_refers_to_it(store: &impl Store) {
@@ -102,6 +105,31 @@ pub(crate) async fn a_large_expiry_goes_in_small_steps_between_which_changes_are
     assert!(deliveries > 1 && before.delivered == 0 && before.attempts == 0, "{before:?}");
     assert_eq!(before.pending, 1, "what came in between is there");
     assert!(backlog(store).await[0].seq > DeliverySeq(deliveries as i64), "no number is given twice");
+}
+
+pub(crate) async fn what_was_tried_often_goes_in_steps_that_are_no_longer_for_it(store: &impl Store) {
+    listener(store, "pos").await;
+    const ORDERS: usize = 120;
+    const ATTEMPTS: u32 = 20;
+    for _ in 0..ORDERS {
+        plain(store, at(0)).await;
+    }
+    let pending = backlog(store).await;
+    for number in 1..=ATTEMPTS {
+        let again = Verdict::RetryAt { at: at(9), counted: true };
+        let verdict = if number == ATTEMPTS { Verdict::Dead } else { again };
+        let attempts = pending.iter().map(|delivery| attempt(delivery.seq, number, verdict)).collect();
+        store.record_attempts(attempts, at(10)).await.unwrap();
+    }
+    let (mut place, mut before) = (Some(Expiry::default()), store.counts().await.unwrap());
+    assert_eq!(before.attempts, ORDERS as u64 * u64::from(ATTEMPTS));
+    while let Some(here) = place {
+        place = store.expire(at(100), here).await.unwrap();
+        let now = store.counts().await.unwrap();
+        assert!(before.attempts - now.attempts <= 1_000 + u64::from(ATTEMPTS), "{before:?} {now:?}");
+        before = now;
+    }
+    assert_eq!((before.dead, before.attempts), (1, u64::from(ATTEMPTS)), "the last delivery of all stays");
 }
 
 pub(crate) async fn what_was_removed_is_not_missed(store: &impl Store) {

@@ -111,6 +111,7 @@ macro_rules! expiry_suite {
                 what_ended_long_ago_goes_and_everything_else_stays,
                 a_record_goes_with_the_last_that_refers_to_it,
                 a_large_expiry_goes_in_small_steps_between_which_changes_are_made,
+                what_was_tried_often_goes_in_steps_that_are_no_longer_for_it,
                 what_was_removed_is_not_missed,
             ]
         );

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use hookit_contract::{DeliveryId, KnownStatus, OrderId};
+use hookit_contract::{DeliveryId, DeliverySeq, KnownStatus, OrderId};
 use hookit_store::OpenError;
 use hookit_store::inbox::{self, Receipt, Received};
-use hookit_store::platform::Store as _;
+use hookit_store::platform::{DeliveryQuery, Expiry, Store as _};
 use hookit_store::sqlite::{InboxOptions, InboxStore, PlatformOptions, PlatformStore};
 use rusqlite::Connection;
 
@@ -157,6 +157,37 @@ async fn every_answered_change_is_there_after_a_crash_with_the_same_bytes_and_id
     let next = plain(&again, at(2)).await;
     assert_eq!(next.order_id, OrderId(order.order_id.0 + 1));
     assert_eq!(backlog(&again).await.len(), 3);
+}
+
+#[tokio::test]
+async fn numbers_go_on_behind_the_last_ones_though_what_had_them_was_removed_for_its_age() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).unwrap();
+    listener(&store, "pos").await;
+    for _ in 0..3 {
+        plain(&store, at(0)).await;
+    }
+    for delivery in backlog(&store).await {
+        store.give_up(vec![delivery.seq], at(1)).await.unwrap();
+    }
+    let all = store.deliveries(DeliveryQuery { limit: 9, ..DeliveryQuery::default() }).await.unwrap();
+    let first = &all[2].delivery_id;
+    store.replay_delivery(first, at(2)).await.unwrap();
+    store.give_up(vec![DeliverySeq::of_replay(1)], at(3)).await.unwrap();
+    let mut place = Some(Expiry::default());
+    while let Some(here) = place {
+        place = store.expire(at(100), here).await.unwrap();
+    }
+    let left = store.deliveries(DeliveryQuery { limit: 9, ..DeliveryQuery::default() }).await.unwrap();
+    assert_eq!(left.iter().map(|d| d.seq).collect::<Vec<_>>(), [all[0].seq, all[2].seq]);
+    store.close().await;
+    drop(store);
+    let again = open(folder.path()).unwrap();
+    plain(&again, at(101)).await;
+    assert_eq!(backlog(&again).await[0].seq, DeliverySeq(all[0].seq.0 + 1));
+    again.replay_delivery(&all[0].delivery_id, at(102)).await.unwrap();
+    let page = again.pending(all[0].endpoint_id, DeliverySeq::REPLAYS_AFTER, 9).await.unwrap();
+    assert_eq!(page.deliveries[0].seq, DeliverySeq::of_replay(2));
 }
 
 #[tokio::test]

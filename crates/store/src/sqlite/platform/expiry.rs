@@ -13,8 +13,15 @@ use crate::Error;
 use crate::platform::Expiry;
 use crate::sqlite::{failed, word};
 
-/// Events or deliveries that one step removes at most: what others wait for behind it.
-pub(super) const STEP_ROWS: usize = 250;
+/// Rows that one step removes, about: what others wait for behind it. A delivery goes as a whole, so one with a long log
+/// may be more by itself.
+const STEP_ROWS: i64 = 1_000;
+
+/// Rows that go with an event: its own and its record's.
+const ROWS_OF_EVENT: i64 = 2;
+
+/// Rows that go with an order of a delivery: its place in there, its event, its record.
+const ROWS_OF_ORDER: i64 = 3;
 
 /// Deliveries that one step looks at. Where none of so many is old enough, those after them are not either.
 const LOOKS_PER_STEP: i64 = 10_000;
@@ -43,8 +50,12 @@ pub(super) const EVENTS: &str =
 /// next are read off those.
 pub(super) const DELIVERIES: &str = "SELECT delivery_seq, finished_at, created_at,
          delivery_seq < (SELECT max(delivery_seq) FROM deliveries)
-             AND coalesce(replay_no < (SELECT max(replay_no) FROM deliveries WHERE replay_no IS NOT NULL), 1)
+             AND coalesce(replay_no < (SELECT max(replay_no) FROM deliveries WHERE replay_no IS NOT NULL), 1),
+         attempts
      FROM deliveries WHERE delivery_seq > ?1 ORDER BY delivery_seq LIMIT ?2";
+
+/// How many orders a delivery has.
+pub(super) const ORDERS: &str = "SELECT count(*) FROM delivery_orders WHERE delivery_seq = ?1";
 
 /// What is to be removed behind a place, and where to go on; nowhere where there is nothing more.
 pub(super) fn look(
@@ -65,7 +76,7 @@ fn look_at_events(
     after: i64,
 ) -> rusqlite::Result<(Step, Option<Expiry>)> {
     let mut statement = db.prepare_cached(EVENTS)?;
-    let mut rows = statement.query(params![after, STEP_ROWS as i64])?;
+    let mut rows = statement.query([after, STEP_ROWS / ROWS_OF_EVENT])?;
     let (mut old, mut last) = (Vec::new(), after);
     while let Some(row) = rows.next()? {
         last = row.get(0)?;
@@ -86,18 +97,22 @@ fn look_at_deliveries(
     after: i64,
 ) -> rusqlite::Result<(Step, Option<Expiry>)> {
     let mut statement = db.prepare_cached(DELIVERIES)?;
-    let mut rows = statement.query(params![after, LOOKS_PER_STEP])?;
-    let (mut old, mut last, mut any_is_old) = (Vec::new(), after, false);
+    let mut orders_of = db.prepare_cached(ORDERS)?;
+    let mut rows = statement.query([after, LOOKS_PER_STEP])?;
+    let (mut old, mut rows_of_old, mut last, mut any_is_old) = (Vec::new(), 0, after, false);
     while let Some(row) = rows.next()? {
-        last = row.get(0)?;
+        let seq = row.get(0)?;
         any_is_old |= row.get::<_, i64>(2)? < before.as_millis();
         let has_ended = row.get::<_, Option<i64>>(1)?.is_some_and(|at| at < before.as_millis());
         if has_ended && row.get(3)? {
-            old.push(last);
-            if old.len() == STEP_ROWS {
+            let orders: i64 = orders_of.query_row([seq], |row| row.get(0))?;
+            rows_of_old += 1 + row.get::<_, i64>(4)? + ROWS_OF_ORDER * orders;
+            if rows_of_old > STEP_ROWS && !old.is_empty() {
                 break;
             }
+            old.push(seq);
         }
+        last = seq;
     }
     let next = (any_is_old || !old.is_empty()).then_some(Expiry::Deliveries { after: last });
     Ok((Step::Deliveries(old, before), next))
@@ -112,8 +127,9 @@ pub(super) fn remove(db: &Connection, tick: &mut Tick, step: &Step) -> Result<()
                     .prepare_cached("SELECT order_id FROM records WHERE record_id = ?1")
                     .and_then(|mut s| s.query_row([event], |row| row.get(0)).optional())
                     .map_err(failed("reading an old event"))?;
-                remove_event(db, tick, *event)?;
-                order_id.map_or(Ok(()), |order_id| remove_records(db, order_id))?;
+                if let Some(order_id) = order_id {
+                    remove_event(db, tick, order_id, *event)?;
+                }
             }
             Ok(())
         }
@@ -123,13 +139,15 @@ pub(super) fn remove(db: &Connection, tick: &mut Tick, step: &Step) -> Result<()
     }
 }
 
-fn remove_event(db: &Connection, tick: &mut Tick, event: i64) -> Result<(), Error> {
+/// Removes an event, and what nothing refers to after that.
+fn remove_event(db: &Connection, tick: &mut Tick, order_id: i64, event: i64) -> Result<(), Error> {
+    let removing = failed("removing an old event");
     let removed = db
         .prepare_cached("DELETE FROM events WHERE event_seq = ?1")
         .and_then(|mut s| s.execute([event]))
-        .map_err(failed("removing an old event"))?;
+        .map_err(&removing)?;
     tick.counts.events -= removed as u64;
-    Ok(())
+    db.prepare_cached(RECORDS).and_then(|mut s| s.execute([order_id, event])).map(|_| ()).map_err(&removing)
 }
 
 fn remove_delivery(db: &Connection, tick: &mut Tick, seq: i64, before: Timestamp) -> Result<(), Error> {
@@ -150,21 +168,17 @@ fn remove_delivery(db: &Connection, tick: &mut Tick, seq: i64, before: Timestamp
     remove("DELETE FROM delivery_orders WHERE delivery_seq = ?1")?;
     remove("DELETE FROM deliveries WHERE delivery_seq = ?1")?;
     for (order_id, record_id) in orders {
-        remove_event(db, tick, record_id)?;
-        remove_records(db, order_id)?;
+        remove_event(db, tick, order_id, record_id)?;
     }
     Ok(())
 }
 
-/// An order's records that are not its newest, whose events are gone and that no delivery carries.
+/// Of a record that has lost its event or a delivery, and of the one before it: what is not the order's newest and has
+/// neither of them. The one before may have been the newest until this one came, when nothing else referred to it any more.
+/// All of an order's records are not looked at: that would be done for each of them.
 pub(super) const RECORDS: &str = "DELETE FROM records WHERE order_id = ?1
+     AND record_id IN (?2, (SELECT b.record_id FROM records b WHERE b.order_id = ?1
+         AND b.version < (SELECT r.version FROM records r WHERE r.record_id = ?2) ORDER BY b.version DESC LIMIT 1))
      AND record_id <> (SELECT o.record_id FROM orders o WHERE o.order_id = ?1)
      AND NOT EXISTS (SELECT 1 FROM events e WHERE e.event_seq = records.record_id)
      AND NOT EXISTS (SELECT 1 FROM delivery_orders c WHERE c.order_id = ?1 AND c.record_id = records.record_id)";
-
-fn remove_records(db: &Connection, order_id: i64) -> Result<(), Error> {
-    db.prepare_cached(RECORDS)
-        .and_then(|mut s| s.execute([order_id]))
-        .map(|_| ())
-        .map_err(failed("removing old records"))
-}

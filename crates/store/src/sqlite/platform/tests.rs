@@ -1,9 +1,10 @@
 //! The statements that run for each change, each send and each look at a backlog use the indexes made for them.
 
-use hookit_contract::{DeliveryId, DeliverySeq, EndpointId};
+use hookit_contract::{DeliveryId, DeliverySeq, EndpointId, Timestamp};
 use rusqlite::Connection;
 
-use super::{deliveries, endings, reads, registrations, registry, tally};
+use super::{deliveries, endings, expiry, reads, registrations, registry, tally};
+use crate::platform::Expiry;
 use crate::sqlite::file;
 
 fn plan(db: &Connection, sql: &str) -> String {
@@ -144,4 +145,65 @@ fn a_store_of_the_first_version_keeps_what_it_has_and_learns_what_is_new() {
     assert_eq!(refers, "deliveries");
     db.execute("UPDATE deliveries SET state = 'superseded', next_attempt_at = NULL, finished_at = 9 WHERE delivery_seq = 2", [])
         .unwrap();
+}
+
+const A_REGISTRATION: &str =
+    "INSERT INTO partners (partner_id, name, business_id, scopes, partner_key, secret_hash, webhook_secret, created_at)
+     VALUES ('p', 'POS', 9, '[]', 'key', x'00', x'00', 1);
+     INSERT INTO endpoints VALUES (1, 'p', 'https://pos.example/', NULL, NULL);
+     INSERT INTO webhooks (webhook_id, partner_id, endpoint_id, event_type, created_at, updated_at)
+     VALUES (1, 'p', 1, 'klikit.order.cart.updated', 1, 1);";
+
+#[test]
+fn what_has_ended_is_found_behind_however_much_that_is_pending() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = file::open(folder.path(), &super::KIND).unwrap().writer;
+    db.execute_batch(A_REGISTRATION).unwrap();
+    const PENDING: i64 = 10_500;
+    db.execute_batch(&format!(
+        "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {PENDING} + 2)
+         INSERT INTO deliveries (delivery_seq, delivery_id, endpoint_id, webhook_id, event_type, brand_id, branch_id,
+             envelope_format, state, attempts, failures, next_attempt_at, created_at, finished_at)
+         SELECT n, 'evt_' || n, 1, 1, 'klikit.order.cart.updated', 1, 1, 1, iif(n > {PENDING}, 'dead', 'pending'), 0, 0,
+             iif(n > {PENDING}, NULL, 1), 1, iif(n > {PENDING}, 2, NULL) FROM n",
+    ))
+    .unwrap();
+    let before = Timestamp::from_millis(3);
+    let (mut place, mut found) = (Some(Expiry::Deliveries { after: 0 }), Vec::new());
+    while let Some(here) = place {
+        let (step, next) = expiry::look(&db, before, here).unwrap();
+        let expiry::Step::Deliveries(old, _) = step else { panic!("a pass goes from events to deliveries") };
+        found.extend(old);
+        place = next;
+    }
+    assert_eq!(found, [PENDING + 1], "the last of all is kept");
+}
+
+#[test]
+fn what_removing_a_record_costs_does_not_grow_with_the_square_of_its_orders_versions() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = file::open(folder.path(), &super::KIND).unwrap().writer;
+    db.execute_batch(A_REGISTRATION).unwrap();
+    // An order's versions without their events, each with a delivery.
+    let steps = |order: i64, versions: i64| -> i32 {
+        for version in 1..=versions {
+            let number = order * 10_000 + version;
+            db.execute("INSERT INTO records VALUES (?1, ?2, ?3, '{}')", [number, order, version]).unwrap();
+            db.execute(
+                "INSERT INTO deliveries (delivery_seq, delivery_id, endpoint_id, webhook_id, event_type, brand_id, branch_id,
+                     envelope_format, state, attempts, failures, created_at, finished_at)
+                 VALUES (?1, 'evt_' || ?1, 1, 1, 'klikit.order.cart.updated', 1, 1, 1, 'delivered', 1, 0, 1, 2)",
+                [number],
+            )
+            .unwrap();
+            db.execute("INSERT INTO delivery_orders VALUES (?1, 0, ?2, ?1)", [number, order]).unwrap();
+        }
+        db.execute("INSERT INTO orders VALUES (?1, 9, 1, 1, ?2, ?1 * 10000 + ?2, 1, 1)", [order, versions])
+            .unwrap();
+        let mut statement = db.prepare(expiry::RECORDS).unwrap();
+        assert_eq!(statement.execute([order, order * 10_000 + versions / 2]).unwrap(), 0);
+        statement.get_status(rusqlite::StatementStatus::VmStep)
+    };
+    let (few, many) = (steps(1, 50), steps(2, 500));
+    assert!(many < 20 * few, "{few} steps with 50 versions, {many} with 500");
 }

@@ -50,6 +50,7 @@ const KIND: Kind = Kind {
         include_str!("schema_2.sql"),
         include_str!("schema_3.sql"),
         include_str!("schema_4.sql"),
+        include_str!("schema_5.sql"),
     ],
 };
 

@@ -1,5 +1,7 @@
 //! The statements that run for each change, each send and each look at a backlog use the indexes made for them.
 
+mod steps;
+
 use hookit_contract::{DeliveryId, DeliverySeq, EndpointId, Timestamp};
 use rusqlite::Connection;
 
@@ -206,4 +208,75 @@ fn what_removing_a_record_costs_does_not_grow_with_the_square_of_its_orders_vers
     };
     let (few, many) = (steps(1, 50), steps(2, 500));
     assert!(many < 20 * few, "{few} steps with 50 versions, {many} with 500");
+}
+
+/// Every row of every table, column by column.
+fn all_rows(db: &Connection) -> Vec<(String, Vec<String>, Vec<String>)> {
+    let texts = |sql: &str| -> Vec<String> {
+        db.prepare(sql).unwrap().query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    let tables = texts("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name");
+    let rows = |table: String| {
+        let columns = texts(&format!("SELECT name FROM pragma_table_info('{table}') ORDER BY name"));
+        let quoted: Vec<_> = columns.iter().map(|column| format!("quote({column})")).collect();
+        let rows = texts(&format!("SELECT {} FROM {table} ORDER BY 1", quoted.join(" || ' ' || ")));
+        (table, columns, rows)
+    };
+    tables.into_iter().map(rows).collect()
+}
+
+#[test]
+fn a_store_of_the_third_version_keeps_every_row_of_every_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let third = file::Kind { migrations: &super::KIND.migrations[..3], ..super::KIND };
+    let db = file::open(folder.path(), &third).unwrap().writer;
+    db.execute_batch(
+        "INSERT INTO businesses VALUES (9, 'Noodles');
+         INSERT INTO brands VALUES (663, 9, 'Soup');
+         INSERT INTO brand_branches VALUES (663, 1062);
+         INSERT INTO partners VALUES ('p', 'POS', 9, '[]', 'key', x'01', x'02', 1, 2, x'03', 4);
+         INSERT INTO endpoints VALUES (1, 'p', 'https://pos.example/', 5, 'gone'), (2, 'p', 'https://kds.example/', NULL, NULL);
+         INSERT INTO webhooks VALUES
+            (1, 'p', 1, 663, NULL, 'klikit.order.created.v2', x'04', 1, 2, 'none', 3, 4, 5, 1, NULL, NULL, NULL),
+            (2, 'p', 2, NULL, NULL, 'klikit.order.created.v2', NULL, 1, 2, 'per_order', NULL, NULL, NULL, 0, 6, 'Mai', 7);
+         INSERT INTO records VALUES (1, 7, 1, '{\"id\":7}'), (2, 7, 2, '{\"id\":7,\"status\":2}');
+         INSERT INTO orders VALUES (7, 9, 1062, 2, 2, 2, 1, 2);
+         INSERT INTO events VALUES (1, 'klikit.order.created.v2', NULL, 1, 'operator', NULL, 1),
+            (2, 'klikit.order.status.updated', 1, 2, 'partner', 1, 2);
+         INSERT INTO replays VALUES (1, 'missed', 0, NULL, 1, 7, NULL, NULL, 1, 9, 'running', 1, 2, 1, 0, 0, 0, 8, NULL);
+         INSERT INTO deliveries VALUES
+            (1, 'evt_1', 1, 1, 'klikit.order.created.v2', 663, 1062, 1, 'pending', 2, 1, 9, 1, NULL, 1, 8, 1, NULL, NULL),
+            (2, 'evt_2', 2, 2, 'klikit.order.created.v2', 663, 1062, 1, 'cancelled', 0, 0, NULL, 1, 9, NULL, NULL, NULL,
+                'Mai', 'webhook_removed');
+         INSERT INTO delivery_orders VALUES (1, 0, 7, 1), (2, 0, 7, 2);
+         INSERT INTO webhook_logs VALUES
+            (1, 1, 1, 5, 'timed_out', NULL, '192.0.2.1:443', x'', 'slow', 9, 1, 1, 2, 3, NULL),
+            (1, 2, 2, 5, 'refused', 500, NULL, x'6e6f', NULL, 9, 0, NULL, NULL, NULL, 4);
+         UPDATE totals SET orders = 1, events = 2, pending = 1, cancelled = 1, attempts = 2;",
+    )
+    .unwrap();
+    let before = all_rows(&db);
+    for (table, _, rows) in &before {
+        assert!(!rows.is_empty(), "{table} is empty");
+    }
+    drop(db);
+    let db = file::open(folder.path(), &super::KIND).unwrap().writer;
+    assert_eq!(all_rows(&db), before);
+    // What the tables in the place of others refer to, and what refers to them, is looked after as before.
+    for broken in [
+        "UPDATE delivery_orders SET delivery_seq = 77 WHERE delivery_seq = 1",
+        "DELETE FROM deliveries WHERE delivery_seq = 1",
+        "DELETE FROM records WHERE record_id = 1",
+        "UPDATE orders SET record_id = 77",
+        "INSERT INTO delivery_orders VALUES (2, 1, 8, 77)",
+    ] {
+        let error = db.execute(broken, []).unwrap_err();
+        assert_eq!(
+            error.sqlite_error_code(),
+            Some(rusqlite::ErrorCode::ConstraintViolation),
+            "{broken}: {error}"
+        );
+    }
+    let page = reads::pending(&db, EndpointId(1), DeliverySeq::REPLAYS_AFTER, 10).unwrap();
+    assert_eq!(page.deliveries.len(), 1);
 }

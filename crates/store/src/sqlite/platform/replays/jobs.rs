@@ -212,7 +212,8 @@ pub(in crate::sqlite::platform) fn deliveries(
     Ok(Some(ReplayCount { deliveries: found.deliveries, next }))
 }
 
-/// What the next step does. Those that were cancelled come first, then the oldest that has room in line.
+/// What the next step does, found by an index that holds only replays with work left: with another condition than the
+/// index's the statement would be refused. Those that were cancelled come first, then the oldest that has room in line.
 pub(in crate::sqlite::platform) fn next_step(
     db: &Connection,
     routes: &Routes,
@@ -220,9 +221,9 @@ pub(in crate::sqlite::platform) fn next_step(
 ) -> Result<Next, Error> {
     let found = db
         .prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM replays
-             WHERE (state = 'cancelled' AND delivered + dead + cancelled < queued)
-                OR (state = 'running' AND looked_to < looks_to)
+            "SELECT {COLUMNS} FROM replays INDEXED BY replays_to_do
+             WHERE ((state = 'cancelled' AND queued > delivered + dead + cancelled)
+                 OR (state = 'running' AND looked_to < looks_to))
              ORDER BY state <> 'cancelled', queued - delivered - dead - cancelled >= ?1, replay_id LIMIT 1"
         ))
         .and_then(|mut s| s.query_row([IN_LINE_MAX as i64], replay_row).optional())

@@ -16,6 +16,10 @@ fn the_guarantees_hold_in_every_schedule_of_a_fixed_set_of_seeds() {
     for count in [crashes, cut_off, stops, moved, batches, hints_lost, superseded] {
         assert!(count > 0, "the seeds do not exercise what they should:\n{sum}");
     }
+    let Counts { removed, removed_with, cancelled, late, .. } = sum;
+    for count in [removed, removed_with, cancelled, late] {
+        assert!(count > 0, "the seeds do not exercise what they should:\n{sum}");
+    }
     let Counts { answers_lost, repeats, dead, too_old, free, holds, clock_steps, signatures, .. } = sum;
     for count in [answers_lost, repeats, dead, too_old, free, holds, clock_steps, signatures] {
         assert!(count > 0, "the seeds do not exercise what they should:\n{sum}");

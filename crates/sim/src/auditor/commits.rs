@@ -15,6 +15,9 @@ impl Auditor {
         for registration in &commit.registrations {
             self.book.put(registration.clone());
         }
+        for (webhook, _) in &commit.removed {
+            self.book.remove(*webhook);
+        }
         for &(seq, endpoint) in &commit.moved {
             self.counts.moved += 1;
             if let Some(held) = self.deliveries.get_mut(&seq) {
@@ -39,10 +42,19 @@ impl Auditor {
         self.formed(&commit.deliveries, &dues);
         let fresh = commit.deliveries.iter().map(|delivery| delivery.seq);
         self.untold_fresh.entry(commit.tick).or_default().extend(fresh);
-        for attempt in &commit.attempts {
+        for attempt in commit.attempts.iter().filter(|attempt| !attempt.late) {
+            self.recorded(attempt);
+        }
+        self.registrations_removed(commit);
+        // What is put in line and taken back in one tick comes after the replays, everything else before.
+        let again = commit.replayed.iter().map(|replayed| replayed.to);
+        let in_line: BTreeSet<i64> = again.chain(commit.anew.iter().map(|anew| anew.seq)).collect();
+        self.ended_by_operators(commit, |seq| !in_line.contains(&seq));
+        for attempt in commit.attempts.iter().filter(|attempt| attempt.late) {
             self.recorded(attempt);
         }
         self.replays_committed(commit);
+        self.ended_by_operators(commit, |seq| in_line.contains(&seq));
         for &seq in &commit.given_up {
             self.given_up(seq);
         }
@@ -150,6 +162,7 @@ impl Auditor {
             withheld: false,
             withheld_until: None,
             told_at: None,
+            stopped_no: 0,
         };
         for &(order, _) in &delivery.orders {
             self.lanes.entry(order).or_default().insert(delivery.seq);
@@ -177,6 +190,11 @@ impl Auditor {
     /// G2: an attempt is recorded once, under its number, with the verdict that the plan has for its end.
     fn recorded(&mut self, attempt: &Attempt) {
         let Attempt { seq, number, .. } = *attempt;
+        // It was under way when its delivery was taken back and replayed: the log begins anew with the replay.
+        if let Some(to) = self.left.remove(&seq).filter(|_| !attempt.applied) {
+            self.open.remove(&to);
+            return;
+        }
         let Some(held) = self.deliveries.get(&seq) else {
             return self
                 .broken("G2", format!("an attempt of delivery {seq}, which does not exist, was recorded"));
@@ -186,7 +204,9 @@ impl Auditor {
                 .broken("G2", format!("attempt {number} of delivery {seq} was handed in without need"));
         }
         // What was under way when its delivery was taken back came to its end later.
-        let was_taken_back = held.replayed && matches!(held.state, State::Cancelled | State::Delivered);
+        let was_taken_back =
+            held.state == State::Cancelled || (held.replayed && held.state == State::Delivered);
+        self.counts.late += u64::from(was_taken_back);
         if held.state != State::Pending && !was_taken_back {
             return self
                 .broken("G2", format!("delivery {seq} was {:?} and got attempt {number}", held.state));
@@ -284,7 +304,7 @@ impl Auditor {
                 format!("delivery {seq} is passed over and order {order} has nothing after v{version}");
             return self.broken("G2", what);
         }
-        if self.open.remove(&seq).is_none_or(|open| open.dialled.is_some()) {
+        if self.open.remove(&seq).is_some_and(|open| open.dialled.is_some()) {
             return self.broken("G2", format!("delivery {seq} is passed over while it is under way"));
         }
         if let Some(held) = self.deliveries.get_mut(&seq) {

@@ -55,6 +55,14 @@ pub enum Event {
         /// The delivery.
         seq: i64,
     },
+    /// The platform was told that a newer one waits: it passes this one over, or lets it be where it is none of this
+    /// endpoint's any more.
+    Outdated {
+        /// The delivery.
+        seq: i64,
+        /// Where it goes.
+        endpoint: i64,
+    },
     /// The platform was given the bytes.
     Given {
         /// The delivery.
@@ -104,6 +112,22 @@ pub enum Event {
         /// The version that it was told.
         version: i64,
     },
+    /// Somebody asks, in this name, that a registration be removed.
+    RemovalAsked {
+        /// Which.
+        webhook: i64,
+        /// The name.
+        by: String,
+    },
+    /// Somebody asks, in this name, that a delivery be taken back.
+    CancelAsked {
+        /// Its event id.
+        delivery_id: String,
+        /// The name.
+        by: String,
+    },
+    /// A process could not start: the store would not let it read.
+    StartFailed,
     /// From outside only: a request went out, or was to go out, that no receiver saw.
     Dialled {
         /// Where to.
@@ -160,9 +184,9 @@ pub struct Commit {
     /// Deliveries that were passed over for newer ones.
     pub superseded: Vec<i64>,
     /// Deliveries that were taken back.
-    pub cancelled: Vec<i64>,
-    /// Registrations that were removed.
-    pub removed: Vec<i64>,
+    pub cancelled: Vec<Cancelled>,
+    /// Registrations that were removed, and in whose name.
+    pub removed: Vec<(i64, String)>,
     /// Endpoints to which nothing is sent from now on, or something again.
     pub holds: Vec<(i64, bool)>,
     /// Deliveries that had ended and are sent again.
@@ -249,6 +273,17 @@ pub struct Replayed {
     pub due_ms: i64,
 }
 
+/// A delivery that was taken back.
+#[derive(Clone, Debug)]
+pub struct Cancelled {
+    /// Its place in line.
+    pub seq: i64,
+    /// In whose name.
+    pub by: String,
+    /// With its registration, and not by itself.
+    pub with_registration: bool,
+}
+
 /// An attempt that was handed in to be recorded.
 #[derive(Clone, Debug)]
 pub struct Attempt {
@@ -262,6 +297,8 @@ pub struct Attempt {
     pub verdict: Verdict,
     /// False where the store refused it: there is one of that number, or the delivery is not pending.
     pub applied: bool,
+    /// The delivery had been taken back before: it was under way then.
+    pub late: bool,
 }
 
 /// What follows from an attempt.
@@ -306,6 +343,7 @@ impl fmt::Display for Event {
             Event::Hinted { tick, lost: true } => write!(f, "tick {tick} hinted, and hints were lost"),
             Event::Decided { seq } => write!(f, "delivery {seq} asked for"),
             Event::Vain { seq } => write!(f, "delivery {seq} has nothing to send"),
+            Event::Outdated { seq, .. } => write!(f, "delivery {seq} has a newer one behind it"),
             Event::Given { seq } => write!(f, "delivery {seq} given"),
             Event::Begun { request, endpoint, delivery_id, body, signed, .. } => {
                 write!(
@@ -341,6 +379,11 @@ impl fmt::Display for Event {
             Event::Acknowledged { order, version } => {
                 write!(f, "the producer is told: order {order} v{version}")
             }
+            Event::RemovalAsked { webhook, by } => {
+                write!(f, "{by} asks that registration {webhook} be removed")
+            }
+            Event::CancelAsked { delivery_id, by } => write!(f, "{by} asks that {delivery_id} be taken back"),
+            Event::StartFailed => f.write_str("the platform cannot start"),
             Event::Dialled { endpoint, delivery_id } => {
                 write!(f, "endpoint {endpoint} was dialled for {delivery_id}")
             }
@@ -370,8 +413,12 @@ impl fmt::Display for Commit {
         for (seq, endpoint) in &self.moved {
             write!(f, "; delivery {seq} goes to endpoint {endpoint} now")?;
         }
-        for Attempt { seq, number, verdict, applied, .. } in &self.attempts {
-            let refused = if *applied { "" } else { " (refused)" };
+        for Attempt { seq, number, verdict, applied, late, .. } in &self.attempts {
+            let refused = match (applied, late) {
+                (false, _) => " (refused)",
+                (true, true) => " (late)",
+                (true, false) => "",
+            };
             write!(f, "; attempt {number} of {seq}{refused}: ")?;
             match verdict {
                 Verdict::Delivered => f.write_str("delivered")?,
@@ -386,11 +433,12 @@ impl fmt::Display for Commit {
         for seq in &self.superseded {
             write!(f, "; delivery {seq} is passed over")?;
         }
-        for seq in &self.cancelled {
-            write!(f, "; delivery {seq} is taken back")?;
+        for Cancelled { seq, by, with_registration } in &self.cancelled {
+            let how = if *with_registration { " with its registration" } else { "" };
+            write!(f, "; delivery {seq} is taken back{how} by {by}")?;
         }
-        for webhook in &self.removed {
-            write!(f, "; registration {webhook} is removed")?;
+        for (webhook, by) in &self.removed {
+            write!(f, "; registration {webhook} is removed by {by}")?;
         }
         for Replayed { from, to, endpoint, .. } in &self.replayed {
             write!(f, "; delivery {from} is replayed as {to} to endpoint {endpoint}")?;

@@ -8,6 +8,7 @@
 //! - `commits` - what a tick may put on disk: everybody who registered hears of a change (G1), a delivery's state only
 //!   goes forward, attempts are numbered without a gap and judged by the plan (G2).
 //! - `replays` - what may be sent again, and what an operator keeps back.
+//! - `removals` - what an operator takes back, and that nothing else is touched.
 //! - `sends` - what may go out, and when: the same id with the same bytes (G3), order per order (G4), within the limits
 //!   and not before it is due (G5).
 //! - `health` - which failures may, and which must, cost a delivery nothing, because its endpoint is down (G6).
@@ -20,6 +21,7 @@ pub mod event;
 mod health;
 mod outside;
 mod receivers;
+mod removals;
 mod replays;
 mod rest;
 mod routing;
@@ -35,6 +37,7 @@ use event::{End, Event};
 use health::{Free, Health};
 use outside::Blur;
 use receivers::Receivers;
+use removals::Removals;
 use routing::Book;
 use walls::Walls;
 
@@ -129,12 +132,18 @@ struct Held {
     withheld_until: Option<i64>,
     /// The platform knows of it, and since when.
     told_at: Option<i64>,
+    /// Which event took it back, or kept it back: what was asked for sooner may still go out.
+    stopped_no: u64,
 }
 
 /// A delivery that the platform is about to send, has sent, or has not recorded yet.
 #[derive(Debug)]
 struct Open {
     decided_at: i64,
+    /// Which event asked for its bytes, the last time.
+    asked_no: u64,
+    /// Where it was to go, if that was known to all.
+    home: Option<i64>,
     /// Where its request went.
     dialled: Option<i64>,
     ended: Option<Ended>,
@@ -169,6 +178,14 @@ pub struct Counts {
     pub anew: u64,
     /// Replayed deliveries that were taken back.
     pub taken_back: u64,
+    /// Registrations that were removed.
+    pub removed: u64,
+    /// Deliveries that were taken back with their registration.
+    pub removed_with: u64,
+    /// Deliveries that were taken back one by one.
+    pub cancelled: u64,
+    /// Attempts that were under way when their delivery was taken back.
+    pub late: u64,
     /// Deliveries that ended acknowledged.
     pub delivered: u64,
     /// Deliveries that were given up.
@@ -191,6 +208,8 @@ pub struct Counts {
     pub holds: u64,
     /// Crashes.
     pub crashes: u64,
+    /// Starts in vain.
+    pub not_started: u64,
     /// Requests that were under way in a crash.
     pub cut_off: u64,
     /// Stops in good order.
@@ -204,7 +223,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    fn named(&mut self) -> [(&'static str, &mut u64); 25] {
+    fn named(&mut self) -> [(&'static str, &mut u64); 30] {
         [
             ("events looked at", &mut self.events),
             ("ticks", &mut self.ticks),
@@ -215,6 +234,10 @@ impl Counts {
             ("replayed", &mut self.replayed),
             ("made by replays", &mut self.anew),
             ("taken back by replays", &mut self.taken_back),
+            ("registrations removed", &mut self.removed),
+            ("deliveries taken back with them", &mut self.removed_with),
+            ("deliveries taken back one by one", &mut self.cancelled),
+            ("attempts under way when they were", &mut self.late),
             ("delivered", &mut self.delivered),
             ("given up", &mut self.dead),
             ("passed over", &mut self.superseded),
@@ -227,6 +250,7 @@ impl Counts {
             ("holds of endpoints", &mut self.holds),
             ("crashes", &mut self.crashes),
             ("requests cut off by them", &mut self.cut_off),
+            ("starts in vain", &mut self.not_started),
             ("stops in good order", &mut self.stops),
             ("steps of the clock", &mut self.clock_steps),
             ("times that hints were lost", &mut self.hints_lost),
@@ -273,6 +297,8 @@ pub struct Auditor {
     lanes: BTreeMap<i64, BTreeSet<i64>>,
     pending: BTreeSet<i64>,
     open: BTreeMap<i64, Open>,
+    /// Numbers that a replay took from deliveries that were still under way, and the new ones.
+    left: BTreeMap<i64, i64>,
     /// The bytes of this one were given out. Its request goes out at once, or there is none: the platform found that
     /// it belongs to another endpoint by now.
     given: Option<(i64, Open)>,
@@ -280,6 +306,7 @@ pub struct Auditor {
     untold: BTreeMap<u64, Vec<i64>>,
     /// What is fresh, or let go, since ticks of which the platform has not been told: a replay may go before it.
     untold_fresh: BTreeMap<u64, Vec<i64>>,
+    removals: Removals,
     receivers: Receivers,
     running_since: Option<i64>,
     calm_since: Option<i64>,
@@ -315,9 +342,11 @@ impl Auditor {
             lanes: BTreeMap::new(),
             pending: BTreeSet::new(),
             open: BTreeMap::new(),
+            left: BTreeMap::new(),
             given: None,
             untold: BTreeMap::new(),
             untold_fresh: BTreeMap::new(),
+            removals: Removals::default(),
             receivers: Receivers::default(),
             running_since: None,
             calm_since: Some(0),
@@ -355,6 +384,12 @@ impl Auditor {
                 self.counts.cut_off += self.under_way().count() as u64;
                 self.ended_its_life();
             }
+            Event::StartFailed => {
+                self.counts.not_started += 1;
+                self.ended_its_life();
+            }
+            Event::RemovalAsked { webhook, by } => self.removals.removal_asked(*webhook, by),
+            Event::CancelAsked { delivery_id, by } => self.removals.cancel_asked(delivery_id, by),
             Event::Stopped { drained } => {
                 self.counts.stops += 1;
                 if *drained && !self.open.is_empty() {
@@ -387,6 +422,7 @@ impl Auditor {
             }
             Event::Decided { seq } => self.decided(*seq),
             Event::Vain { seq } => self.vain(*seq),
+            Event::Outdated { seq, endpoint } => self.outdated(*seq, *endpoint),
             Event::Given { seq } => self.given = self.open.remove(seq).map(|open| (*seq, open)),
             Event::Begun { request: _, endpoint, delivery_id, event_type, body, signed } => {
                 self.begun(*endpoint, delivery_id, event_type, body, *signed);
@@ -419,6 +455,7 @@ impl Auditor {
     /// A process has ended: what it had under way is as if it had never been decided.
     fn ended_its_life(&mut self) {
         self.open.clear();
+        self.left.clear();
         self.running_since = None;
         for seq in &self.pending {
             if let Some(held) = self.deliveries.get_mut(seq) {

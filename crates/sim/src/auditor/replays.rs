@@ -6,9 +6,6 @@ use super::{Auditor, State};
 
 impl Auditor {
     pub(super) fn replays_committed(&mut self, commit: &Commit) {
-        for &(seq, delivered) in &commit.taken_back {
-            self.taken_back(seq, delivered);
-        }
         let again = commit.replayed.iter().map(|replayed| replayed.to);
         let mut places: Vec<i64> = again.chain(commit.anew.iter().map(|delivery| delivery.seq)).collect();
         places.sort_unstable();
@@ -19,11 +16,12 @@ impl Auditor {
             self.replayed(replayed);
         }
         for delivery in &commit.anew {
-            self.made_anew(delivery);
+            self.made_anew(delivery, commit);
         }
         for &(seq, withheld) in &commit.withheld {
             if let Some(held) = self.deliveries.get_mut(&seq) {
                 held.withheld = withheld;
+                held.stopped_no = self.counts.events;
                 held.withheld_until = (!withheld).then_some(self.now);
                 held.told_at = None;
             }
@@ -53,6 +51,7 @@ impl Auditor {
         // Its last attempt may still be under way, where it was taken back: then that one goes on under the old number.
         if let Some(open) = self.open.remove(&from) {
             self.open.insert(to, open);
+            self.left.insert(from, to);
         }
         let now = self.now;
         (held.state, held.endpoint, held.replayed) = (State::Pending, endpoint, true);
@@ -70,12 +69,14 @@ impl Auditor {
         self.deliveries.insert(to, held);
     }
 
-    /// A delivery that a replay made carries orders as they stand: it takes nobody back.
-    fn made_anew(&mut self, delivery: &Delivery) {
+    /// A delivery that a replay made carries orders as they stand when it is made, which is somewhere within the tick:
+    /// it takes nobody back.
+    fn made_anew(&mut self, delivery: &Delivery, commit: &Commit) {
         self.counts.anew += 1;
         for (order, version) in &delivery.orders {
             let newest = self.newest.get(order).copied().unwrap_or_default();
-            if *version != newest {
+            let in_tick = commit.changes.iter().filter(|change| change.order == *order).count() as i64;
+            if !(newest - in_tick..=newest).contains(version) {
                 let what = format!("a replay tells order {order} v{version}, and it stands at v{newest}");
                 self.broken("G4", what);
             }
@@ -86,12 +87,13 @@ impl Auditor {
         }
     }
 
-    fn taken_back(&mut self, seq: i64, delivered: bool) {
+    pub(super) fn taken_back(&mut self, seq: i64, delivered: bool) {
         self.counts.taken_back += 1;
         let Some(held) = self.deliveries.get_mut(&seq).filter(|held| held.state == State::Pending) else {
             return self.broken("G2", format!("delivery {seq} is taken back and was not pending"));
         };
         held.state = if delivered { State::Delivered } else { State::Cancelled };
+        held.stopped_no = self.counts.events;
         self.finished(seq);
     }
 }

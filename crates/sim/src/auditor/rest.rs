@@ -40,6 +40,7 @@ impl Auditor {
         if self.running_since.is_none()
             // A replay waits for whatever is fresh; that it goes out in the end is seen when all goes quiet.
             || held.replayed
+            || self.removals.is_removed(held.webhook)
             || self.calm_since.is_none()
             || !self.is_trusted(held.endpoint)
             || self.held.contains_key(&held.endpoint)
@@ -56,6 +57,8 @@ impl Auditor {
                     || (*other > seq && !self.open.contains_key(other))
             })
         });
+        // One that was taken back while it was under way holds its lanes until it has come to its end.
+        let lane_is_free = lane_is_free && self.under_way_unheard_of(seq).is_none();
         let at = |seq: &i64| self.deliveries[seq].endpoint;
         let unended = || self.open.iter().filter(|(_, open)| open.ended.is_none());
         lane_is_free

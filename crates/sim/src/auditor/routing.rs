@@ -13,6 +13,8 @@ pub(super) type Due = (i64, i64, i64, i64, i64);
 #[derive(Debug, Default)]
 pub(super) struct Book {
     by_webhook: BTreeMap<i64, Registration>,
+    /// Those that were removed, and whose they were.
+    former: BTreeMap<i64, usize>,
 }
 
 impl Book {
@@ -20,9 +22,17 @@ impl Book {
         self.by_webhook.insert(registration.webhook, registration);
     }
 
-    /// Whose a registration is.
+    /// From here on nobody hears of anything by this one.
+    pub(super) fn remove(&mut self, webhook: i64) {
+        if let Some(registration) = self.by_webhook.remove(&webhook) {
+            self.former.insert(webhook, registration.partner);
+        }
+    }
+
+    /// Whose a registration is, or was.
     pub(super) fn partner(&self, webhook: i64) -> Option<usize> {
-        self.by_webhook.get(&webhook).map(|registration| registration.partner)
+        let present = self.by_webhook.get(&webhook).map(|registration| registration.partner);
+        present.or_else(|| self.former.get(&webhook).copied())
     }
 
     pub(super) fn dues(&self, change: &Change) -> Vec<Due> {

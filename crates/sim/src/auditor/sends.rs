@@ -4,13 +4,15 @@ use bytes::Bytes;
 
 use super::event::{End, mark};
 use super::health::Free;
-use super::{Auditor, Ended, Open, State};
+use super::{Auditor, Ended, Held, Open, State};
 
 impl Auditor {
     /// The platform has made up its mind to send a delivery. This is the moment by which the lanes are judged: what
     /// the disk says a little later, while the bytes are being read, it could not know.
     pub(super) fn decided(&mut self, seq: i64) {
-        if self.open.get(&seq).is_some_and(|open| open.dialled.is_none()) {
+        let asked_no = self.counts.events;
+        if let Some(open) = self.open.get_mut(&seq).filter(|open| open.dialled.is_none()) {
+            open.asked_no = asked_no;
             return; // The store did not answer, and is asked again.
         }
         if self.open.contains_key(&seq) {
@@ -41,7 +43,8 @@ impl Auditor {
                 self.broken("G4", what);
             }
         }
-        self.open.insert(seq, Open { decided_at: self.now, dialled: None, ended: None });
+        let home = self.is_settled(seq).then_some(endpoint);
+        self.open.insert(seq, Open { decided_at: self.now, asked_no, home, dialled: None, ended: None });
         if self.open.values().filter(|open| open.ended.is_none()).count() > self.rules.in_flight_max {
             self.broken("G5", "more requests under way than allowed in all".to_owned());
         }
@@ -55,11 +58,17 @@ impl Auditor {
         }
         for (order, _) in &held.orders {
             let Some(lane) = self.lanes.get(order) else { continue };
+            let is_gone = |other: &i64| self.removals.is_removed(self.deliveries[other].webhook);
             for &other in lane.iter().filter(|&&other| other != seq) {
                 let home = Some(self.deliveries[&other].endpoint).filter(|_| self.is_settled(other));
                 // A replay cannot wait for what was committed a moment ago and nobody was told of, nor for what is kept back.
                 let is_known = self.deliveries[&other].told_at.is_some_and(|at| at < self.now);
-                if other < seq && home == Some(held.endpoint) && (is_known || !held.replayed) {
+                if other < seq
+                    && home == Some(held.endpoint)
+                    && (is_known || !held.replayed)
+                    // It will not be sent any more, and ends soon.
+                    && !is_gone(&other)
+                {
                     return Err(format!("delivery {seq} overtakes {other} with order {order}"));
                 }
                 // One whose registration was given another URL meanwhile is still under way to the former one.
@@ -69,7 +78,23 @@ impl Auditor {
                 }
             }
         }
-        Ok(())
+        match self.under_way_unheard_of(seq) {
+            Some(other) => Err(format!("delivery {seq} goes while {other}, taken back, is under way")),
+            None => Ok(()),
+        }
+    }
+
+    /// One that was taken back while it was under way, and goes where this one does with one of its orders.
+    pub(super) fn under_way_unheard_of(&self, seq: i64) -> Option<i64> {
+        let held = &self.deliveries[&seq];
+        let shares = |other: &Held| {
+            held.orders.iter().any(|(order, _)| other.orders.iter().any(|(theirs, _)| theirs == order))
+        };
+        let found = self.open.iter().find(|(other, open)| {
+            let theirs = &self.deliveries[*other];
+            open.dialled == Some(held.endpoint) && theirs.state != State::Pending && shares(theirs)
+        });
+        found.map(|(other, _)| *other)
     }
 
     /// False for a delivery that was moved and of which the platform knows only since now, or not yet.
@@ -85,12 +110,19 @@ impl Auditor {
         let decided_at = self.open.get(&seq).map_or(self.now, |open| open.decided_at);
         let pending = self.deliveries.get(&seq).is_some_and(|held| {
             let was_withheld = held.withheld || held.withheld_until.is_some_and(|until| until >= decided_at);
-            held.state == State::Pending && !was_withheld
+            held.state == State::Pending && !was_withheld && !self.removals.is_removed(held.webhook)
         });
         if pending {
             self.broken("G2", format!("delivery {seq} is pending and was not found"));
         }
         self.open.remove(&seq);
+    }
+
+    /// Where the registration's URL has changed since, nothing follows.
+    pub(super) fn outdated(&mut self, seq: i64, endpoint: i64) {
+        if self.open.get(&seq).is_some_and(|open| open.home != Some(endpoint)) {
+            self.open.remove(&seq);
+        }
     }
 
     /// A request goes out.
@@ -119,11 +151,18 @@ impl Auditor {
         if signed == Some(false) {
             return self.broken("G3", format!("delivery {seq} has a wrong signature"));
         }
-        if held.state != State::Pending {
+        let asked_no = self.given.as_ref().map_or(u64::MAX, |(_, open)| open.asked_no);
+        // An operator was a moment too late where the bytes had been asked for already.
+        let was_asked_before = asked_no < held.stopped_no;
+        if held.state != State::Pending && !(held.state != State::Dead && was_asked_before) {
             return self.broken("G2", format!("delivery {seq} is sent and was {:?}", held.state));
         }
-        if held.withheld {
+        if held.withheld && !was_asked_before {
             return self.broken("G2", format!("delivery {seq} is sent and an operator keeps it back"));
+        }
+        if let Some(webhook) = self.removals.removed_before(held.webhook, asked_no) {
+            let what = format!("delivery {seq} is sent, and its registration {webhook} was removed before");
+            return self.broken("G2", what);
         }
         self.goes(seq, endpoint);
     }

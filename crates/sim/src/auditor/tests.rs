@@ -1,6 +1,6 @@
 //! Short histories, told by hand: one that is in order, and for each rule one that breaks it.
 
-use super::event::{Attempt, Change, Commit, Delivery, Registration, Verdict};
+use super::event::{Attempt, Cancelled, Change, Commit, Delivery, Registration, Verdict};
 use super::*;
 
 fn rules() -> Rules {
@@ -75,6 +75,10 @@ impl Story {
     fn send(&mut self, seq: i64, body: &str) {
         self.tell(Event::Decided { seq });
         self.tell(Event::Given { seq });
+        self.begin(seq, body);
+    }
+
+    fn begin(&mut self, seq: i64, body: &str) {
         self.tell(Event::Begun {
             request: 1,
             endpoint: 1,
@@ -97,7 +101,7 @@ impl Story {
 
     fn record(&mut self, seq: i64, number: u32, verdict: Verdict) {
         let acknowledged = verdict == Verdict::Delivered;
-        let attempts = vec![Attempt { seq, number, acknowledged, verdict, applied: true }];
+        let attempts = vec![Attempt { seq, number, acknowledged, verdict, applied: true, late: false }];
         self.commit(Commit { attempts, ..Commit::default() });
     }
 
@@ -252,6 +256,70 @@ fn g2_the_plan_is_kept_to() {
     let mut story = failed_once();
     story.record(1, 1, Verdict::Delivered);
     story.check("G2", "something else");
+}
+
+#[test]
+fn g2_what_an_operator_takes_back_ends_in_his_name_and_is_not_sent() {
+    let asked = || {
+        let mut story = Story::new();
+        story.change(1, 7, 1);
+        story.change(2, 8, 1);
+        story.tell(Event::RemovalAsked { webhook: 1, by: "ann".to_owned() });
+        story
+    };
+    let removed = || Commit { removed: vec![(1, "ann".to_owned())], ..Commit::default() };
+    let taken_back = |seq, by: &str, with_registration| {
+        let cancelled = vec![Cancelled { seq, by: by.to_owned(), with_registration }];
+        Commit { cancelled, ..Commit::default() }
+    };
+    let mut story = asked();
+    // Its bytes were asked for before, so it may still go out, and its end is logged.
+    story.tell(Event::Decided { seq: 1 });
+    story.commit(removed());
+    story.tell(Event::Given { seq: 1 });
+    story.begin(1, &body(7, 1));
+    for seq in [1, 2] {
+        story.commit(taken_back(seq, "ann", true));
+    }
+    story.end(1, REFUSED);
+    let at_ms = story.now + 1_000;
+    let verdict = Verdict::RetryAt { at_ms, counted: true };
+    let late = Attempt { seq: 1, number: 1, acknowledged: false, verdict, applied: true, late: true };
+    story.commit(Commit { attempts: vec![late], ..Commit::default() });
+    story.auditor.finish(story.now);
+    assert_eq!(story.auditor.violation(), None);
+
+    let mut story = asked();
+    story.commit(removed());
+    story.send(1, &body(7, 1));
+    story.check("G2", "was removed before");
+
+    let mut story = asked();
+    story.commit(removed());
+    story.auditor.finish(story.now);
+    story.check("G2", "never ended");
+
+    let mut story = asked();
+    story.commit(removed());
+    story.commit(taken_back(1, "ben", true));
+    story.check("G2", "nobody asked for it");
+
+    let mut story = asked();
+    story.tell(Event::CancelAsked { delivery_id: "id2".to_owned(), by: "ben".to_owned() });
+    story.commit(taken_back(2, "ben", false));
+    assert_eq!(story.auditor.violation(), None);
+    story.commit(taken_back(1, "ben", false));
+    story.check("G2", "nobody asked for it");
+
+    let mut story = Story::new();
+    story.commit(removed());
+    story.check("G2", "did not ask for it");
+
+    let mut story = asked();
+    story.tell(Event::CancelAsked { delivery_id: "id1".to_owned(), by: "ben".to_owned() });
+    story.commit(taken_back(1, "ben", false));
+    story.send(1, &body(7, 1));
+    story.check("G2", "was Cancelled");
 }
 
 #[test]

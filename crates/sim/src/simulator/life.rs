@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hookit_contract::{Clock as _, EndpointId, EventType, OrderId, PartnerId};
+use hookit_contract::{Clock as _, DeliveryId, DeliveryState, EndpointId, EventType, OrderId, PartnerId};
 use hookit_platform::{Platform, PlatformConfig, StartError, Vault};
-use hookit_store::platform::{HoldReason, SteerReplay, Store as _};
+use hookit_store::platform::{Delivery, HoldReason, SteerReplay, Store as _};
 use http::Method;
 use rand::RngExt as _;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -45,6 +45,8 @@ pub(super) struct World {
 
 /// How a life ended.
 pub(super) enum End {
+    /// Before it had begun: the store would not let it read.
+    NotStarted,
     /// In the middle of something.
     Crash,
     /// In good order.
@@ -79,6 +81,11 @@ impl Driver {
 
     fn one<T: Clone>(&mut self, of: &[T]) -> Option<T> {
         (!of.is_empty()).then(|| of[self.dice.random_range(0..of.len())].clone())
+    }
+
+    /// Who takes something back.
+    fn name(&mut self) -> String {
+        ["ann", "ben", "cho"][self.dice.random_range(0..3)].to_owned()
     }
 
     fn chance(&mut self, percent: u32) -> bool {
@@ -119,9 +126,9 @@ pub(super) async fn live(world: &World, driver: &mut Driver) -> End {
     let platform = match platform {
         Ok(platform) => platform,
         Err(StartError::Store(_)) => {
-            world.trace.remark("the platform cannot start");
             sleep(Duration::from_secs(1)).await;
-            return End::Crash;
+            try_again(world, driver);
+            return End::NotStarted;
         }
         Err(StartError::WrongKey { .. }) => unreachable!("there is one key"),
     };
@@ -164,6 +171,15 @@ pub(super) async fn live(world: &World, driver: &mut Driver) -> End {
         world.trace.note(&Event::Stopped { drained: began.elapsed() < STOP_TIMEOUT });
     }
     End::Over
+}
+
+/// A start that fails is a step as well, in which the store may come round; it has to when there are no more.
+fn try_again(world: &World, driver: &mut Driver) {
+    driver.steps_left = driver.steps_left.saturating_sub(1);
+    if driver.chance(20) || driver.steps_left == 0 {
+        world.medium.set_mood(None);
+    }
+    look_around(world);
 }
 
 fn look_around(world: &World) {
@@ -259,7 +275,7 @@ fn step(
     store: &Arc<SimStore>,
     tasks: &mut JoinSet<()>,
 ) -> Next {
-    match driver.dice.random_range(0..100) {
+    match driver.dice.random_range(0..108) {
         0..20 => create(driver, desk, tasks),
         20..48 => change(world, driver, desk, tasks),
         48..62 => {
@@ -311,7 +327,17 @@ fn step(
             world.trace.note(&Event::ClockStepped { by_ms });
         }
         92..97 => return Next::Crash,
-        _ => return Next::Stop,
+        97..100 => return Next::Stop,
+        100..104 => remove(world, driver, desk, tasks),
+        _ => {
+            let ids = pending(world);
+            // The newest, too: it may be under way.
+            let newest = ids.last().cloned().filter(|_| driver.chance(30));
+            if let Some(id) = newest.or_else(|| driver.one(&ids)) {
+                let by = driver.name();
+                tasks.spawn(desk.clone().cancel_delivery(id, by));
+            }
+        }
     }
     Next::On
 }
@@ -348,6 +374,38 @@ fn replay(world: &World, driver: &mut Driver, desk: &Desk, tasks: &mut JoinSet<(
             let how = ["pause", "resume", "cancel"][driver.dice.random_range(0..3)];
             tasks.spawn(post(format!("replays/{}/{how}", replays - replay), String::new()));
         }
+    }
+}
+
+/// What waits, oldest first.
+fn pending(world: &World) -> Vec<DeliveryId> {
+    let disk = lock(&world.medium.disk);
+    let waits = |(delivery, _): (&Delivery, _)| {
+        (delivery.state == DeliveryState::Pending).then(|| delivery.delivery_id.clone())
+    };
+    let mut ids: Vec<_> = disk.deliveries().filter_map(waits).collect();
+    ids.reverse();
+    ids
+}
+
+/// An operator removes a registration, and often puts another in its place.
+fn remove(world: &World, driver: &mut Driver, desk: &Desk, tasks: &mut JoinSet<()>) {
+    let webhooks = lock(&world.medium.disk).webhooks();
+    let Some(webhook) = driver.one(&webhooks) else { return };
+    let by = driver.name();
+    tasks.spawn(desk.clone().remove_webhook(webhook.webhook_id.0, by));
+    for _ in 0..driver.dice.random_range(0..4) {
+        change(world, driver, desk, tasks);
+    }
+    if driver.chance(60)
+        && let Some(partner) = driver.partners.iter().position(|(id, _)| *id == webhook.partner_id)
+    {
+        let wanted = Wanted {
+            brand: webhook.brand_id.map(|id| id.0),
+            branch: webhook.branch_id.map(|id| id.0),
+            ..wanted(driver, partner, webhook.event_type)
+        };
+        tasks.spawn(desk.clone().put_webhook(wanted));
     }
 }
 

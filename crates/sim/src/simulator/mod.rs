@@ -141,6 +141,10 @@ pub fn run(plan: Plan) -> Result<Report, Box<Failure>> {
         drop(runtime);
         match end {
             End::Over => break,
+            End::NotStarted => {
+                trace.note(&Event::StartFailed);
+                world.network.cut();
+            }
             End::Crash => {
                 trace.note(&Event::Crashed);
                 world.network.cut();

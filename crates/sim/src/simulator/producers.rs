@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::middleware;
-use hookit_contract::PartnerId;
+use hookit_contract::{DeliveryId, PartnerId};
 use hookit_server::envelope;
 use http::{Method, Request, header};
 use http_body_util::BodyExt as _;
@@ -92,6 +92,19 @@ impl Desk {
     pub(super) async fn post(self, path: String, body: String) {
         let (status, _) = self.call(Method::POST, &path, body).await;
         self.trace.remark(&format!("the operator is told {status} of {path}"));
+    }
+
+    pub(super) async fn remove_webhook(self, webhook: i64, by: String) {
+        let path = format!("webhooks/{webhook}?by={by}");
+        self.trace.note(&Event::RemovalAsked { webhook, by });
+        let (status, _) = self.call(Method::DELETE, &path, String::new()).await;
+        self.trace.remark(&format!("the operator is told {status} of {path}"));
+    }
+
+    pub(super) async fn cancel_delivery(self, delivery_id: DeliveryId, by: String) {
+        let path = format!("deliveries/{delivery_id}/cancel?by={by}");
+        self.trace.note(&Event::CancelAsked { delivery_id: delivery_id.as_str().to_owned(), by });
+        self.post(path, String::new()).await;
     }
 
     pub(super) async fn rotate_webhook_secret(self, partner_id: PartnerId) {

@@ -262,8 +262,9 @@ impl Store for SimStore {
         self.medium.trace.note(&Event::Decided { seq: seq.0 });
         let payload = self.read(|disk| disk.payload(seq)).await?;
         match &payload {
-            // It is not to be sent: what follows is on disk, or the platform asks again.
-            Ok(payload) if payload.is_superseded => {}
+            Ok(payload) if payload.is_superseded => {
+                self.medium.trace.note(&Event::Outdated { seq: seq.0, endpoint: payload.endpoint_id.0 });
+            }
             Ok(_) => self.medium.trace.note(&Event::Given { seq: seq.0 }),
             Err(_) => self.medium.trace.note(&Event::Vain { seq: seq.0 }),
         }

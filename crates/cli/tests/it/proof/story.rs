@@ -469,8 +469,14 @@ impl Story {
         let known = delivery.finished_at.filter(|_| logged.is_last() && !is_replayed && !delivery.is_replay);
         let recorded = known.unwrap_or(to).max(to);
         let place = if is_flash && recorded == to { FLASH } else { RECORDS };
-        let attempts =
-            vec![event::Attempt { seq, number: logged.number, acknowledged, verdict, applied: true }];
+        let attempts = vec![event::Attempt {
+            seq,
+            number: logged.number,
+            acknowledged,
+            verdict,
+            applied: true,
+            late: false,
+        }];
         self.commit(recorded, place, seq, Commit { attempts, ..Commit::default() });
     }
 

@@ -77,7 +77,7 @@ impl Disk {
         let row = self.seq_at(attempt.seq).and_then(|seq| self.deliveries.get_mut(&seq));
         // One that was under way when its delivery was taken back is logged too.
         let is_late = row.as_ref().is_some_and(|row| {
-            row.delivery.state == DeliveryState::Cancelled
+            matches!(row.delivery.state, DeliveryState::Cancelled | DeliveryState::Superseded)
                 || (row.delivery.state == DeliveryState::Delivered && row.replay_id.is_some())
         });
         let applied = row.as_ref().is_some_and(|row| {
@@ -96,6 +96,7 @@ impl Disk {
                 Verdict::Dead => event::Verdict::Dead,
             },
             applied,
+            late: is_late,
         });
         let Some(row) = row.filter(|_| applied) else { return };
         row.delivery.attempts += 1;
@@ -114,21 +115,26 @@ impl Disk {
                 row.delivery.next_attempt_at = Some(at);
                 row.failures += u32::from(counted);
             }
-            Verdict::Delivered => self.end(seq, DeliveryState::Delivered, now),
-            Verdict::Dead => self.end(seq, DeliveryState::Dead, now),
+            Verdict::Delivered => {
+                self.end(seq, DeliveryState::Delivered, now);
+            }
+            Verdict::Dead => {
+                self.end(seq, DeliveryState::Dead, now);
+            }
         }
     }
 
-    pub(super) fn end(&mut self, seq: DeliverySeq, state: DeliveryState, now: Timestamp) {
-        let Some(row) = self.seq_at(seq).and_then(|seq| self.deliveries.get_mut(&seq)) else { return };
+    /// False where it had ended before.
+    pub(super) fn end(&mut self, seq: DeliverySeq, state: DeliveryState, now: Timestamp) -> bool {
+        let row = self.seq_at(seq).and_then(|seq| self.deliveries.get_mut(&seq));
+        let Some(row) = row.filter(|row| row.delivery.state == DeliveryState::Pending) else { return false };
         let delivery = &mut row.delivery;
-        if delivery.state == DeliveryState::Pending {
-            (delivery.state, delivery.next_attempt_at, delivery.finished_at) = (state, None, Some(now));
-            self.pending.remove(&(delivery.endpoint_id, seq));
-            if let Some(replay_id) = row.replay_id {
-                self.tally(replay_id, state, now);
-            }
+        (delivery.state, delivery.next_attempt_at, delivery.finished_at) = (state, None, Some(now));
+        self.pending.remove(&(delivery.endpoint_id, seq));
+        if let Some(replay_id) = row.replay_id {
+            self.tally(replay_id, state, now);
         }
+        true
     }
 
     pub(super) fn cancel(
@@ -143,7 +149,8 @@ impl Disk {
         if let Some(row) = self.seq_at(seq).and_then(|seq| self.deliveries.get_mut(&seq)) {
             (row.delivery.ended_by, row.delivery.ended_reason) = (Some(by.to_owned()), Some(reason));
         }
-        tick.commit.cancelled.push(seq.0);
+        let with_registration = reason == EndReason::WebhookRemoved;
+        tick.commit.cancelled.push(event::Cancelled { seq: seq.0, by: by.to_owned(), with_registration });
     }
 
     /// Whether newer states of all of a delivery's orders wait at a registration that wants only those. Replays pass
@@ -180,8 +187,15 @@ impl Disk {
             return Cancelled::Ended(delivery.state);
         }
         self.cancel(tick, place, by, EndReason::DeliveryCancelled, now);
-        tick.endpoints.push(delivery.endpoint_id);
+        self.gives_way(tick, delivery.endpoint_id);
         Cancelled::Done
+    }
+
+    /// What waits there need not wait for something any more.
+    pub(super) fn gives_way(&self, tick: &mut Tick, endpoint_id: EndpointId) {
+        tick.endpoints.push(endpoint_id);
+        // One word of replays is enough for the engine to read them.
+        tick.hints.extend(self.page(endpoint_id, DeliverySeq::REPLAYS_AFTER, 1).deliveries);
     }
 
     pub(super) fn supersede(&mut self, tick: &mut Tick, seq: DeliverySeq, now: Timestamp) -> bool {

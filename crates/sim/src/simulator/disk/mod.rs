@@ -194,8 +194,10 @@ impl Disk {
             Command::PutWebhook(webhook, now) => Reply::Webhook(self.put_webhook(tick, webhook, now)),
             Command::GiveUp(seqs, now) => {
                 for seq in seqs {
-                    self.end(seq, DeliveryState::Dead, now);
-                    tick.commit.given_up.push(seq.0);
+                    // An operator may have been there first.
+                    if self.end(seq, DeliveryState::Dead, now) {
+                        tick.commit.given_up.push(seq.0);
+                    }
                 }
                 Reply::Done(true)
             }

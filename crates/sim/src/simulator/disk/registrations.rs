@@ -128,9 +128,9 @@ impl Disk {
         let Some(index) = found.filter(|index| !self.removed.contains_key(index)) else {
             return false;
         };
+        tick.commit.removed.push((webhook_id.0, by.clone()));
         self.removed.insert(index, Removal { by, is_over: false });
-        tick.commit.removed.push(webhook_id.0);
-        tick.endpoints.push(self.webhooks[index].0.endpoint_id);
+        self.gives_way(tick, self.webhooks[index].0.endpoint_id);
         true
     }
 
@@ -146,7 +146,7 @@ impl Disk {
         let part: Vec<DeliverySeq> = self.deliveries.values().filter_map(waits).take(3).collect();
         if part.is_empty() {
             self.removed.insert(index, Removal { by, is_over: true });
-            tick.endpoints.push(self.webhooks[index].0.endpoint_id);
+            self.gives_way(tick, self.webhooks[index].0.endpoint_id);
             return true;
         }
         for seq in part {

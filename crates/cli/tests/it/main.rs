@@ -9,6 +9,7 @@
 mod bench;
 mod demo;
 mod diff;
+mod endings;
 mod graceful;
 mod harness;
 mod kills;

@@ -152,6 +152,8 @@ macro_rules! registry_suite {
                 a_registration_may_ask_for_smaller_deliveries_than_others,
                 a_revoked_partner_still_gets_deliveries,
                 partners_are_kept_and_changed,
+                a_webhook_secret_to_come_is_told_beside_the_present_one,
+                what_posting_to_a_registration_needs_is_told_until_it_is_removed,
                 a_registration_exists_once_for_each_tuple,
             ]
         );

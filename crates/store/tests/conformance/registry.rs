@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use hookit_contract::{
     BranchId, BrandId, BusinessId, DeliverySeq, DeliveryState, EventType, KnownStatus, OrderId, PartnerId,
+    Timestamp, WebhookId,
 };
 use hookit_store::Error;
 use hookit_store::hints::Hint;
@@ -261,6 +262,78 @@ pub(crate) async fn partners_are_kept_and_changed(store: &impl Store) {
     assert_eq!(changed.revoked_at, Some(at(3)));
     let other = store.partner_by_key("key_erp").await.unwrap().unwrap();
     assert_eq!((&other.secret_hash[..], other.revoked_at), (&b"hash"[..], None));
+}
+
+/// The present webhook secret and the one to come, as everyone is told who signs or lists.
+async fn secrets(store: &impl Store, webhook_id: WebhookId) -> (Bytes, Option<(Bytes, Timestamp)>) {
+    let partner = store.partner_by_key("key_pos").await.unwrap().unwrap();
+    let secrets = (partner.webhook_secret, partner.webhook_secret_next);
+    let mut listed = store.partners().await.unwrap();
+    listed.retain(|partner| partner.partner_key == "key_pos");
+    assert_eq!((&listed[0].webhook_secret, &listed[0].webhook_secret_next), (&secrets.0, &secrets.1));
+    let payload = store.payload(backlog(store).await[0].seq).await.unwrap().unwrap();
+    assert_eq!((&payload.webhook_secret, &payload.webhook_secret_next), (&secrets.0, &secrets.1));
+    let access = store.webhook_access(webhook_id).await.unwrap().unwrap();
+    assert_eq!((&access.webhook_secret, &access.webhook_secret_next), (&secrets.0, &secrets.1));
+    secrets
+}
+
+pub(crate) async fn a_webhook_secret_to_come_is_told_beside_the_present_one(store: &impl Store) {
+    let webhook_id = listener(store, "pos").await[0].webhook_id;
+    store.add_partner(partner("erp", BUSINESS)).await.unwrap();
+    plain(store, at(0)).await;
+    let id = PartnerId::from("ptn_pos");
+    let stage = async |secret: &'static str, current_at, now| {
+        let webhook_secret = Bytes::from_static(secret.as_bytes());
+        let change = PartnerChange::StageWebhookSecret { webhook_secret, current_at };
+        assert!(store.change_partner(&id, change, now).await.unwrap());
+    };
+    let told = |now: &'static str, next: Option<(&'static str, Timestamp)>| {
+        (Bytes::from(now), next.map(|(secret, at)| (Bytes::from(secret), at)))
+    };
+    assert_eq!(secrets(store, webhook_id).await, told("sealed pos", None));
+    stage("second", at(10), at(1)).await;
+    assert_eq!(secrets(store, webhook_id).await, told("sealed pos", Some(("second", at(10)))));
+    // Before its moment it is replaced; from that moment on it is the present one, whoever comes next.
+    stage("third", at(20), at(9)).await;
+    assert_eq!(secrets(store, webhook_id).await, told("sealed pos", Some(("third", at(20)))));
+    stage("fourth", at(30), at(20)).await;
+    assert_eq!(secrets(store, webhook_id).await, told("third", Some(("fourth", at(30)))));
+    // One that signs at once leaves none to come, neither before nor after its moment.
+    let webhook_secret = Bytes::from_static(b"fifth");
+    let at_once = PartnerChange::RotateWebhookSecret { webhook_secret };
+    assert!(store.change_partner(&id, at_once, at(40)).await.unwrap());
+    assert_eq!(secrets(store, webhook_id).await, told("fifth", None));
+
+    let other = store.partner_by_key("key_erp").await.unwrap().unwrap();
+    assert_eq!((&other.webhook_secret[..], other.webhook_secret_next), (&b"sealed erp"[..], None));
+    let nobody = PartnerId::from("ptn_nobody");
+    let change =
+        PartnerChange::StageWebhookSecret { webhook_secret: Bytes::from_static(b"x"), current_at: at(50) };
+    assert!(!store.change_partner(&nobody, change, at(41)).await.unwrap());
+}
+
+pub(crate) async fn what_posting_to_a_registration_needs_is_told_until_it_is_removed(store: &impl Store) {
+    assert!(store.webhook_access(WebhookId(1)).await.unwrap().is_none());
+    store.add_partner(partner("erp", BUSINESS)).await.unwrap();
+    store.add_partner(partner("pos", BUSINESS)).await.unwrap();
+    let new = registration("pos", Some(BRAND), Some(BRANCH), EventType::OrderCreated, "https://a.example");
+    let basic_auth = Some(Bytes::from_static(b"sealed user"));
+    let webhook = register(store, NewWebhook { basic_auth: basic_auth.clone(), ..new.clone() }).await;
+    let access = store.webhook_access(webhook.webhook_id).await.unwrap().unwrap();
+    assert_eq!((access.basic_auth, &access.webhook_secret[..]), (basic_auth, &b"sealed pos"[..]));
+    let told = access.webhook;
+    assert_eq!((told.webhook_id, told.endpoint_id), (webhook.webhook_id, webhook.endpoint_id));
+    assert_eq!((told.partner_id, told.url.as_str()), (PartnerId::from("ptn_pos"), "https://a.example"));
+    assert_eq!((told.brand_id, told.branch_id), (Some(BRAND), Some(BRANCH)));
+    assert_eq!((told.event_type, told.has_basic_auth), (EventType::OrderCreated, true));
+
+    // As it is put last.
+    register(store, NewWebhook { url: "https://b.example".to_owned(), ..new }).await;
+    let access = store.webhook_access(webhook.webhook_id).await.unwrap().unwrap();
+    assert_eq!((access.webhook.url.as_str(), access.basic_auth), ("https://b.example", None));
+    store.remove_webhook(webhook.webhook_id, "Mai", at(1)).await.unwrap();
+    assert!(store.webhook_access(webhook.webhook_id).await.unwrap().is_none());
 }
 
 pub(crate) async fn a_registration_exists_once_for_each_tuple(store: &impl Store) {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where by failing there")]
 
+mod backlogs;
 mod constraints;
 mod files;
 #[path = "../conformance/fixture.rs"]

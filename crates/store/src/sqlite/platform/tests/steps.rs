@@ -285,3 +285,33 @@ fn no_step_of_anything_reads_a_table_from_end_to_end_that_grows_with_the_traffic
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
+
+#[test]
+fn what_has_changed_between_the_look_and_the_removal_stays() {
+    let mut traced = Traced::start();
+    live(&mut traced);
+    traced.register(EventType::OrderCreated, "https://d.example/", false);
+    for _ in 0..3 {
+        traced.order();
+    }
+    let line = traced.in_line();
+    let mut of_now = line[line.len() - 6..].to_vec();
+    traced.end(&of_now, Verdict::Dead);
+    // The last of all would stay anyway.
+    of_now.pop();
+    let (step, _) = expiry::look(&traced.db, at(1_000), Expiry::Deliveries { after: 0 }).unwrap();
+    let expiry::Step::Deliveries(old, _) = &step else { panic!("deliveries are looked at") };
+    assert!(of_now.iter().all(|(seq, _)| old.contains(&seq.0)), "{old:?} {of_now:?}");
+    let (again, _) = of_now[0];
+    let id = |traced: &Traced, seq: DeliverySeq| {
+        reads::delivery_in_row(&traced.db, seq).unwrap().map(|delivery| delivery.delivery_id)
+    };
+    let replayed = id(&traced, again).unwrap();
+    assert!(matches!(
+        traced.run(&Command::ReplayDelivery(replayed, at(4))),
+        Reply::Replayed(crate::platform::Replayed::Done)
+    ));
+    traced.run(&Command::Expire(step));
+    assert!(id(&traced, again).is_some());
+    assert!(of_now[1..].iter().all(|(seq, _)| id(&traced, *seq).is_none()));
+}

@@ -22,6 +22,7 @@ pub(crate) struct PlatformFile {
     pub(crate) delivery: Delivery,
     pub(crate) egress: EgressFile,
     pub(crate) retention: Retention,
+    pub(crate) metrics: Metrics,
     pub(crate) listen: Listen,
 }
 
@@ -146,6 +147,23 @@ impl Default for Retention {
     }
 }
 
+/// Who may read the metrics.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Metrics {
+    access: MetricsFor,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum MetricsFor {
+    /// Who has the operator token or the metrics token.
+    #[default]
+    Token,
+    /// Anybody.
+    Open,
+}
+
 /// The listener's limits.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
@@ -224,6 +242,8 @@ pub(crate) struct PlatformParts {
     pub(crate) egress: EgressConfig,
     pub(crate) limits: Limits,
     pub(crate) retention: Duration,
+    /// `/metrics` asks for no token.
+    pub(crate) metrics_are_open: bool,
 }
 
 impl PlatformFile {
@@ -289,6 +309,7 @@ impl PlatformFile {
             },
             limits: self.listen.limits(Limits::default().body_bytes_max),
             retention: Duration::from_secs(self.retention.retention_days.saturating_mul(86_400)),
+            metrics_are_open: self.metrics.access == MetricsFor::Open,
         })
     }
 }
@@ -323,6 +344,7 @@ mod tests {
              hold_time_s = 34 }\n\
              egress = { allowed_networks = [\"10.0.0.0/8\"] }\n\
              retention = { retention_days = 35 }\n\
+             metrics = { access = \"open\" }\n\
              listen = { connections_max = 30, body_bytes_max = 31 }\n",
         )
         .unwrap();
@@ -338,6 +360,7 @@ mod tests {
         assert_eq!(pauses, (Duration::from_millis(32), Duration::from_millis(33)));
         assert_eq!(parts.engine.hold_time, Duration::from_secs(34));
         assert_eq!(parts.retention, Duration::from_secs(35 * 86_400));
+        assert!(parts.metrics_are_open && !PlatformFile::default().resolve(false).unwrap().metrics_are_open);
         assert_eq!((parts.limits.connections_max, parts.limits.body_bytes_max), (30, 31));
         let ours = Networks::new(&["10.0.0.0/8".parse().unwrap()]).unwrap();
         assert_eq!(parts.egress.addresses, AddressPolicy::PublicAnd(ours));

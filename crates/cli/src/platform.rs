@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use hookit_egress::Egress;
-use hookit_platform::{Platform, PlatformConfig, Vault};
+use hookit_platform::{MetricsAccess, Platform, PlatformConfig, Vault};
 use hookit_server::{Limits, Secret, SystemClock, create_private_dir, private_file, random_hex};
 use hookit_store::platform::Store as _;
 use hookit_store::sqlite::PlatformStore;
@@ -18,11 +18,14 @@ use crate::config::{self, PlatformFile, PlatformParts};
 use crate::exit::{Exit, usage};
 use crate::{exit, signals};
 
-/// The shortest operator token that is taken from the environment.
+/// The shortest token that is taken from the environment.
 const TOKEN_LEN_MIN: usize = 16;
 
 /// Environment variable of the operator token.
 pub(crate) const OPERATOR_TOKEN: &str = "HOOKIT_OPERATOR_TOKEN";
+
+/// Environment variable of the token that opens `/metrics` alone.
+const METRICS_TOKEN: &str = "HOOKIT_METRICS_TOKEN";
 
 #[derive(clap::Args)]
 pub(crate) struct ServeArgs {
@@ -54,6 +57,7 @@ impl Running {
     pub(crate) async fn start(data: &Path, listen: SocketAddr, parts: PlatformParts) -> anyhow::Result<Self> {
         create_private_dir(data).with_context(|| format!("--data {}", data.display()))?;
         let operator_token = operator_token(data)?;
+        let metrics = MetricsAccess { is_open: parts.metrics_are_open, token: token_of(METRICS_TOKEN)? };
         let orders_per_delivery_max = parts.options.orders_per_delivery_max;
         let store = Arc::new(PlatformStore::open(data, parts.options)?);
         let key = data.join("platform.key");
@@ -78,6 +82,7 @@ impl Running {
             orders_per_delivery_max,
             url_rules: parts.egress.url_rules(),
             operator_token: operator_token.clone(),
+            metrics,
             codes: parts.codes,
             jitter_seed: getrandom::u64()?,
             retention: parts.retention,
@@ -108,13 +113,21 @@ impl Running {
 
 /// The operator token: from the environment, else from the data folder, where one is made at the first start.
 fn operator_token(data: &Path) -> anyhow::Result<Secret> {
-    match std::env::var(OPERATOR_TOKEN) {
+    match token_of(OPERATOR_TOKEN)? {
+        Some(token) => Ok(token),
+        None => Ok(private_file(&token_file(data), || random_hex("op_", 32))?),
+    }
+}
+
+/// The token in an environment variable, where there is one.
+fn token_of(variable: &str) -> anyhow::Result<Option<Secret>> {
+    match std::env::var(variable) {
         Ok(token) if token.len() < TOKEN_LEN_MIN => {
-            Err(usage(format!("{OPERATOR_TOKEN}: expected {TOKEN_LEN_MIN} characters or more")))
+            Err(usage(format!("{variable}: expected {TOKEN_LEN_MIN} characters or more")))
         }
-        Ok(token) => Ok(Secret::new(token)),
-        Err(std::env::VarError::NotPresent) => Ok(private_file(&token_file(data), || random_hex("op_", 32))?),
-        Err(std::env::VarError::NotUnicode(_)) => Err(usage(format!("{OPERATOR_TOKEN}: not text"))),
+        Ok(token) => Ok(Some(Secret::new(token))),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => Err(usage(format!("{variable}: not text"))),
     }
 }
 
@@ -131,7 +144,7 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<Exit> {
         in_flight_per_endpoint_max = parts.engine.in_flight_per_endpoint_max,
         exchange_timeout = ?parts.egress.exchange_timeout, addresses = ?parts.egress.addresses,
         tick_min = ?parts.options.tick_min, orders_per_delivery_max = parts.options.orders_per_delivery_max,
-        retention = ?parts.retention,
+        retention = ?parts.retention, metrics_are_open = parts.metrics_are_open,
         "effective settings"
     );
     let running = Running::start(&args.data, args.listen, parts).await?;

@@ -8,7 +8,7 @@ use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hookit_contract::ErrorCode;
-use hookit_server::{ApiError, bearer, random_hex};
+use hookit_server::{ApiError, Secret, bearer, random_hex};
 use hookit_store::platform::Partner;
 use http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};
@@ -76,6 +76,41 @@ pub(crate) async fn operator_only(
         Some(_) => {
             Err(ApiError::new(ErrorCode::AuthInvalidCredential, "Authorization: not the operator token"))
         }
+    }
+}
+
+/// Who may read `/metrics`, beside whoever has the operator token.
+#[derive(Clone, Debug, Default)]
+pub struct MetricsAccess {
+    /// Anybody, without a token.
+    pub is_open: bool,
+    /// Whoever has this token, which is good for nothing else.
+    pub token: Option<Secret>,
+}
+
+/// The layer around the metrics.
+pub(crate) async fn metrics_readers_only(
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+    next: Next,
+) -> Result<Response> {
+    let MetricsAccess { is_open, token: of_metrics } = &shared.metrics;
+    let is_right = |token: &str| {
+        // Both are compared, so that the time says nothing.
+        let operators = shared.operator_token.matches(token);
+        operators | of_metrics.as_ref().is_some_and(|own| own.matches(token))
+    };
+    match bearer(request.headers()) {
+        _ if *is_open => Ok(next.run(request).await),
+        None => Err(ApiError::new(
+            ErrorCode::AuthMissing,
+            "Authorization: expected Bearer and the metrics token or the operator token",
+        )),
+        Some(token) if is_right(token) => Ok(next.run(request).await),
+        Some(_) => Err(ApiError::new(
+            ErrorCode::AuthInvalidCredential,
+            "Authorization: neither the metrics token nor the operator token",
+        )),
     }
 }
 

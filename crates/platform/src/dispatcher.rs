@@ -54,6 +54,8 @@ enum Report {
 
 /// An attempt that ended.
 struct Ended {
+    /// When the delivery was committed; none where nothing was read of it.
+    committed_at: Option<Timestamp>,
     started_at: Timestamp,
     duration: Duration,
     phases: store::Phases,
@@ -80,6 +82,7 @@ impl Ended {
     /// Nothing went out, and nothing came back.
     fn without_attempt(started_at: Timestamp, outcome: AttemptOutcome, error: String) -> Self {
         Ended {
+            committed_at: None,
             started_at,
             duration: Duration::ZERO,
             phases: store::Phases::default(),
@@ -106,8 +109,8 @@ struct Dispatcher {
     recording: JoinSet<Written>,
     /// Attempts that ended and whose verdict the engine has yet to give.
     ended: HashMap<DeliverySeq, Box<Ended>>,
-    /// When the commit of a delivery became known here, to measure the time to its acknowledgement. Only of hinted
-    /// deliveries, and only so many: it is a figure, not a promise.
+    /// When the commit of a delivery became known here, to measure the time to its acknowledgement more finely than by
+    /// the clock. Only of hinted deliveries, and only so many: it is a figure, not a promise.
     committed: HashMap<DeliverySeq, Instant>,
     sends: JoinSet<()>,
     /// What each of those tasks is for, in case it panics.
@@ -305,11 +308,8 @@ impl Dispatcher {
                     retry_after: ended.retry_after,
                     jitter: self.jitter.random(),
                 };
-                if ended.outcome == AttemptOutcome::Acknowledged
-                    && let Some(committed) = self.committed.remove(&seq)
-                {
-                    let latency = committed.elapsed().as_micros();
-                    self.shared.stats.acknowledged_after(u64::try_from(latency).unwrap_or(u64::MAX));
+                if ended.outcome == AttemptOutcome::Acknowledged {
+                    self.acknowledged(seq, &ended);
                 }
                 self.ended.insert(seq, ended);
                 self.input(input);
@@ -325,6 +325,19 @@ impl Dispatcher {
                 self.input(Input::Page { endpoint, after, deliveries, end: page.end });
             }
             Report::ReadFailed { endpoint, after } => self.input(Input::ReadFailed { endpoint, after }),
+        }
+    }
+
+    /// Measures how long it took from the commit of a delivery. A replay says nothing about that.
+    fn acknowledged(&mut self, seq: DeliverySeq, ended: &Ended) {
+        if seq.is_among_replays() {
+            return;
+        }
+        // What was not measured, because it waited on disk or through a restart, is told by the clock.
+        let by_the_clock = || Some(self.shared.clock.now().since(ended.committed_at?));
+        let latency = self.committed.remove(&seq).map(|committed| committed.elapsed()).or_else(by_the_clock);
+        if let Some(latency) = latency {
+            self.shared.stats.latency_us.count(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
         }
     }
 
@@ -470,11 +483,12 @@ async fn attempt(
             }
         }
     };
-    let started_at = shared.clock.now();
+    let (committed_at, started_at) = (payload.created_at, shared.clock.now());
     match payload::post(&shared.vault, &shared.url_rules, payload, started_at) {
         Ok(post) => {
             let attempt = sender.post(post, started_at).await;
             Ok(Ended {
+                committed_at: Some(committed_at),
                 started_at,
                 duration: attempt.timings.total.unwrap_or_default(),
                 phases: store::Phases {

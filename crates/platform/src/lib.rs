@@ -1,7 +1,7 @@
 //! The platform: the source of truth for orders, and the delivery of their events.
 //!
 //! [`Platform::start`] puts the dispatcher to work on a store; [`Platform::router`] is its HTTP side: the operator
-//! API, the Partner API, and the probes. What each may do is decided elsewhere: moves in the contract, sending in the
+//! API, the Partner API, the metrics, and the probes. What each may do is decided elsewhere: moves in the contract, sending in the
 //! engine, atomicity in the store. This crate connects them.
 //!
 //! What this crate must not do: SQL, name a concrete store, decide whether or when to send.
@@ -11,6 +11,7 @@
 mod api;
 mod credentials;
 mod dispatcher;
+mod metrics;
 mod operator;
 mod partner;
 mod payload;
@@ -33,7 +34,11 @@ use hookit_engine::EngineConfig;
 use hookit_server::{Answer, ApiError, Secret, Tasks};
 use hookit_store::platform::Store;
 
-pub use operator::status::{BreakerStatus, EndpointStatus, HoldStatus, LatencyStatus, Status};
+pub use credentials::MetricsAccess;
+pub use operator::status::{
+    ActivityStatus, BreakerStatus, DurationBucket, DurationStatus, EndpointStatus, HoldStatus, QueueStatus,
+    SizeBucket, SizeStatus, Status, TickStatus,
+};
 pub use sender::Sender;
 pub use vault::{Vault, VaultError};
 
@@ -48,6 +53,8 @@ pub struct PlatformConfig {
     pub url_rules: UrlRules,
     /// The token that the operator API asks for.
     pub operator_token: Secret,
+    /// Who may read `/metrics`, beside operators.
+    pub metrics: MetricsAccess,
     /// Which code stands for which status; the same as the store's.
     pub codes: StatusCodes,
     /// Seed of the jitter of retries. Any number; another one after each start.
@@ -90,6 +97,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     vault: Vault,
     operator_token: Secret,
+    metrics: MetricsAccess,
     codes: StatusCodes,
     url_rules: UrlRules,
     /// What a registration may ask for at most.
@@ -130,16 +138,18 @@ impl Platform {
             }
         }
         let (inspections, asked) = tokio::sync::mpsc::channel(INSPECTIONS_MAX);
+        let started_at = clock.now();
         let shared = Arc::new(Shared {
             store,
             clock,
             vault,
             operator_token: config.operator_token,
+            metrics: config.metrics,
             codes: config.codes,
             url_rules: config.url_rules,
             in_flight_max: config.engine.in_flight_max,
             orders_per_delivery_max: config.orders_per_delivery_max,
-            stats: stats::Stats::new(),
+            stats: stats::Stats::new(started_at),
             sender: sender.clone(),
             trials: operator::trial::Trials::default(),
             replays_changed: tokio::sync::Notify::new(),
@@ -160,7 +170,10 @@ impl Platform {
             .route("/healthz", get(async || Answer::ok(&"ok")))
             .route("/readyz", get(api::ready))
             .with_state(self.shared.clone());
-        probes.merge(operator::router(self.shared.clone())).merge(partner::router(self.shared.clone()))
+        probes
+            .merge(metrics::router(self.shared.clone()))
+            .merge(operator::router(self.shared.clone()))
+            .merge(partner::router(self.shared.clone()))
     }
 
     /// How things stand, as `/v1/operator/status` says it.

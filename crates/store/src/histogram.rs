@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 const EXACT_MAX: u64 = 1_000;
 /// Classes of each power of ten above.
 const CLASSES_OF_A_DECADE: u64 = 900;
-/// Powers of ten above [`EXACT_MAX`] that are told apart; for microseconds, 10,000 seconds. What is larger counts as that.
-const DECADES: u64 = 7;
+/// Powers of ten above [`EXACT_MAX`] that are told apart; for microseconds, up to 11 days. What is larger counts as that.
+const DECADES: u64 = 9;
 const CLASSES: usize = (EXACT_MAX + DECADES * CLASSES_OF_A_DECADE) as usize;
 
 /// Counts values from 1 on; 0 counts as 1.
@@ -123,14 +123,14 @@ mod tests {
 
     #[test]
     fn every_value_is_in_a_class_that_is_no_wider_than_a_hundredth_of_it() {
-        for exponent in 0..10 {
+        for exponent in 0..12 {
             for digits in [100u64, 101, 250, 499, 500, 998, 999] {
                 for value in
                     [-1i64, 0, 1].map(|step| (digits * 10u64.pow(exponent)).saturating_add_signed(step))
                 {
                     let class = class_of(value);
                     if class == CLASSES - 1 {
-                        assert!(value > 9_990_000_000, "{value}");
+                        assert!(value > class_max(CLASSES - 2), "{value}");
                         continue;
                     }
                     let (below, max) = (class.checked_sub(1).map_or(0, class_max), class_max(class));
@@ -140,6 +140,7 @@ mod tests {
             }
         }
         assert_eq!((class_of(0), class_of(u64::MAX)), (0, CLASSES - 1));
+        assert_eq!(class_max(CLASSES - 1), 1_000_000_000_000);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use hookit_sim::endpoints::{Answer, ScriptedEndpoint};
 use http::Method;
 use serde_json::json;
 
-use crate::harness::halves::{Inbox, OPERATOR_TOKEN, Partner, Platform};
+use crate::harness::halves::{Inbox, METRICS_TOKEN, OPERATOR_TOKEN, Partner, Platform};
 use crate::harness::http::Client;
 use crate::harness::process::{Launch, Server};
 use crate::harness::{Scratch, until};
@@ -150,6 +150,7 @@ async fn no_secret_is_in_a_log_an_answer_a_process_list_or_a_file_that_is_not_it
     let mut inbox = Inbox::start_logging(&scratch, &partner.webhook_secret, "trace").await;
     let mut hunt = Hunt { needles: Vec::new() };
     hunt.add("operator token", OPERATOR_TOKEN);
+    hunt.add("metrics token", METRICS_TOKEN);
     hunt.add("Basic password", BASIC_PASSWORD);
     hunt.add("Basic credentials", &format!("{BASIC_USER}:{BASIC_PASSWORD}"));
     for (name, partner) in [("inbox's", &partner), ("dead", &dead), ("failing", &failing)] {
@@ -191,8 +192,12 @@ async fn no_secret_is_in_a_log_an_answer_a_process_list_or_a_file_that_is_not_it
     let platform_url = platform.server.url("");
     let basic = |pair: String| Some(format!("Basic {}", STANDARD.encode(pair)));
     let with = |authorization: Option<String>| Client::new(platform_url.clone(), authorization);
+    let scraper = with(Some(format!("Bearer {METRICS_TOKEN}")));
+    assert_eq!(scraper.ask(Method::GET, "/metrics", "").await.status, 200);
+    assert_eq!(scraper.ask(Method::GET, "/v1/operator/status", "").await.status, 401);
     let clients = [
         platform.operator.clone(),
+        scraper,
         with(None),
         with(Some("Bearer op_wrong_but_long_enough".to_owned())),
         with(Some(format!("Basic {OPERATOR_TOKEN}"))),

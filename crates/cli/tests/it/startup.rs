@@ -61,10 +61,12 @@ async fn an_inbox_without_a_secret_says_which_variable_is_missing() {
 }
 
 #[tokio::test]
-async fn an_operator_token_that_can_be_guessed_is_refused() {
+async fn a_token_that_can_be_guessed_is_refused() {
     let scratch = Scratch::new();
-    let launch = platform(&scratch.path("p")).variable("HOOKIT_OPERATOR_TOKEN", "short");
-    check(&scratch, launch, USAGE, &["HOOKIT_OPERATOR_TOKEN", "16 characters"]).await;
+    for variable in ["HOOKIT_OPERATOR_TOKEN", "HOOKIT_METRICS_TOKEN"] {
+        let launch = platform(&scratch.path("p")).variable(variable, "short");
+        check(&scratch, launch, USAGE, &[variable, "16 characters"]).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,14 +1,21 @@
-//! How things stand, typed: for the API, for pages, for the terminal.
+//! How things stand, typed: for the API, for pages, for the terminal, and for `/metrics`, which says the same in another
+//! form. Whatever is counted is shown by way of this, so that no two surfaces can tell different figures.
+//!
+//! Reading it holds up nobody: the store answers from memory and by an index, and the dispatcher says from memory how the
+//! endpoints stand and waits for nothing meanwhile.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
-use hookit_contract::{EndpointId, PartnerId, Timestamp};
+use hookit_contract::{AttemptOutcome, DeliveryState, EndpointId, PartnerId, Timestamp};
 use hookit_engine::{BreakerState, EndpointStats};
 use hookit_server::{Answer, ApiError};
+use hookit_store::histogram::Distribution;
+use hookit_store::platform::{Activity, Endpoint, Figures};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
@@ -20,13 +27,13 @@ use crate::api::store_error;
 pub struct Status {
     /// Orders.
     pub orders: u64,
-    /// Events: changes of orders.
+    /// Events: changes of orders. Those that were removed for their age are not counted, here and in the next ones.
     pub events: u64,
-    /// Deliveries that are not acknowledged yet.
+    /// Deliveries that are not acknowledged yet: the backlog.
     pub pending: u64,
     /// Deliveries that were acknowledged.
     pub delivered: u64,
-    /// Deliveries that were given up.
+    /// Deliveries that were given up: the dead letters.
     pub dead: u64,
     /// Deliveries that an operator took back.
     pub cancelled: u64,
@@ -36,10 +43,57 @@ pub struct Status {
     pub attempts: u64,
     /// Attempts under way.
     pub in_flight: u64,
-    /// From commit to acknowledgement, since the start of the process.
-    pub latency: LatencyStatus,
+    /// How long the delivery that has waited longest has been waiting; none where nothing is pending.
+    pub oldest_pending_age_ms: Option<u64>,
+    /// From the commit of a delivery to its acknowledgement, since the start of the process. Replays are not in it.
+    pub latency: DurationStatus,
+    /// What was done since the start of the process.
+    pub since_start: ActivityStatus,
+    /// The commits since the start of the process.
+    pub ticks: TickStatus,
+    /// What waits to be written.
+    pub queue: QueueStatus,
     /// Every endpoint, by id; empty while the platform is stopping.
     pub endpoints: Vec<EndpointStatus>,
+}
+
+/// What was done since the start of the process. Only ever grows.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ActivityStatus {
+    /// When the process was started.
+    pub started_at: Timestamp,
+    /// Changes of orders that were made, each of them an event.
+    pub events: u64,
+    /// Deliveries that were formed.
+    pub formed: u64,
+    /// Deliveries that were put in line by replays.
+    pub replayed: u64,
+    /// Deliveries that ended, by how. One that is replayed ends again.
+    pub ended: BTreeMap<String, u64>,
+    /// Attempts, by outcome.
+    pub attempts: BTreeMap<String, u64>,
+}
+
+/// The group commits.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TickStatus {
+    /// How much each one wrote: changes, ends of attempts and the like, one by one.
+    pub writes: SizeStatus,
+    /// How long each one took, until it was on disk.
+    pub duration: DurationStatus,
+}
+
+/// The queue of what waits for a commit. Full, it refuses what comes with 503.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct QueueStatus {
+    /// Commands that wait: changes, batches of them, batches of ends of attempts.
+    pub commands: u64,
+    /// How many may wait.
+    pub commands_max: u64,
+    /// About how many bytes they have.
+    pub bytes: u64,
+    /// How many they may have.
+    pub bytes_max: u64,
 }
 
 /// How an endpoint stands. Figures of the engine are of what it has in memory.
@@ -61,6 +115,10 @@ pub struct EndpointStatus {
     pub next_probe_at: Option<Timestamp>,
     /// Attempts that have ended since the last acknowledgement.
     pub failures_in_a_row: u32,
+    /// Deliveries that are not acknowledged yet, wherever they are.
+    pub pending: u64,
+    /// How long the first of them has been waiting; none where nothing is pending.
+    pub oldest_pending_age_ms: Option<u64>,
     /// Deliveries that wait for their turn or their time.
     pub waiting: usize,
     /// True where more deliveries wait on disk than in memory.
@@ -94,10 +152,26 @@ pub enum BreakerStatus {
     Recovering,
 }
 
-/// Quantiles of the time from the commit of a delivery to its acknowledgement.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct LatencyStatus {
-    /// Deliveries counted.
+impl BreakerStatus {
+    /// All of them.
+    pub const ALL: [BreakerStatus; 4] =
+        [BreakerStatus::Closed, BreakerStatus::Open, BreakerStatus::Probing, BreakerStatus::Recovering];
+
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            BreakerStatus::Closed => "closed",
+            BreakerStatus::Open => "open",
+            BreakerStatus::Probing => "probing",
+            BreakerStatus::Recovering => "recovering",
+        }
+    }
+}
+
+/// How long something takes. Times are told apart to three digits.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DurationStatus {
+    /// How many were measured.
     pub count: u64,
     /// Half of them took no longer, in microseconds.
     pub p50_us: u64,
@@ -105,6 +179,101 @@ pub struct LatencyStatus {
     pub p99_us: u64,
     /// The longest, in microseconds.
     pub max_us: u64,
+    /// All of them together, in microseconds.
+    pub sum_us: u64,
+    /// How many took how long at most.
+    pub buckets: Vec<DurationBucket>,
+}
+
+/// How many took no longer.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct DurationBucket {
+    /// Than so many microseconds.
+    pub up_to_us: u64,
+    /// How many, those of the buckets before included.
+    pub count: u64,
+}
+
+impl DurationStatus {
+    /// From a tenth of a millisecond to a day.
+    const BOUNDS_US: [u64; 22] = [
+        100,
+        250,
+        500,
+        1_000,
+        2_500,
+        5_000,
+        10_000,
+        25_000,
+        50_000,
+        100_000,
+        250_000,
+        500_000,
+        1_000_000,
+        2_500_000,
+        5_000_000,
+        10_000_000,
+        30_000_000,
+        60_000_000,
+        300_000_000,
+        3_600_000_000,
+        21_600_000_000,
+        86_400_000_000,
+    ];
+
+    fn of(measured: &Distribution) -> Self {
+        let bucket = |up_to_us| DurationBucket { up_to_us, count: measured.up_to(up_to_us) };
+        DurationStatus {
+            count: measured.count(),
+            p50_us: measured.at_thousandth(500),
+            p99_us: measured.at_thousandth(990),
+            max_us: measured.max(),
+            sum_us: measured.sum(),
+            buckets: DurationStatus::BOUNDS_US.map(bucket).into(),
+        }
+    }
+}
+
+/// How large something is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SizeStatus {
+    /// How many were counted.
+    pub count: u64,
+    /// Half of them were no larger.
+    pub p50: u64,
+    /// 99 of 100 were no larger.
+    pub p99: u64,
+    /// The largest.
+    pub max: u64,
+    /// All of them together.
+    pub sum: u64,
+    /// How many were how large at most.
+    pub buckets: Vec<SizeBucket>,
+}
+
+/// How many were no larger.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct SizeBucket {
+    /// Than this.
+    pub up_to: u64,
+    /// How many, those of the buckets before included.
+    pub count: u64,
+}
+
+impl SizeStatus {
+    const BOUNDS: [u64; 12] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000];
+
+    fn of(counted: &Distribution) -> Self {
+        let bucket = |up_to| SizeBucket { up_to, count: counted.up_to(up_to) };
+        SizeStatus {
+            count: counted.count(),
+            p50: counted.at_thousandth(500),
+            p99: counted.at_thousandth(990),
+            max: counted.max(),
+            sum: counted.sum(),
+            buckets: SizeStatus::BOUNDS.map(bucket).into(),
+        }
+    }
 }
 
 pub(super) fn router() -> Router<Arc<Shared>> {
@@ -116,8 +285,16 @@ async fn show(State(shared): State<Arc<Shared>>) -> Result<Answer, ApiError> {
 }
 
 pub(crate) async fn read(shared: &Shared) -> Result<Status, ApiError> {
-    let counts = shared.store.counts().await.map_err(store_error)?;
-    let latency = shared.stats.latency();
+    let engine = engine(shared).await;
+    let known = shared.store.endpoints().await.map_err(store_error)?;
+    let oldest = shared.store.oldest_pending().await.map_err(store_error)?;
+    let figures = shared.store.figures().await.map_err(store_error)?;
+    let now = shared.clock.now();
+    let ages = oldest
+        .into_iter()
+        .map(|(endpoint, since)| (endpoint, u64::try_from(now.since(since).as_millis()).unwrap_or(u64::MAX)));
+    let ages: HashMap<EndpointId, u64> = ages.collect();
+    let Figures { counts, pending_at, activity, ticks, queue } = figures;
     Ok(Status {
         orders: counts.orders,
         events: counts.events,
@@ -127,29 +304,58 @@ pub(crate) async fn read(shared: &Shared) -> Result<Status, ApiError> {
         cancelled: counts.cancelled,
         superseded: counts.superseded,
         attempts: counts.attempts,
-        in_flight: shared.stats.in_flight(),
-        latency: LatencyStatus {
-            count: latency.count,
-            p50_us: latency.p50_us,
-            p99_us: latency.p99_us,
-            max_us: latency.max_us,
+        in_flight: shared.stats.in_flight.load(Ordering::Relaxed),
+        oldest_pending_age_ms: ages.values().copied().max(),
+        latency: DurationStatus::of(&shared.stats.latency_us.read()),
+        since_start: since_start(shared.stats.started_at, &activity),
+        ticks: TickStatus {
+            writes: SizeStatus::of(&ticks.writes),
+            duration: DurationStatus::of(&ticks.duration_us),
         },
-        endpoints: endpoints(shared).await?,
+        queue: QueueStatus {
+            commands: queue.commands,
+            commands_max: queue.commands_max,
+            bytes: queue.bytes,
+            bytes_max: queue.bytes_max,
+        },
+        endpoints: endpoints(known, engine, &pending_at, &ages),
     })
 }
 
-async fn endpoints(shared: &Shared) -> Result<Vec<EndpointStatus>, ApiError> {
+fn since_start(started_at: Timestamp, activity: &Activity) -> ActivityStatus {
+    let ends = DeliveryState::ALL.into_iter().filter(|state| *state != DeliveryState::Pending);
+    ActivityStatus {
+        started_at,
+        events: activity.events,
+        formed: activity.formed,
+        replayed: activity.replayed,
+        ended: ends.map(|state| (state.to_string(), activity.ended(state))).collect(),
+        attempts: AttemptOutcome::ALL
+            .into_iter()
+            .map(|outcome| (outcome.to_string(), activity.attempts(outcome)))
+            .collect(),
+    }
+}
+
+/// What the engine has in memory of each endpoint; nothing where the dispatcher has stopped, which drops the question.
+async fn engine(shared: &Shared) -> HashMap<EndpointId, EndpointStats> {
     let (answer, figures) = oneshot::channel();
-    // A dispatcher that has stopped drops the question.
     let figures = match shared.inspections.send(answer).await {
         Ok(()) => figures.await.unwrap_or_default(),
         Err(_) => Vec::new(),
     };
-    let mut figures: HashMap<EndpointId, EndpointStats> = figures.into_iter().collect();
-    let known = shared.store.endpoints().await.map_err(store_error)?;
-    Ok(known
+    figures.into_iter().collect()
+}
+
+fn endpoints(
+    known: Vec<Endpoint>,
+    mut engine: HashMap<EndpointId, EndpointStats>,
+    pending_at: &BTreeMap<EndpointId, u64>,
+    ages: &HashMap<EndpointId, u64>,
+) -> Vec<EndpointStatus> {
+    known
         .into_iter()
-        .filter_map(|endpoint| Some((figures.remove(&endpoint.endpoint_id)?, endpoint)))
+        .filter_map(|endpoint| Some((engine.remove(&endpoint.endpoint_id)?, endpoint)))
         .map(|(figures, endpoint)| {
             let (breaker, next_probe_at) = match figures.breaker {
                 BreakerState::Closed => (BreakerStatus::Closed, None),
@@ -168,11 +374,13 @@ async fn endpoints(shared: &Shared) -> Result<Vec<EndpointStatus>, ApiError> {
                 breaker_since: figures.breaker_since,
                 next_probe_at,
                 failures_in_a_row: figures.failures_in_a_row,
+                pending: pending_at.get(&endpoint.endpoint_id).copied().unwrap_or(0),
+                oldest_pending_age_ms: ages.get(&endpoint.endpoint_id).copied(),
                 waiting: figures.waiting,
                 more_on_disk: figures.more_on_disk,
                 in_flight: figures.in_flight,
                 in_flight_limit: figures.in_flight_limit,
             }
         })
-        .collect())
+        .collect()
 }

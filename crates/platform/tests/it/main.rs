@@ -5,11 +5,13 @@
 mod bulk;
 mod credentials;
 mod delivery;
+mod exposition;
 mod harness;
 mod http;
 mod input;
 mod limits;
 mod log;
+mod metrics;
 mod orders;
 mod queue;
 mod registrations;

@@ -12,6 +12,7 @@ use super::process::{Ended, Launch, Server};
 use super::{Scratch, until};
 
 pub(crate) const OPERATOR_TOKEN: &str = "op_9f2c6b1e7a5d4830";
+pub(crate) const METRICS_TOKEN: &str = "scraper_51d07c3be2984fa6";
 
 /// Retries and probes that outlast the outages played here without a delivery being given up, and come soon after
 /// them.
@@ -53,6 +54,7 @@ impl Platform {
                 .argument("--listen")
                 .argument(address.to_string())
                 .variable("HOOKIT_OPERATOR_TOKEN", OPERATOR_TOKEN)
+                .variable("HOOKIT_METRICS_TOKEN", METRICS_TOKEN)
         });
         server.start(scratch).await;
         let operator = Client::new(server.url(""), Some(format!("Bearer {OPERATOR_TOKEN}")));

@@ -14,10 +14,11 @@ use super::{Scratch, patiently, until};
 pub(crate) const HOOKIT: &str = env!("CARGO_BIN_EXE_hookit");
 
 /// Variables of the machine that must not reach a process under test.
-const VARIABLES: [&str; 6] = [
+const VARIABLES: [&str; 7] = [
     "HOOKIT_LOG",
     "HOOKIT_URL",
     "HOOKIT_OPERATOR_TOKEN",
+    "HOOKIT_METRICS_TOKEN",
     "HOOKIT_INBOX_TOKEN",
     "KLIKIT_WEBHOOK_SECRET",
     "PORT",

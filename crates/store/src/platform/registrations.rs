@@ -1,0 +1,121 @@
+//! Registrations, and the endpoints that they point at.
+
+use bytes::Bytes;
+use hookit_contract::{BranchId, BrandId, EndpointId, EventType, PartnerId, Timestamp, WebhookId};
+
+use super::{EndpointSettings, Invalid, WebhookSettings};
+
+/// A registration to be made or changed. One per (partner, brand, branch, event type).
+#[derive(Clone)]
+pub struct NewWebhook {
+    /// The partner.
+    pub partner_id: PartnerId,
+    /// The brand; none for any.
+    pub brand_id: Option<BrandId>,
+    /// The branch; none for any.
+    pub branch_id: Option<BranchId>,
+    /// The event type.
+    pub event_type: EventType,
+    /// Where to post. Vetted by the caller.
+    pub url: String,
+    /// Basic authorization to send along, encrypted.
+    pub basic_auth: Option<Bytes>,
+    /// How it is to be served.
+    pub settings: WebhookSettings,
+}
+
+/// A registration as it stands.
+#[derive(Clone)]
+pub struct Webhook {
+    /// Its id.
+    pub webhook_id: WebhookId,
+    /// The endpoint: the (partner, URL) it points at.
+    pub endpoint_id: EndpointId,
+    /// The partner.
+    pub partner_id: PartnerId,
+    /// The brand; none for any.
+    pub brand_id: Option<BrandId>,
+    /// The branch; none for any.
+    pub branch_id: Option<BranchId>,
+    /// The event type.
+    pub event_type: EventType,
+    /// The URL.
+    pub url: String,
+    /// True where Basic authorization is sent along.
+    pub has_basic_auth: bool,
+    /// How it is served.
+    pub settings: WebhookSettings,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// A registration with what is needed to post to it.
+#[derive(Clone)]
+pub struct WebhookAccess {
+    /// The registration.
+    pub webhook: Webhook,
+    /// The partner's webhook secret, encrypted as it was handed in.
+    pub webhook_secret: Bytes,
+    /// The one that takes its place from a moment on.
+    pub webhook_secret_next: Option<(Bytes, Timestamp)>,
+    /// The Basic authorization to send along, encrypted as it was handed in.
+    pub basic_auth: Option<Bytes>,
+}
+
+/// What became of a registration.
+#[derive(Clone)]
+pub enum PutWebhook {
+    /// It is new.
+    Created(Webhook),
+    /// It was there and is as asked now. `moved_from` names the endpoint that it pointed at before, where the URL
+    /// changed: what waited there for this registration waits at the new endpoint now.
+    Updated {
+        /// The registration.
+        webhook: Webhook,
+        /// The endpoint before, where it is another one.
+        moved_from: Option<EndpointId>,
+    },
+    /// There is no such partner.
+    NoSuchPartner,
+    /// The brand or branch is not one of the partner's business, whose hierarchy is registered.
+    Invalid(Invalid),
+}
+
+/// An endpoint as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Its id.
+    pub endpoint_id: EndpointId,
+    /// Whose it is.
+    pub partner_id: PartnerId,
+    /// Where it is.
+    pub url: String,
+    /// Why and since when nothing is sent to it, where that is so.
+    pub hold: Option<(HoldReason, Timestamp)>,
+    /// How it is served: what its registrations say, the strictest of each.
+    pub settings: EndpointSettings,
+}
+
+/// Why nothing is sent to an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HoldReason {
+    /// An operator wants it so.
+    Operator,
+    /// It answered 410.
+    Gone,
+}
+
+impl HoldReason {
+    /// All reasons.
+    pub const ALL: [HoldReason; 2] = [HoldReason::Operator, HoldReason::Gone];
+
+    /// The word for it, in the store and in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            HoldReason::Operator => "operator",
+            HoldReason::Gone => "gone",
+        }
+    }
+}

@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use bytes::Bytes;
 use hookit_contract::{
     BranchId, BrandId, BusinessId, EndpointId, EventType, OrderId, PartnerId, Timestamp, WebhookId,
 };
@@ -33,8 +34,8 @@ pub(crate) struct Event {
     pub(crate) event_type: EventType,
     /// The stored record that the deliveries carry.
     pub(crate) record_id: i64,
-    /// How long it is.
-    pub(crate) record_bytes: usize,
+    /// That record.
+    pub(crate) record: Bytes,
     /// When it happened.
     pub(crate) at: Timestamp,
 }
@@ -241,7 +242,7 @@ pub(crate) fn plan<E>(
         let delivery = match open.entry(key) {
             Entry::Vacant(place) => {
                 let delivery = own(&mut planned);
-                place.insert(Open { delivery, bytes: event.record_bytes, first_is_free: !first_round });
+                place.insert(Open { delivery, bytes: event.record.len(), first_is_free: !first_round });
                 delivery
             }
             Entry::Occupied(mut place) => {
@@ -249,15 +250,15 @@ pub(crate) fn plan<E>(
                 if first_round && is_waiting(endpoint_id, event.order_id)? {
                     own(&mut planned)
                 } else if planned[batch.delivery].orders.len() >= orders_max
-                    || batch.bytes + event.record_bytes > DELIVERY_BYTES_MAX
+                    || batch.bytes + event.record.len() > DELIVERY_BYTES_MAX
                     || (!batch.first_is_free && is_waiting(endpoint_id, planned[batch.delivery].orders[0].0)?)
                 {
                     let delivery = own(&mut planned);
-                    *batch = Open { delivery, bytes: event.record_bytes, first_is_free: true };
+                    *batch = Open { delivery, bytes: event.record.len(), first_is_free: true };
                     delivery
                 } else {
                     batch.first_is_free = true;
-                    batch.bytes += event.record_bytes;
+                    batch.bytes += event.record.len();
                     let shared = &mut planned[batch.delivery];
                     shared.orders.push((event.order_id, event.record_id));
                     shared.at = shared.at.max(event.at);

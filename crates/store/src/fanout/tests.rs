@@ -37,7 +37,7 @@ fn event(record: i64, order: i64, brands: &[i64], event_type: EventType) -> Even
         brands: brands.iter().copied().map(BrandId).collect(),
         event_type,
         record_id: record,
-        record_bytes: 2_000,
+        record: Bytes::from_static(&[b' '; 2_000]),
         at: Timestamp::from_millis(record),
     }
 }

@@ -8,6 +8,7 @@ use hookit_contract::{
 use rusqlite::Connection;
 
 use super::changes::Prepared;
+use super::fresh::FreshChanges;
 use super::registry::Registry;
 use super::replays::{self, jobs};
 use super::tally::{self, Moved, Tallied};
@@ -44,6 +45,33 @@ pub(super) enum Command {
     ChangePartner(PartnerId, PartnerChange, Timestamp),
     PutWebhook(NewWebhook, Timestamp),
     PutBusiness(Business),
+}
+
+impl Command {
+    /// Notes which deliveries that wait the command moves on.
+    fn moves_on(&self, fresh: &mut FreshChanges) {
+        match self {
+            // They make deliveries, or change what the registry says.
+            Command::Change(..)
+            | Command::Changes(..)
+            | Command::AddPartner(_)
+            | Command::ChangePartner(..)
+            | Command::PutWebhook(..)
+            | Command::PutBusiness(_)
+            | Command::HoldEndpoint(..)
+            | Command::RemoveWebhook(..) => {}
+            // What they move on had ended, or was never given out here.
+            Command::ReplayDelivery(..)
+            | Command::StartReplay(..)
+            | Command::StepReplay(..)
+            | Command::SteerReplay(..)
+            | Command::Expire(_) => {}
+            Command::Attempts(attempts, _) => fresh.moved_on.extend(attempts.iter().map(|a| a.seq)),
+            Command::GiveUp(seqs, _) => fresh.moved_on.extend(seqs),
+            Command::Supersede(seq, _) => fresh.moved_on.push(*seq),
+            Command::CancelDelivery(..) | Command::StepRemovals(_) => fresh.any = true,
+        }
+    }
 }
 
 pub(super) enum Reply {
@@ -128,6 +156,7 @@ pub(super) struct Tick {
     pub(super) moved: Moved,
     pub(super) events: Vec<Event>,
     pub(super) hints: Vec<PendingDelivery>,
+    pub(super) fresh: FreshChanges,
     /// Endpoints that are new, or got or lost deliveries.
     pub(super) endpoints: Vec<EndpointId>,
     /// The same with whether they are held and how they are served, at the end of the tick.
@@ -259,6 +288,7 @@ impl Book for PlatformBook {
             moved: Moved::new(),
             events: Vec::new(),
             hints: Vec::new(),
+            fresh: FreshChanges::default(),
             endpoints: Vec::new(),
             endpoints_now: Vec::new(),
             registry: Some(Arc::clone(&self.registry)),
@@ -266,6 +296,7 @@ impl Book for PlatformBook {
     }
 
     fn apply(&mut self, db: &Connection, tick: &mut Tick, command: &Command) -> Result<Reply, Error> {
+        command.moves_on(&mut tick.fresh);
         match command {
             Command::Change(change, now) => {
                 changes::apply(db, tick, &self.codes, change, *now).map(Reply::Changed)
@@ -354,6 +385,7 @@ impl Book for PlatformBook {
             self.registry = Arc::clone(&registry);
             *self.published.registry.write().unwrap_or_else(PoisonError::into_inner) = registry;
         }
+        self.published.fresh.committed(tick.fresh);
         self.published.hints.put(tick.endpoints_now, tick.hints);
     }
 }

@@ -258,7 +258,7 @@ fn create(
         brands: new.brands.clone(),
         event_type: event.event_type,
         record_id,
-        record_bytes: record.bytes().len(),
+        record: record.bytes().clone(),
         at: now,
     });
     Ok(Changed::Done(StoredOrder {
@@ -327,7 +327,7 @@ fn renew(
         brands,
         event_type: event.event_type,
         record_id,
-        record_bytes: record.bytes().len(),
+        record: record.bytes().clone(),
         at: now,
     });
     Ok(Changed::Done(StoredOrder {

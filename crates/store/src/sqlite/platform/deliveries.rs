@@ -1,9 +1,10 @@
 //! Writes the deliveries of a tick.
 
-use hookit_contract::{DeliverySeq, EndpointId, OrderId};
+use hookit_contract::{DeliveryId, DeliverySeq, EndpointId, OrderId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::book::Tick;
+use super::fresh::FreshDelivery;
 use super::registry::Registry;
 use crate::Error;
 use crate::fanout::{self, Planned};
@@ -37,7 +38,25 @@ pub(super) fn form(
     for delivery in planned {
         let seq = DeliverySeq(tick.numbers.delivery_seq);
         tick.numbers.delivery_seq += 1;
-        insert(db, seq, ids, &delivery).map_err(&writing)?;
+        let delivery_id = insert(db, seq, ids, &delivery).map_err(&writing)?;
+        // A tick's records are numbered one after the other.
+        let first = tick.events.first().map_or(0, |event| event.record_id);
+        let record = |(_, record_id): &(OrderId, i64)| {
+            let event = tick.events.get(usize::try_from(record_id - first).ok()?)?;
+            (event.record_id == *record_id).then(|| event.record.clone())
+        };
+        if let Some(records) = delivery.orders.iter().map(record).collect() {
+            tick.fresh.made.push(FreshDelivery {
+                seq,
+                delivery_id,
+                event_type: delivery.event_type,
+                webhook_id: delivery.webhook_id,
+                brand_id: delivery.brand_id,
+                branch_id: delivery.branch_id,
+                created_at: delivery.at,
+                records,
+            });
+        }
         tick.formed(delivery.endpoint_id);
         tick.hints.push(PendingDelivery {
             seq,
@@ -52,13 +71,14 @@ pub(super) fn form(
     Ok(())
 }
 
-/// Writes a new delivery that is pending.
+/// Writes a new delivery that is pending, and gives it its public id.
 pub(super) fn insert(
     db: &Connection,
     seq: DeliverySeq,
     ids: &mut DeliveryIds,
     delivery: &Planned,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<DeliveryId> {
+    let delivery_id = ids.next(delivery.at);
     db.prepare_cached(
         "INSERT INTO deliveries (delivery_seq, delivery_id, endpoint_id, webhook_id, event_type, brand_id, branch_id,
              envelope_format, state, attempts, failures, next_attempt_at, created_at)
@@ -66,7 +86,7 @@ pub(super) fn insert(
     )?
     .execute(params![
         seq.0,
-        ids.next(delivery.at).as_str(),
+        delivery_id.as_str(),
         delivery.endpoint_id.0,
         delivery.webhook_id.0,
         delivery.event_type.as_str(),
@@ -80,5 +100,5 @@ pub(super) fn insert(
     for (position, (order_id, record_id)) in (0i64..).zip(&delivery.orders) {
         statement.execute([seq.0, position, order_id.0, *record_id])?;
     }
-    Ok(())
+    Ok(delivery_id)
 }

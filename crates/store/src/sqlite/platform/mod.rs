@@ -6,6 +6,7 @@ mod changes;
 mod deliveries;
 mod endings;
 mod expiry;
+mod fresh;
 mod order_rows;
 mod reads;
 mod registrations;
@@ -25,6 +26,7 @@ use hookit_contract::{
 
 use self::book::{Command, PlatformBook, Reply};
 use self::changes::Prepared;
+use self::fresh::Fresh;
 use self::registry::Registry;
 use self::replays::jobs;
 use self::tally::Tallied;
@@ -87,6 +89,7 @@ struct Published {
     hints: Hints,
     tallied: Mutex<Tallied>,
     registry: RwLock<Arc<Registry>>,
+    fresh: Fresh,
 }
 
 /// The platform's store, in the file `platform.db` of a data folder.
@@ -117,6 +120,7 @@ impl PlatformStore {
             hints: Hints::default(),
             tallied: Mutex::default(),
             registry: RwLock::new(Arc::clone(&registry)),
+            fresh: Fresh::default(),
         });
         let book = PlatformBook::load(&db, &options, id_seed, registry, Arc::clone(&published))
             .map_err(|e| database(Box::new(e)))?;
@@ -181,6 +185,9 @@ impl Store for PlatformStore {
     }
 
     async fn payload(&self, seq: DeliverySeq) -> Result<Result<Payload, NothingToSend>, Error> {
+        if let Some(payload) = self.published.fresh.take(seq, || self.registry()) {
+            return Ok(payload);
+        }
         self.readers.read("reading a delivery's payload", move |db| reads::payload(db, seq)).await
     }
 

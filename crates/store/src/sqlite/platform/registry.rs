@@ -20,7 +20,19 @@ use crate::sqlite::{failed, word};
 pub(super) struct Registry {
     partners_by_key: HashMap<String, Partner>,
     hierarchy: Hierarchy,
+    addressees: HashMap<WebhookId, Addressee>,
     pub(super) routes: Routes,
+}
+
+/// Where a registration's deliveries go, and what is needed to post them. Both secrets are as they were handed in.
+pub(super) struct Addressee {
+    pub(super) partner_id: PartnerId,
+    pub(super) endpoint_id: EndpointId,
+    pub(super) url: String,
+    pub(super) webhook_secret: Bytes,
+    pub(super) webhook_secret_next: Option<(Bytes, Timestamp)>,
+    pub(super) basic_auth: Option<Bytes>,
+    pub(super) is_coalescing: bool,
 }
 
 impl std::fmt::Debug for Registry {
@@ -59,12 +71,18 @@ impl Registry {
         Ok(Registry {
             partners_by_key: partners.into_iter().map(|p| (p.partner_key.clone(), p)).collect(),
             hierarchy: Hierarchy::load(db).map_err(failed("reading the hierarchy"))?,
+            addressees: addressees(db).map_err(failed("reading registrations"))?,
             routes,
         })
     }
 
     pub(super) fn partner_by_key(&self, key: &str) -> Option<&Partner> {
         self.partners_by_key.get(key)
+    }
+
+    /// The addressee of a registration that was not removed.
+    pub(super) fn addressee(&self, webhook_id: WebhookId) -> Option<&Addressee> {
+        self.addressees.get(&webhook_id)
     }
 
     /// May an order of this business name these brands and this branch?
@@ -225,6 +243,30 @@ pub(super) fn next_secret(row: &Row<'_>, column: usize) -> rusqlite::Result<Opti
     let secret: Option<Vec<u8>> = row.get(column)?;
     let at: Option<i64> = row.get(column + 1)?;
     Ok(secret.map(Bytes::from).zip(at.map(Timestamp::from_millis)))
+}
+
+fn addressees(db: &Connection) -> rusqlite::Result<HashMap<WebhookId, Addressee>> {
+    db.prepare_cached(
+        "SELECT w.webhook_id, e.partner_id, e.endpoint_id, e.url, p.webhook_secret, w.basic_auth, w.is_coalescing,
+             p.webhook_secret_next, p.webhook_secret_next_at
+         FROM webhooks w
+         JOIN endpoints e ON e.endpoint_id = w.endpoint_id
+         JOIN partners p ON p.partner_id = e.partner_id
+         WHERE w.removed_at IS NULL",
+    )?
+    .query_map([], |row| {
+        let addressee = Addressee {
+            partner_id: PartnerId::from(row.get_ref(1)?.as_str()?),
+            endpoint_id: EndpointId(row.get(2)?),
+            url: row.get(3)?,
+            webhook_secret: Bytes::from(row.get::<_, Vec<u8>>(4)?),
+            webhook_secret_next: next_secret(row, 7)?,
+            basic_auth: row.get::<_, Option<Vec<u8>>>(5)?.map(Bytes::from),
+            is_coalescing: row.get(6)?,
+        };
+        Ok((WebhookId(row.get(0)?), addressee))
+    })?
+    .collect()
 }
 
 /// One registration that was not removed, with what is needed to post to it.

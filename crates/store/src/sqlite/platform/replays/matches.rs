@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
+use bytes::Bytes;
 use hookit_contract::{
     BranchId, BrandId, BusinessId, DeliverySeq, DeliveryState, EndpointId, EventType, OrderId, Record,
     Timestamp, WebhookId,
@@ -346,7 +347,7 @@ impl<'a> Look<'a> {
                 brands: Vec::new(),
                 event_type: EventType::OrderCreated,
                 record_id: number,
-                record_bytes: 0,
+                record: Bytes::new(),
                 at: self.now,
             };
             Ok((event, row.get::<_, i64>(3)?, row.get::<_, String>(4)?, text(row, 5)?))
@@ -371,7 +372,7 @@ impl<'a> Look<'a> {
             .and_then(|text| Record::parse(text).map_err(|e| unreadable(&e)))
             .and_then(|record| record.brand_ids().map_err(|e| unreadable(&e)))?;
         let event_type = word(&event_type, "event type")?;
-        Ok(Some((Event { brands, event_type, record_bytes: record.len(), ..event }, version)))
+        Ok(Some((Event { brands, event_type, record, ..event }, version)))
     }
 
     fn fate(&self, missing: &Missing, event: &Event, brand_id: BrandId) -> Result<Fate, Error> {

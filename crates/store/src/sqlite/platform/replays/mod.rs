@@ -86,7 +86,7 @@ fn anew(
     tick.numbers.delivery_seq += 1;
     let number = next_number(tick);
     deliveries::insert(db, seq, ids, planned)
-        .and_then(|()| {
+        .and_then(|_| {
             db.prepare_cached(
                 "UPDATE deliveries SET replay_no = ?2, replayed_at = created_at, replay_id = ?3 WHERE delivery_seq = ?1",
             )?

@@ -1,0 +1,142 @@
+//! What was committed a moment ago and has not been sent yet, held in memory, so that a first attempt need not read back
+//! what has just been written.
+//!
+//! It saves time and decides nothing: what is not here is read from disk. An entry holds only what never changes about
+//! a delivery; where it goes and what signs it is asked of the [`Registry`] when it is taken. Whatever else may happen
+//! to a delivery that waits takes its entry away, before the caller who did it is answered.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use hookit_contract::{
+    BranchId, BrandId, DeliveryId, DeliverySeq, EventType, Timestamp, WebhookId, envelope_bytes,
+};
+
+use super::registry::Registry;
+use crate::platform::{NothingToSend, Payload};
+
+/// Bytes of records that are held at most; beyond it the oldest go, since they have waited longest and may wait longer.
+const BYTES_MAX: usize = 16 << 20;
+
+/// A delivery that is pending and was never attempted.
+#[derive(Debug)]
+pub(super) struct FreshDelivery {
+    pub(super) seq: DeliverySeq,
+    pub(super) delivery_id: DeliveryId,
+    pub(super) event_type: EventType,
+    pub(super) webhook_id: WebhookId,
+    pub(super) brand_id: BrandId,
+    pub(super) branch_id: BranchId,
+    pub(super) created_at: Timestamp,
+    pub(super) records: Vec<Bytes>,
+}
+
+impl FreshDelivery {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.records.iter().map(Bytes::len).sum::<usize>()
+    }
+
+    /// The payload, with what the registry says now. None where that is not enough to tell.
+    fn payload(self, registry: &Registry) -> Option<Result<Payload, NothingToSend>> {
+        let Some(addressee) = registry.addressee(self.webhook_id) else {
+            return Some(Err(NothingToSend::Ended));
+        };
+        // Whether it is passed over depends on what else waits.
+        if addressee.is_coalescing {
+            return None;
+        }
+        Some(Ok(Payload {
+            delivery_id: self.delivery_id,
+            event_type: self.event_type,
+            webhook_id: self.webhook_id,
+            partner_id: addressee.partner_id.clone(),
+            endpoint_id: addressee.endpoint_id,
+            url: addressee.url.clone(),
+            webhook_secret: addressee.webhook_secret.clone(),
+            webhook_secret_next: addressee.webhook_secret_next.clone(),
+            basic_auth: addressee.basic_auth.clone(),
+            body: envelope_bytes(self.brand_id, self.branch_id, &self.records),
+            created_at: self.created_at,
+            is_superseded: false,
+        }))
+    }
+}
+
+/// What a tick does to what is held.
+#[derive(Debug, Default)]
+pub(super) struct FreshChanges {
+    /// Deliveries that it made.
+    pub(super) made: Vec<FreshDelivery>,
+    /// Deliveries that it moved on.
+    pub(super) moved_on: Vec<DeliverySeq>,
+    /// It may have moved on any others.
+    pub(super) any: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Fresh(Mutex<Held>);
+
+#[derive(Debug, Default)]
+struct Held {
+    by_seq: HashMap<DeliverySeq, FreshDelivery>,
+    /// The order in which they came, with those that are gone already.
+    line: VecDeque<DeliverySeq>,
+    bytes: usize,
+}
+
+impl Fresh {
+    /// Takes in what a tick has committed.
+    pub(super) fn committed(&self, changes: FreshChanges) {
+        if changes.made.is_empty() && changes.moved_on.is_empty() && !changes.any {
+            return;
+        }
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if changes.any {
+            *held = Held::default();
+        } else {
+            for seq in changes.moved_on {
+                held.remove(seq);
+            }
+            for delivery in changes.made {
+                held.add(delivery);
+            }
+        }
+    }
+
+    /// The payload of a delivery, which is not held any longer then; none where it is to be read from disk.
+    pub(super) fn take(
+        &self,
+        seq: DeliverySeq,
+        registry: impl FnOnce() -> std::sync::Arc<Registry>,
+    ) -> Option<Result<Payload, NothingToSend>> {
+        let delivery = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(seq)?;
+        // Asked for after the entry is taken, so that it is no older than whatever left the entry in place.
+        delivery.payload(&registry())
+    }
+}
+
+impl Held {
+    fn add(&mut self, delivery: FreshDelivery) {
+        self.bytes += delivery.bytes();
+        self.line.push_back(delivery.seq);
+        self.by_seq.insert(delivery.seq, delivery);
+        while self.bytes > BYTES_MAX
+            && let Some(seq) = self.line.pop_front()
+        {
+            self.remove(seq);
+        }
+        // Most are taken about in the order in which they came.
+        while let Some(seq) = self.line.front()
+            && !self.by_seq.contains_key(seq)
+        {
+            self.line.pop_front();
+        }
+    }
+
+    fn remove(&mut self, seq: DeliverySeq) -> Option<FreshDelivery> {
+        let delivery = self.by_seq.remove(&seq)?;
+        self.bytes -= delivery.bytes();
+        Some(delivery)
+    }
+}

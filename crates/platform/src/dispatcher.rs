@@ -28,7 +28,7 @@ use tokio::task::JoinSet;
 
 use crate::recorder::{self, Verdicts, Written};
 use crate::sender::Sender;
-use crate::{Shared, StartError, payload};
+use crate::{Shared, StartError};
 
 /// Reports that wait for the dispatcher; beyond it their senders wait.
 const REPORTS_MAX: usize = 4096;
@@ -484,7 +484,7 @@ async fn attempt(
         }
     };
     let (committed_at, started_at) = (payload.created_at, shared.clock.now());
-    match payload::post(&shared.vault, &shared.url_rules, payload, started_at) {
+    match shared.posts.post(payload, started_at) {
         Ok(post) => {
             let attempt = sender.post(post, started_at).await;
             Ok(Ended {

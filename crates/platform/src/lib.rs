@@ -100,6 +100,7 @@ struct Shared {
     metrics: MetricsAccess,
     codes: StatusCodes,
     url_rules: UrlRules,
+    posts: payload::Posts,
     /// What a registration may ask for at most.
     in_flight_max: usize,
     orders_per_delivery_max: usize,
@@ -142,6 +143,7 @@ impl Platform {
         let shared = Arc::new(Shared {
             store,
             clock,
+            posts: payload::Posts::new(vault.clone(), config.url_rules),
             vault,
             operator_token: config.operator_token,
             metrics: config.metrics,

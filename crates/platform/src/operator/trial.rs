@@ -23,7 +23,6 @@ use uuid::Uuid;
 
 use crate::Shared;
 use crate::api::{Result, store_error};
-use crate::payload;
 
 /// The order of a test. Orders have ids above zero, so no order ever has this one.
 const TEST_ORDER_ID: i64 = -1;
@@ -115,7 +114,7 @@ async fn test(State(shared): State<Arc<Shared>>, PathId(id): PathId, _: NoBody) 
         error: None,
     };
     let attempt;
-    match payload::post(&shared.vault, &shared.url_rules, payload, now) {
+    match shared.posts.post(payload, now) {
         Ok(post) => {
             attempt = shared.sender.post(post, now).await;
             tested.outcome = attempt.outcome;

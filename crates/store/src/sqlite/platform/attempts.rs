@@ -6,7 +6,7 @@ use hookit_contract::{DeliverySeq, DeliveryState, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::book::Tick;
-use super::reads;
+use super::reads::{self, Place};
 use super::replays::jobs;
 use crate::Error;
 use crate::platform::{Attempt, Verdict};
@@ -25,15 +25,16 @@ pub(super) fn record(
             Verdict::Delivered => ("delivered", None, Some(now.as_millis()), true),
             Verdict::Dead => ("dead", None, Some(now.as_millis()), true),
         };
-        let Some((row_id, endpoint_id)) = reads::delivery_at(db, attempt.seq).map_err(&writing)? else {
-            continue;
-        };
+        let Some(place) = reads::delivery_at(db, attempt.seq).map_err(&writing)? else { continue };
+        let row_id = place.row_id;
         let failed = counted && attempt.verdict != Verdict::Delivered;
-        // Two statements: one with a subquery would gather its rows in a temporary table first.
-        let is_there = db
-            .prepare_cached("SELECT 1 FROM webhook_logs WHERE delivery_seq = ?1 AND attempt = ?2")
-            .and_then(|mut s| s.exists(params![row_id, attempt.number]))
-            .map_err(&writing)?;
+        // One that is its next cannot have been written before.
+        let is_next = place.attempts.checked_add(1) == Some(attempt.number);
+        let is_there = !is_next
+            && db
+                .prepare_cached("SELECT 1 FROM webhook_logs WHERE delivery_seq = ?1 AND attempt = ?2")
+                .and_then(|mut s| s.exists(params![row_id, attempt.number]))
+                .map_err(&writing)?;
         if is_there {
             continue;
         }
@@ -82,7 +83,7 @@ pub(super) fn record(
             Verdict::Delivered => DeliveryState::Delivered,
             Verdict::Dead => DeliveryState::Dead,
         };
-        tick.ended(endpoint_id, ended);
+        tick.ended(place.endpoint_id, ended);
         jobs::ended(db, attempt.seq, row_id, ended, now)?;
     }
     Ok(())
@@ -136,7 +137,9 @@ pub(super) fn give_up(
 ) -> Result<(), Error> {
     let writing = failed("giving a delivery up");
     for seq in seqs {
-        let Some((row_id, endpoint_id)) = reads::delivery_at(db, *seq).map_err(&writing)? else { continue };
+        let Some(Place { row_id, endpoint_id, .. }) = reads::delivery_at(db, *seq).map_err(&writing)? else {
+            continue;
+        };
         let given_up = db
             .prepare_cached(
                 "UPDATE deliveries SET state = 'dead', next_attempt_at = NULL, finished_at = ?2

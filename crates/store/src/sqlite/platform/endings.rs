@@ -5,7 +5,7 @@ use hookit_contract::{DeliveryId, DeliverySeq, DeliveryState, EndpointId, Timest
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::book::Tick;
-use super::reads;
+use super::reads::{self, Place};
 use super::replays::jobs;
 use crate::Error;
 use crate::platform::{Cancelled, EndReason};
@@ -39,7 +39,7 @@ pub(super) fn supersede(
     now: Timestamp,
 ) -> Result<bool, Error> {
     let writing = failed("passing a delivery over");
-    let Some((row_id, endpoint_id)) = reads::delivery_at(db, seq).map_err(&writing)? else {
+    let Some(Place { row_id, endpoint_id, .. }) = reads::delivery_at(db, seq).map_err(&writing)? else {
         return Ok(false);
     };
     if !is_superseded(db, row_id).map_err(&writing)? {

@@ -122,16 +122,27 @@ pub(super) const PAYLOAD: &str =
      JOIN webhooks w ON w.webhook_id = d.webhook_id
      WHERE d.delivery_seq = ?1 AND d.state = 'pending' AND w.removed_at IS NULL";
 
-/// The delivery in a place in line, and its endpoint; none where there is none or it has another place by now.
-pub(super) fn delivery_at(db: &Connection, seq: DeliverySeq) -> rusqlite::Result<Option<(i64, EndpointId)>> {
+/// What stands in a place in line.
+pub(super) struct Place {
+    pub(super) row_id: i64,
+    pub(super) endpoint_id: EndpointId,
+    /// Attempts that were made of it.
+    pub(super) attempts: u32,
+}
+
+/// The delivery in a place in line; none where there is none or it has another place by now.
+pub(super) fn delivery_at(db: &Connection, seq: DeliverySeq) -> rusqlite::Result<Option<Place>> {
     let (sql, number) = match seq.replay() {
-        Some(n) => ("SELECT delivery_seq, endpoint_id FROM deliveries WHERE replay_no = ?1", n),
+        Some(n) => ("SELECT delivery_seq, endpoint_id, attempts FROM deliveries WHERE replay_no = ?1", n),
         None => (
-            "SELECT delivery_seq, endpoint_id FROM deliveries WHERE delivery_seq = ?1 AND replay_no IS NULL",
+            "SELECT delivery_seq, endpoint_id, attempts FROM deliveries WHERE delivery_seq = ?1 AND replay_no IS NULL",
             seq.0,
         ),
     };
-    db.prepare_cached(sql)?.query_row([number], |row| Ok((row.get(0)?, EndpointId(row.get(1)?)))).optional()
+    let place = |row: &Row<'_>| {
+        Ok(Place { row_id: row.get(0)?, endpoint_id: EndpointId(row.get(1)?), attempts: row.get(2)? })
+    };
+    db.prepare_cached(sql)?.query_row([number], place).optional()
 }
 
 /// The records of a delivery, in the order of the envelope.
@@ -140,7 +151,7 @@ pub(super) const RECORDS_OF: &str = "SELECT r.record FROM delivery_orders o CROS
 
 pub(super) fn payload(db: &Connection, seq: DeliverySeq) -> Result<Result<Payload, NothingToSend>, Error> {
     let reading = failed("reading a delivery's payload");
-    let Some((row_id, _)) = delivery_at(db, seq).map_err(&reading)? else {
+    let Some(Place { row_id, .. }) = delivery_at(db, seq).map_err(&reading)? else {
         return Ok(Err(NothingToSend::Ended));
     };
     let row = db

@@ -8,6 +8,7 @@ mod expiry;
 mod figures;
 mod fixture;
 mod inbox;
+mod payloads;
 mod platform;
 mod registry;
 mod replay_jobs;
@@ -118,6 +119,23 @@ macro_rules! expiry_suite {
     };
 }
 
+/// The platform's checks of what an attempt is made of, for one backend.
+macro_rules! payloads_suite {
+    ($backend:ident, $open:path) => {
+        suite!(
+            $backend,
+            platform,
+            payloads,
+            $open,
+            [
+                a_payload_carries_the_registration_as_it_is_when_it_is_asked_for,
+                what_ended_before_it_was_asked_for_is_not_sent,
+                a_registration_that_coalesces_from_now_on_passes_over_what_was_committed_before,
+            ]
+        );
+    };
+}
+
 /// The platform's checks of replays, for one backend.
 macro_rules! replays_suite {
     ($backend:ident, $open:path) => {
@@ -223,6 +241,7 @@ macro_rules! inbox_suite {
 }
 
 expiry_suite!(sqlite_expiry, crate::fixture::sqlite_platform);
+payloads_suite!(sqlite_payloads, crate::fixture::sqlite_platform);
 replays_suite!(sqlite_replays, crate::fixture::sqlite_platform);
 replay_jobs_suite!(sqlite_replays_jobs, crate::fixture::sqlite_platform);
 platform_suite!(sqlite_platform, crate::fixture::sqlite_platform);

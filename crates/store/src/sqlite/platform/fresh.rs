@@ -140,3 +140,60 @@ impl Held {
         Some(delivery)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delivery(seq: i64, bytes: usize) -> FreshDelivery {
+        FreshDelivery {
+            seq: DeliverySeq(seq),
+            delivery_id: DeliveryId::from("evt_1"),
+            event_type: EventType::OrderCreated,
+            webhook_id: WebhookId(1),
+            brand_id: BrandId(1),
+            branch_id: BranchId(1),
+            created_at: Timestamp::from_millis(0),
+            records: vec![Bytes::from(vec![b' '; bytes])],
+        }
+    }
+
+    fn held(fresh: &Fresh) -> Vec<i64> {
+        let held = fresh.0.lock().unwrap();
+        let mut seqs: Vec<_> = held.by_seq.keys().map(|seq| seq.0).collect();
+        seqs.sort_unstable();
+        assert_eq!(held.bytes, held.by_seq.values().map(FreshDelivery::bytes).sum::<usize>());
+        assert!(held.line.len() >= seqs.len());
+        seqs
+    }
+
+    fn made(made: Vec<FreshDelivery>) -> FreshChanges {
+        FreshChanges { made, ..FreshChanges::default() }
+    }
+
+    #[test]
+    fn so_much_is_held_and_the_oldest_go() {
+        let fresh = Fresh::default();
+        for seq in 1..=5 {
+            fresh.committed(made(vec![delivery(seq, BYTES_MAX / 4)]));
+        }
+        assert_eq!(held(&fresh), [3, 4, 5]);
+        fresh.committed(made(vec![delivery(6, BYTES_MAX)]));
+        assert_eq!(held(&fresh), [0; 0], "one that is too large by itself is not held either");
+    }
+
+    #[test]
+    fn what_a_tick_moved_on_is_held_no_longer_and_leaves_nothing_behind() {
+        let fresh = Fresh::default();
+        for seq in 1..=10_000 {
+            fresh.committed(made(vec![delivery(seq, 10)]));
+            let moved_on = vec![DeliverySeq(seq)];
+            fresh.committed(FreshChanges { moved_on, ..FreshChanges::default() });
+        }
+        assert_eq!(held(&fresh), [0; 0]);
+        assert!(fresh.0.lock().unwrap().line.len() <= 1);
+        fresh.committed(made(vec![delivery(10_001, 10), delivery(10_002, 10)]));
+        fresh.committed(FreshChanges { any: true, ..made(vec![delivery(10_003, 10)]) });
+        assert_eq!(held(&fresh), [0; 0], "not even what the same tick made");
+    }
+}

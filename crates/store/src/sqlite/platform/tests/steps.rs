@@ -55,6 +55,7 @@ impl Traced {
             hints: Hints::default(),
             tallied: Mutex::default(),
             registry: RwLock::new(Arc::clone(&registry)),
+            fresh: crate::sqlite::platform::fresh::Fresh::default(),
         });
         let options = PlatformOptions::default();
         let book = PlatformBook::load(&db, &options, 1, registry, Arc::clone(&published)).unwrap();

@@ -385,8 +385,17 @@ impl Endpoint {
         alarms.into_iter().flatten().min()
     }
 
-    /// The clock was set back: pauses stay as long as they were. Retries have a time of day, and keep it.
-    pub(crate) fn clock_set_back(&mut self, by: Duration) {
+    /// The clock was set back: pauses stay as long as they were. Retries have a time of day, and keep it where it is not
+    /// behind the latest that there can be.
+    pub(crate) fn clock_set_back(&mut self, by: Duration, latest_due: Timestamp, lineup: &mut Lineup) {
+        for &seq in &self.waiting {
+            if let Some(lined) = lineup.get_mut(&seq).filter(|lined| lined.due > latest_due) {
+                if self.timers.remove(&(lined.due, seq)) {
+                    self.timers.insert((latest_due, seq));
+                }
+                lined.due = latest_due;
+            }
+        }
         self.breaker.clock_set_back(by);
         if let Some(bucket) = &mut self.bucket {
             bucket.clock_set_back(by);

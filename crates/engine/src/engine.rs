@@ -160,9 +160,10 @@ impl Engine {
         self.now = now;
         if !back.is_zero() {
             let ids: Vec<EndpointId> = self.endpoints.keys().copied().collect();
+            let latest = self.latest_due();
             for id in ids {
                 if let Some(endpoint) = self.endpoints.get_mut(&id) {
-                    endpoint.clock_set_back(back);
+                    endpoint.clock_set_back(back, latest, &mut self.lineup);
                 }
                 self.refresh(id, actions);
             }
@@ -292,7 +293,13 @@ impl Engine {
         }
     }
 
-    fn line_up(&mut self, seq: DeliverySeq, lined: Lined) {
+    /// Nothing that waits falls due later than this; what says so was planned by a clock that was ahead.
+    fn latest_due(&self) -> Timestamp {
+        self.now.plus(self.config.retry.longest_pause())
+    }
+
+    fn line_up(&mut self, seq: DeliverySeq, mut lined: Lined) {
+        lined.due = lined.due.min(self.latest_due());
         if let Some(endpoint) = self.endpoints.get_mut(&lined.endpoint) {
             endpoint.line_up(self.now, seq, &lined);
             self.lineup.insert(seq, lined);

@@ -76,6 +76,12 @@ impl RetryPlan {
         let delay_ms = *self.delays_ms.get(index)?;
         Some(later_by_jitter(Duration::from_millis(delay_ms), jitter))
     }
+
+    /// Nothing waits longer for its next attempt than this: neither the plan nor an answer can ask for more.
+    pub(crate) fn longest_pause(&self) -> Duration {
+        let longest_ms = self.delays_ms.iter().copied().max().unwrap_or(0);
+        later_by_jitter(Duration::from_millis(longest_ms), 1.0).max(RETRY_AFTER_MAX)
+    }
 }
 
 /// The most that jitter adds, as a part of the delay.
@@ -139,6 +145,16 @@ mod tests {
         assert_eq!(delays_s[..7], expected);
         assert_eq!(delays_s[7..], [None, None]);
         assert_eq!(plan.next(u32::MAX, 0.0), None);
+    }
+
+    #[test]
+    fn the_longest_pause_is_that_of_the_plan_with_all_jitter_or_what_an_answer_may_ask_for() {
+        let longest = |delays_s: &[u64]| {
+            let delays = delays_s.iter().copied().map(Duration::from_secs).collect();
+            RetryPlan::new(delays).unwrap().longest_pause().as_secs()
+        };
+        assert_eq!(longest(&[10, 50_000, 20]), 60_000);
+        assert_eq!(longest(&[1]), 3_600);
     }
 
     #[test]

@@ -330,6 +330,54 @@ fn a_clock_that_is_set_back_delays_neither_what_is_new_nor_the_end_of_a_pause() 
 }
 
 #[test]
+fn a_retry_planned_by_a_clock_that_was_ahead_waits_no_longer_than_the_longest_pause_there_is() {
+    let (hour, year) = (3_600_000, 365 * 24 * 3_600_000);
+    let planned_then = |n: i64| Waiting {
+        due: Timestamp::from_millis(year + 10_000),
+        attempts: 1,
+        failures: 1,
+        ..waiting(n, 1, &[n])
+    };
+    let fresh = |n: i64, order: i64| Waiting {
+        committed_at: Timestamp::from_millis(year),
+        ..waiting(n, 1, &[order])
+    };
+    // In memory, waiting or being recorded.
+    let mut engine = engine(small(), &[1]);
+    check(
+        &mut engine,
+        &[
+            (
+                year,
+                Input::Committed(vec![fresh(1, 1), fresh(2, 2)]),
+                &["send 1 to 1, attempt 1", "send 2 to 1, attempt 1"],
+            ),
+            (year, attempted(1, NO), &["record 1, attempt 1: again at 31536010000 ms"]),
+            (year, recorded(1), &[]),
+            (year, Input::Committed(vec![fresh(3, 1)]), &[]),
+            (year, attempted(2, NO), &["record 2, attempt 1: again at 31536010000 ms"]),
+            (1_000, Input::TimePassed, &[]),
+            (1_000, recorded(2), &[]),
+            (1_000 + hour - 1, Input::TimePassed, &[]),
+            (1_000 + hour, Input::TimePassed, &["send 1 to 1, attempt 2", "send 2 to 1, attempt 2"]),
+            (1_000 + hour, attempted(1, OK), &["record 1, attempt 2: delivered"]),
+            (1_000 + hour, recorded(1), &["send 3 to 1, attempt 1"]),
+        ],
+    );
+    // On disk, read by a process that never saw that clock.
+    let mut engine = Engine::new(small());
+    check(
+        &mut engine,
+        &[
+            (1_000, open(1), &["read 5 of 1 after 0"]),
+            (1_000, page(1, 0, vec![planned_then(1)], true), &[]),
+            (1_000 + hour - 1, Input::TimePassed, &[]),
+            (1_000 + hour, Input::TimePassed, &["send 1 to 1, attempt 2"]),
+        ],
+    );
+}
+
+#[test]
 fn an_endpoint_that_comes_back_after_it_had_gone_begins_with_a_clean_record() {
     let mut engine = engine(small(), &[1]);
     check(

@@ -5,7 +5,7 @@
 //! a delivery; where it goes and what signs it is asked of the [`Registry`] when it is taken. Whatever else may happen
 //! to a delivery that waits takes its entry away, before the caller who did it is answered.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -79,9 +79,9 @@ pub(super) struct Fresh(Mutex<Held>);
 
 #[derive(Debug, Default)]
 struct Held {
-    by_seq: HashMap<DeliverySeq, FreshDelivery>,
-    /// The order in which they came, with those that are gone already.
-    line: VecDeque<DeliverySeq>,
+    /// In the order in which they came: numbers are given upwards. There is no list beside it, which would keep those that
+    /// are gone for as long as one before them waits.
+    by_seq: BTreeMap<DeliverySeq, FreshDelivery>,
     bytes: usize,
 }
 
@@ -119,18 +119,11 @@ impl Fresh {
 impl Held {
     fn add(&mut self, delivery: FreshDelivery) {
         self.bytes += delivery.bytes();
-        self.line.push_back(delivery.seq);
         self.by_seq.insert(delivery.seq, delivery);
         while self.bytes > BYTES_MAX
-            && let Some(seq) = self.line.pop_front()
+            && let Some((_, oldest)) = self.by_seq.pop_first()
         {
-            self.remove(seq);
-        }
-        // Most are taken about in the order in which they came.
-        while let Some(seq) = self.line.front()
-            && !self.by_seq.contains_key(seq)
-        {
-            self.line.pop_front();
+            self.bytes -= oldest.bytes();
         }
     }
 
@@ -160,10 +153,8 @@ mod tests {
 
     fn held(fresh: &Fresh) -> Vec<i64> {
         let held = fresh.0.lock().unwrap();
-        let mut seqs: Vec<_> = held.by_seq.keys().map(|seq| seq.0).collect();
-        seqs.sort_unstable();
+        let seqs: Vec<_> = held.by_seq.keys().map(|seq| seq.0).collect();
         assert_eq!(held.bytes, held.by_seq.values().map(FreshDelivery::bytes).sum::<usize>());
-        assert!(held.line.len() >= seqs.len());
         seqs
     }
 
@@ -191,7 +182,6 @@ mod tests {
             fresh.committed(FreshChanges { moved_on, ..FreshChanges::default() });
         }
         assert_eq!(held(&fresh), [0; 0]);
-        assert!(fresh.0.lock().unwrap().line.len() <= 1);
         fresh.committed(made(vec![delivery(10_001, 10), delivery(10_002, 10)]));
         fresh.committed(FreshChanges { any: true, ..made(vec![delivery(10_003, 10)]) });
         assert_eq!(held(&fresh), [0; 0], "not even what the same tick made");

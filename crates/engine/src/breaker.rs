@@ -14,6 +14,11 @@
 //! long, once each where other orders were there to fail as well. An endpoint that refuses everything while there is
 //! only one order for it cannot be told from an order that cannot be delivered, and that one order's failures count.
 //!
+//! One that refuses as many orders as the row is long, and gets no others, is down for all that can be seen: they end at the
+//! hold time and not by their plan. To count what is refused after so many probes would end them sooner, and with them
+//! everything for a partner that answers 403 to all of it because its secret is wrong, whose outage is to cost nothing.
+//! What has not failed is always probed with first, so they hold nobody up for longer than a pause.
+//!
 //! **What opens it.** A failure that is the endpoint's and not the delivery's (no connection, no address, no TLS, 429,
 //! 503) at once; any other failure as part of a row: so many deliveries with no order in common failed and none was
 //! acknowledged in between. One order that cannot be delivered is only ever one in that row.

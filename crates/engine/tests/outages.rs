@@ -300,6 +300,26 @@ fn g6_orders_that_can_never_be_delivered_do_not_keep_an_endpoint_down() {
     }
 }
 
+#[test]
+fn orders_that_can_never_be_delivered_and_have_an_endpoint_to_themselves_end_at_the_hold_time() {
+    let poison = (20, AttemptOutcome::Refused, Some(400));
+    let mut run = Loop::new(EngineConfig::default(), 1, |_, order, _| if order <= 3 { poison } else { OK });
+    for order in 1..=3 {
+        run.commit(order, 1, order);
+    }
+    // From outside this looks like an endpoint that refuses everything, until somebody else's order comes.
+    let late_ms = 30 * HOUR_MS;
+    run.commit(late_ms, 1, 9);
+    run.run(i64::MAX);
+    let late = run.deliveries.values().find(|delivery| delivery.order == 9).unwrap();
+    assert!(late.ended_ms.unwrap() - late_ms <= 361 * SECOND_MS, "it is the next probe");
+    for delivery in run.deliveries.values().filter(|delivery| delivery.order <= 3) {
+        let age_ms = delivery.ended_ms.unwrap() - delivery.committed_ms;
+        assert!(delivery.dead && (71 * HOUR_MS..73 * HOUR_MS).contains(&age_ms), "{age_ms}");
+        assert!(delivery.failures <= 2, "{}", delivery.failures);
+    }
+}
+
 /// The longest time to acknowledgement at the healthy ones of these endpoints, the first so many of which hang.
 fn slowest_beside(hanging: i64, endpoints: i64) -> i64 {
     let config = EngineConfig { in_flight_max: 64, ..EngineConfig::default() };

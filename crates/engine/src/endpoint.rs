@@ -416,7 +416,7 @@ impl Endpoint {
         self.under_way.insert((now, seq));
         self.breaker.sent(now, seq);
         if let Some(bucket) = &mut self.bucket {
-            bucket.take_one(now);
+            bucket.take_one(now, seq);
         }
     }
 
@@ -425,6 +425,9 @@ impl Endpoint {
         self.in_flight -= 1;
         self.replays.in_flight -= usize::from(seq.replay().is_some());
         self.recording += 1;
+        if let Some(bucket) = &mut self.bucket {
+            bucket.used(seq);
+        }
         // By number, because the beginnings move with the clock. There are never more than are in flight.
         self.under_way.retain(|&(_, other)| other != seq);
     }
@@ -433,7 +436,7 @@ impl Endpoint {
     pub(crate) fn not_sent(&mut self, now: Timestamp, seq: DeliverySeq) {
         self.breaker.not_sent(now, seq);
         if let Some(bucket) = &mut self.bucket {
-            bucket.give_back(now);
+            bucket.give_back(now, seq);
         }
         self.ended(seq);
     }

@@ -102,6 +102,12 @@ fn what_was_not_sent_uses_up_nothing_of_a_rate_limit() {
             (3_500, ended(4), &[]),
             (3_500, ended(5), &[]),
             (3_500, committed(&[(6, 1, &[6]), (7, 1, &[7])]), &["send 6 to 1, attempt 1"]),
+            (4_500, Input::TimePassed, &["send 7 to 1, attempt 1"]),
+            // Nor is it more than would be there if it had never been taken: the rate holds over any second.
+            (4_501, committed(&[(8, 1, &[8])]), &[]),
+            (4_502, ended(6), &[]),
+            (5_499, Input::TimePassed, &[]),
+            (5_500, Input::TimePassed, &["send 8 to 1, attempt 1"]),
         ],
     );
 }

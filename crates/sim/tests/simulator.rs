@@ -16,6 +16,10 @@ fn the_guarantees_hold_in_every_schedule_of_a_fixed_set_of_seeds() {
     for count in [crashes, cut_off, stops, moved, batches, hints_lost, superseded] {
         assert!(count > 0, "the seeds do not exercise what they should:\n{sum}");
     }
+    let Counts { refused, beside, .. } = sum;
+    for count in [refused, beside] {
+        assert!(count > 0, "the seeds do not exercise what they should:\n{sum}");
+    }
     let Counts { removed, removed_with, cancelled, late, .. } = sum;
     for count in [removed, removed_with, cancelled, late] {
         assert!(count > 0, "the seeds do not exercise what they should:\n{sum}");

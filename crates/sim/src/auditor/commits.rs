@@ -3,20 +3,45 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use serde_json::Value;
 
-use super::event::{Attempt, Commit, Delivery, End, Verdict};
+use super::event::{Attempt, Change, Commit, Delivery, End, Verdict};
 use super::health::Free;
-use super::routing::Due;
-use super::{Auditor, Ended, Held, State};
+use super::routing::{Book, Due};
+use super::{Auditor, Ended, Held, Refused, State};
+
+/// What is in the cart of a record.
+fn items(record: &[u8]) -> Vec<i64> {
+    let record: Value = serde_json::from_slice(record).unwrap_or_default();
+    let cart = record["cart"].as_array().map_or(&[][..], Vec::as_slice);
+    cart.iter().filter_map(|item| item["item_id"].as_i64()).collect()
+}
 
 impl Auditor {
     pub(super) fn committed(&mut self, commit: &Commit) {
         self.counts.ticks += 1;
+        self.ended_now.clear();
+        // Where a tick changes a registration, what else it does may come before or after.
+        let is_coalescing = |book: &Book, seq: i64| {
+            let webhook = self.deliveries.get(&seq).map(|held| held.webhook);
+            webhook.and_then(|webhook| book.wishes_of(webhook)).is_some_and(|wishes| wishes.coalesce)
+        };
+        let superseded = || commit.superseded.iter().copied();
+        let mut coalescing: BTreeSet<i64> =
+            superseded().filter(|seq| is_coalescing(&self.book, *seq)).collect();
         for registration in &commit.registrations {
             self.book.put(registration.clone());
         }
         for (webhook, _) in &commit.removed {
             self.book.remove(*webhook);
+        }
+        let is_coalescing = |seq: &i64| {
+            let webhook = self.deliveries.get(seq).map(|held| held.webhook);
+            webhook.and_then(|webhook| self.book.wishes_of(webhook)).is_some_and(|wishes| wishes.coalesce)
+        };
+        coalescing.extend(commit.superseded.iter().filter(|seq| is_coalescing(seq)));
+        if !commit.registrations.is_empty() || !commit.removed.is_empty() {
+            self.agreed(commit.tick);
         }
         for &(seq, endpoint) in &commit.moved {
             self.counts.moved += 1;
@@ -37,6 +62,7 @@ impl Auditor {
                 self.broken("G1", format!("order {} skips to version {}", change.order, change.version));
             }
             self.records.insert((change.order, change.version), change.record.clone());
+            self.not_refused(change);
             dues.extend(self.book.dues(change));
         }
         self.formed(&commit.deliveries, &dues);
@@ -59,6 +85,9 @@ impl Auditor {
             self.given_up(seq);
         }
         for &seq in &commit.superseded {
+            if !coalescing.contains(&seq) {
+                self.broken("G2", format!("delivery {seq} is passed over and its registration wants all"));
+            }
             self.superseded(seq);
         }
         for &(endpoint, held) in &commit.holds {
@@ -72,8 +101,30 @@ impl Auditor {
         }
     }
 
+    /// G1: what there was no room for is not made either, so that whoever tries again does not make it twice.
+    pub(super) fn refused(&mut self, order: i64, is_new: bool, item: Option<i64>) {
+        self.counts.refused += 1;
+        let asked = [is_new.then_some((Refused::Order, order)), item.map(|item| (Refused::Item, item))];
+        self.refused.extend(asked.into_iter().flatten());
+        let is_there = is_new && self.records.contains_key(&(order, 1));
+        if is_there || item.is_some_and(|item| self.items.contains(&item)) {
+            self.broken("G1", format!("there was no room for a change of order {order}, and it is on disk"));
+        }
+    }
+
+    fn not_refused(&mut self, change: &Change) {
+        let items = items(&change.record);
+        let is_new = change.version == 1 && self.refused.contains(&(Refused::Order, change.order));
+        if is_new || items.iter().any(|item| self.refused.contains(&(Refused::Item, *item))) {
+            let (order, version) = (change.order, change.version);
+            self.broken("G1", format!("there was no room for order {order} v{version}, and it is on disk"));
+        }
+        self.items.extend(items);
+    }
+
     /// The platform knows of this tick's moves from now on.
     pub(super) fn told(&mut self, tick: u64) {
+        self.services.told(tick, self.now);
         for seq in self.untold.remove(&tick).unwrap_or_default() {
             if let Some(held) = self.deliveries.get_mut(&seq) {
                 held.moved = Some(Some(self.now));
@@ -103,7 +154,9 @@ impl Auditor {
             if seq <= last {
                 self.broken("G4", format!("delivery {seq} was numbered after {last}"));
             }
-            if delivery.orders.is_empty() || delivery.orders.len() > self.rules.orders_per_delivery_max {
+            let own_max = self.book.wishes_of(webhook).and_then(|wishes| wishes.orders_per_delivery_max);
+            let orders_max = own_max.unwrap_or(usize::MAX).min(self.rules.orders_per_delivery_max);
+            if delivery.orders.is_empty() || delivery.orders.len() > orders_max {
                 self.broken("G1", format!("delivery {seq} carries {} orders", delivery.orders.len()));
             }
             let orders: BTreeSet<i64> = delivery.orders.iter().map(|&(order, _)| order).collect();
@@ -252,6 +305,7 @@ impl Auditor {
 
     pub(super) fn finished(&mut self, seq: i64) {
         self.pending.remove(&seq);
+        self.ended_now.push(seq);
         let Some(held) = self.deliveries.get(&seq) else { return };
         for (order, _) in &held.orders {
             if let Some(lane) = self.lanes.get_mut(order) {
@@ -292,11 +346,13 @@ impl Auditor {
             return self.broken("G2", format!("delivery {seq} is passed over and was not pending"));
         };
         let waits_anew = |order: i64| {
-            self.lanes.get(&order).is_some_and(|lane| {
-                lane.range(seq + 1..).any(|newer| {
-                    let newer = &self.deliveries[newer];
-                    newer.webhook == held.webhook && newer.brand == held.brand
-                })
+            let pending = self.lanes.get(&order).into_iter().flatten();
+            // One that has ended in this tick may have waited when this was looked at.
+            pending.chain(&self.ended_now).filter(|newer| **newer > seq).any(|newer| {
+                let newer = &self.deliveries[newer];
+                newer.webhook == held.webhook
+                    && newer.brand == held.brand
+                    && newer.orders.iter().any(|(theirs, _)| *theirs == order)
             })
         };
         if let Some(&(order, version)) = held.orders.iter().find(|(order, _)| !waits_anew(*order)) {
@@ -304,7 +360,13 @@ impl Auditor {
                 format!("delivery {seq} is passed over and order {order} has nothing after v{version}");
             return self.broken("G2", what);
         }
-        if self.open.remove(&seq).is_some_and(|open| open.dialled.is_some()) {
+        let webhook = held.webhook;
+        let open = self.open.remove(&seq);
+        let asked_no = open.as_ref().map_or(0, |open| open.asked_no);
+        if self.removals.removed_before(webhook, asked_no).is_some() {
+            return self.broken("G2", format!("delivery {seq} is passed over for a removed registration"));
+        }
+        if open.is_some_and(|open| open.dialled.is_some()) {
             return self.broken("G2", format!("delivery {seq} is passed over while it is under way"));
         }
         if let Some(held) = self.deliveries.get_mut(&seq) {

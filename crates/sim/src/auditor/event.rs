@@ -112,6 +112,15 @@ pub enum Event {
         /// The version that it was told.
         version: i64,
     },
+    /// A producer was told that the platform has no room for a change just now.
+    Refused {
+        /// The order.
+        order: i64,
+        /// It was to be a new one.
+        is_new: bool,
+        /// What was to be in its cart: nothing else is ever put in there.
+        item: Option<i64>,
+    },
     /// Somebody asks, in this name, that a registration be removed.
     RemovalAsked {
         /// Which.
@@ -216,6 +225,23 @@ pub struct Registration {
     pub branch: Option<i64>,
     /// The event type.
     pub event_type: &'static str,
+    /// How it is to be served.
+    pub wishes: Wishes,
+}
+
+/// How a registration is to be served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// No delivery waits for another of its order.
+    pub unordered: bool,
+    /// Requests under way.
+    pub in_flight_max: Option<usize>,
+    /// Requests that begin in a second.
+    pub rate_per_second_max: Option<i64>,
+    /// Orders that share a delivery.
+    pub orders_per_delivery_max: Option<usize>,
+    /// Only the newest of an order's deliveries that wait is sent.
+    pub coalesce: bool,
 }
 
 /// A change of an order, with the record as it is after it.
@@ -379,6 +405,12 @@ impl fmt::Display for Event {
             Event::Acknowledged { order, version } => {
                 write!(f, "the producer is told: order {order} v{version}")
             }
+            Event::Refused { order, item: Some(item), .. } => {
+                write!(f, "the producer is told that there is no room for item {item} of order {order}")
+            }
+            Event::Refused { order, .. } => {
+                write!(f, "the producer is told that there is no room for a change of order {order}")
+            }
             Event::RemovalAsked { webhook, by } => {
                 write!(f, "{by} asks that registration {webhook} be removed")
             }
@@ -397,9 +429,25 @@ impl fmt::Display for Commit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "tick {} on disk", self.tick)?;
         for registration in &self.registrations {
-            let Registration { webhook, partner, endpoint, brand, branch, event_type, .. } = registration;
+            let Registration { webhook, partner, endpoint, brand, branch, event_type, wishes, .. } =
+                registration;
             write!(f, "; registration {webhook} of partner {partner}: {event_type}, ")?;
             write!(f, "brand {brand:?}, branch {branch:?} to endpoint {endpoint}")?;
+            let Wishes { unordered, in_flight_max, rate_per_second_max, orders_per_delivery_max, coalesce } =
+                wishes;
+            for (said, what) in [(unordered, "no order"), (coalesce, "only the newest")] {
+                if *said {
+                    write!(f, ", {what}")?;
+                }
+            }
+            for (max, what) in [(in_flight_max, "under way"), (orders_per_delivery_max, "in a delivery")] {
+                if let Some(max) = max {
+                    write!(f, ", {max} {what}")?;
+                }
+            }
+            if let Some(max) = rate_per_second_max {
+                write!(f, ", {max} in a second")?;
+            }
         }
         for change in &self.changes {
             write!(f, "; order {} v{} {}", change.order, change.version, change.event_type)?;

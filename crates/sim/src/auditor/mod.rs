@@ -13,6 +13,7 @@
 //!   and not before it is due (G5).
 //! - `health` - which failures may, and which must, cost a delivery nothing, because its endpoint is down (G6).
 //! - `receivers` - what an endpoint sees, and which view its partner gets from it (G4, G8).
+//! - `wishes` - how fast, how much at a time and in which order an endpoint wants it (G4, G5).
 //! - `outside` - what is excused where the platform is a process that can only be looked at from outside.
 //! - `rest` - that things go on: nobody waits for a stranger (G5), and after the faults all goes quiet (G2, G8).
 
@@ -27,6 +28,7 @@ mod rest;
 mod routing;
 mod sends;
 mod walls;
+mod wishes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -40,6 +42,7 @@ use receivers::Receivers;
 use removals::Removals;
 use routing::Book;
 use walls::Walls;
+use wishes::Services;
 
 /// What the platform is held to.
 #[derive(Clone, Debug)]
@@ -149,6 +152,13 @@ struct Open {
     ended: Option<Ended>,
 }
 
+/// What a producer was told that there is no room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Refused {
+    Order,
+    Item,
+}
+
 /// How an attempt ended.
 #[derive(Clone, Debug)]
 struct Ended {
@@ -166,6 +176,8 @@ pub struct Counts {
     pub ticks: u64,
     /// Changes of orders.
     pub changes: u64,
+    /// Changes for which there was no room.
+    pub refused: u64,
     /// Deliveries that were formed.
     pub deliveries: u64,
     /// Deliveries of several orders.
@@ -194,6 +206,8 @@ pub struct Counts {
     pub superseded: u64,
     /// Requests that went out.
     pub requests: u64,
+    /// Those that went beside another of their order, where nobody asked for order.
+    pub beside: u64,
     /// Requests that a receiver processed although the platform never heard of it.
     pub answers_lost: u64,
     /// Requests that a receiver had processed before.
@@ -223,11 +237,12 @@ pub struct Counts {
 }
 
 impl Counts {
-    fn named(&mut self) -> [(&'static str, &mut u64); 30] {
+    fn named(&mut self) -> [(&'static str, &mut u64); 32] {
         [
             ("events looked at", &mut self.events),
             ("ticks", &mut self.ticks),
             ("changes of orders", &mut self.changes),
+            ("refused for want of room", &mut self.refused),
             ("deliveries", &mut self.deliveries),
             ("of several orders", &mut self.batches),
             ("moved to another URL", &mut self.moved),
@@ -242,6 +257,7 @@ impl Counts {
             ("given up", &mut self.dead),
             ("passed over", &mut self.superseded),
             ("requests", &mut self.requests),
+            ("beside another of their order, as agreed", &mut self.beside),
             ("seen after the sender had turned away", &mut self.answers_lost),
             ("repeats seen by receivers", &mut self.repeats),
             ("attempts recorded", &mut self.attempts),
@@ -296,6 +312,8 @@ pub struct Auditor {
     /// The pending deliveries of each order.
     lanes: BTreeMap<i64, BTreeSet<i64>>,
     pending: BTreeSet<i64>,
+    /// What has ended in the present tick.
+    ended_now: Vec<i64>,
     open: BTreeMap<i64, Open>,
     /// Numbers that a replay took from deliveries that were still under way, and the new ones.
     left: BTreeMap<i64, i64>,
@@ -307,6 +325,11 @@ pub struct Auditor {
     /// What is fresh, or let go, since ticks of which the platform has not been told: a replay may go before it.
     untold_fresh: BTreeMap<u64, Vec<i64>>,
     removals: Removals,
+    services: Services,
+    /// Orders and items for which there was no room: those nobody has made.
+    refused: BTreeSet<(Refused, i64)>,
+    /// What was put into carts.
+    items: BTreeSet<i64>,
     receivers: Receivers,
     running_since: Option<i64>,
     calm_since: Option<i64>,
@@ -341,12 +364,16 @@ impl Auditor {
             by_id: BTreeMap::new(),
             lanes: BTreeMap::new(),
             pending: BTreeSet::new(),
+            ended_now: Vec::new(),
             open: BTreeMap::new(),
             left: BTreeMap::new(),
             given: None,
             untold: BTreeMap::new(),
             untold_fresh: BTreeMap::new(),
             removals: Removals::default(),
+            services: Services::default(),
+            refused: BTreeSet::new(),
+            items: BTreeSet::new(),
             receivers: Receivers::default(),
             running_since: None,
             calm_since: Some(0),
@@ -439,6 +466,7 @@ impl Auditor {
                     );
                 }
             }
+            Event::Refused { order, is_new, item } => self.refused(*order, *is_new, *item),
             Event::Dialled { endpoint, delivery_id } => self.dialled(*endpoint, delivery_id),
             Event::Unheard { delivery_id } => self.unheard(delivery_id),
             Event::Unclear { delivery_id } => {
@@ -455,6 +483,7 @@ impl Auditor {
     /// A process has ended: what it had under way is as if it had never been decided.
     fn ended_its_life(&mut self) {
         self.open.clear();
+        self.services.begin_anew(self.now);
         self.left.clear();
         self.running_since = None;
         for seq in &self.pending {
@@ -469,6 +498,7 @@ impl Auditor {
             .chain(self.untold_holds.keys())
             .chain(self.untold_fresh.keys())
             .copied()
+            .chain(self.services.untold())
             .collect();
         for tick in ticks {
             self.told(tick);
@@ -481,6 +511,7 @@ impl Auditor {
     fn clock_stepped(&mut self, by_ms: i64) {
         self.counts.clock_steps += 1;
         if by_ms > 0 {
+            self.services.begin_anew(self.now);
             // A pause that went on although the clock was set back may end when it is set forward; and a platform
             // may have gone to sleep until the moment that the clock of before promised.
             let before = self.walls.now(self.now);

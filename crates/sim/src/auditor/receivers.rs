@@ -66,7 +66,7 @@ impl Auditor {
         };
         // A request that arrives after its sender gave the delivery up, a replay of what is long past, and one that was meant for another URL when
         // newer ones went out here, cannot be in order.
-        let excused = moved || (late && state != State::Pending);
+        let excused = moved || (late && state != State::Pending) || self.services.was_unordered(endpoint);
         for (order, version, record) in orders {
             let newest =
                 self.receivers.newest.entry((endpoint, order)).or_insert(if excused { 0 } else { version });

@@ -59,11 +59,12 @@ impl Auditor {
         });
         // One that was taken back while it was under way holds its lanes until it has come to its end.
         let lane_is_free = lane_is_free && self.under_way_unheard_of(seq).is_none();
+        let is_unordered = self.services.since(held.endpoint, now).all(|service| service.unordered);
+        let Some(room) = self.services.room(held.endpoint, now, &self.rules) else { return false };
         let at = |seq: &i64| self.deliveries[seq].endpoint;
         let unended = || self.open.iter().filter(|(_, open)| open.ended.is_none());
-        lane_is_free
-            && unended().filter(|(other, _)| at(other) == held.endpoint).count()
-                < self.rules.in_flight_per_endpoint_max
+        (lane_is_free || is_unordered)
+            && unended().filter(|(other, _)| at(other) == held.endpoint).count() < room
             && unended().count() < self.rules.in_flight_max
     }
 

@@ -2,9 +2,9 @@
 //! the order, each partner of its business that registered for the event type hears of it once, by its registration
 //! that names the most.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::event::{Change, Registration};
+use super::event::{Change, Registration, Wishes};
 
 /// One thing that somebody has to hear: registration, endpoint, brand, order, version.
 pub(super) type Due = (i64, i64, i64, i64, i64);
@@ -13,26 +13,47 @@ pub(super) type Due = (i64, i64, i64, i64, i64);
 #[derive(Debug, Default)]
 pub(super) struct Book {
     by_webhook: BTreeMap<i64, Registration>,
-    /// Those that were removed, and whose they were.
-    former: BTreeMap<i64, usize>,
+    /// Those that were removed, as they were.
+    former: BTreeMap<i64, Registration>,
+    endpoints: BTreeSet<i64>,
 }
 
 impl Book {
     pub(super) fn put(&mut self, registration: Registration) {
+        self.endpoints.insert(registration.endpoint);
         self.by_webhook.insert(registration.webhook, registration);
     }
 
     /// From here on nobody hears of anything by this one.
     pub(super) fn remove(&mut self, webhook: i64) {
         if let Some(registration) = self.by_webhook.remove(&webhook) {
-            self.former.insert(webhook, registration.partner);
+            self.former.insert(webhook, registration);
         }
     }
 
     /// Whose a registration is, or was.
     pub(super) fn partner(&self, webhook: i64) -> Option<usize> {
         let present = self.by_webhook.get(&webhook).map(|registration| registration.partner);
-        present.or_else(|| self.former.get(&webhook).copied())
+        present.or_else(|| self.former.get(&webhook).map(|registration| registration.partner))
+    }
+
+    /// Every endpoint that there ever was.
+    pub(super) fn endpoints(&self) -> Vec<i64> {
+        self.endpoints.iter().copied().collect()
+    }
+
+    /// How the registrations of an endpoint are to be served.
+    pub(super) fn wishes(&self, endpoint: i64) -> impl Iterator<Item = Wishes> {
+        let there = self.by_webhook.values().filter(move |registration| registration.endpoint == endpoint);
+        there.map(|registration| registration.wishes)
+    }
+
+    /// How a registration is to be served, or was when it was removed.
+    pub(super) fn wishes_of(&self, webhook: i64) -> Option<Wishes> {
+        self.by_webhook
+            .get(&webhook)
+            .or_else(|| self.former.get(&webhook))
+            .map(|registration| registration.wishes)
     }
 
     pub(super) fn dues(&self, change: &Change) -> Vec<Due> {
@@ -74,6 +95,7 @@ mod tests {
             brand,
             branch,
             event_type: "created",
+            wishes: Wishes::default(),
         }
     }
 

@@ -45,6 +45,11 @@ impl Auditor {
         }
         let home = self.is_settled(seq).then_some(endpoint);
         self.open.insert(seq, Open { decided_at: self.now, asked_no, home, dialled: None, ended: None });
+        let goes_there = |open: &&Open| open.ended.is_none() && open.dialled.or(open.home) == Some(endpoint);
+        let there = self.open.values().filter(goes_there).count();
+        if home.is_some() && there > self.services.in_flight_max(endpoint, self.now, &self.rules) {
+            self.broken("G5", format!("delivery {seq} is one too many of {there} to endpoint {endpoint}"));
+        }
         if self.open.values().filter(|open| open.ended.is_none()).count() > self.rules.in_flight_max {
             self.broken("G5", "more requests under way than allowed in all".to_owned());
         }
@@ -55,6 +60,9 @@ impl Auditor {
         let held = &self.deliveries[&seq];
         if !self.is_settled(seq) {
             return Ok(()); // It came from another endpoint a moment ago, and goes out in the lanes of that one.
+        }
+        if self.services.is_unordered(held.endpoint, self.now) {
+            return Ok(());
         }
         for (order, _) in &held.orders {
             let Some(lane) = self.lanes.get(order) else { continue };
@@ -176,17 +184,28 @@ impl Auditor {
         if self.open.insert(seq, Open { dialled: Some(endpoint), ..open }).is_some() {
             return self.broken("G4", format!("delivery {seq} is sent twice at a time"));
         }
+        let decided_at = self.open[&seq].decided_at;
+        self.begins(endpoint, decided_at);
+        let mut is_beside = false;
         for (other, open) in self.open.iter().filter(|(other, _)| **other != seq) {
+            let since = open.decided_at.min(decided_at);
             let shares = |o: &i64| self.deliveries[other].orders.iter().any(|(order, _)| order == o);
             if open.dialled == Some(endpoint)
                 && let Some((order, _)) = orders.iter().find(|(order, _)| shares(order))
             {
+                if self.services.is_unordered(endpoint, since) {
+                    is_beside = true;
+                    continue;
+                }
                 let what = format!("deliveries {seq} and {other} are under way to endpoint {endpoint}");
                 return self.broken("G4", format!("{what} and both carry order {order}"));
             }
         }
-        let here = self.under_way().filter(|open| open.dialled == Some(endpoint)).count();
-        if here > self.rules.in_flight_per_endpoint_max {
+        self.counts.beside += u64::from(is_beside);
+        let there = || self.under_way().filter(|open| open.dialled == Some(endpoint));
+        let (here, since) =
+            (there().count(), there().map(|open| open.decided_at).min().unwrap_or(decided_at));
+        if here > self.services.in_flight_max(endpoint, since, &self.rules) {
             self.broken("G5", format!("{here} requests are under way to endpoint {endpoint}"));
         }
         if let Some(held) = self.deliveries.get_mut(&seq) {

@@ -1,6 +1,6 @@
 //! Short histories, told by hand: one that is in order, and for each rule one that breaks it.
 
-use super::event::{Attempt, Cancelled, Change, Commit, Delivery, Registration, Verdict};
+use super::event::{Attempt, Cancelled, Change, Commit, Delivery, Registration, Verdict, Wishes};
 use super::*;
 
 fn rules() -> Rules {
@@ -30,6 +30,11 @@ struct Story {
 impl Story {
     /// A platform runs; brand 1 of orders goes to endpoint 1, brand 2 to endpoint 2.
     fn new() -> Story {
+        Story::wishing(Wishes::default())
+    }
+
+    /// The same, where the registrations wish to be served like this.
+    fn wishing(wishes: Wishes) -> Story {
         let mut story = Story { auditor: Auditor::new(rules(), 0), now: 0, ticks: 0 };
         story.tell(Event::Started);
         let to = |webhook| Registration {
@@ -40,6 +45,7 @@ impl Story {
             brand: Some(webhook),
             branch: None,
             event_type: "created",
+            wishes,
         };
         story.commit(Commit { registrations: vec![to(1), to(2)], ..Commit::default() });
         for endpoint in [1, 2] {
@@ -358,7 +364,7 @@ fn g5_too_many_at_a_time_and_waiting_for_nothing_are_found() {
     story.change(2, 8, 1);
     story.send(1, &body(7, 1));
     story.send(2, &body(8, 1));
-    story.check("G5", "2 requests");
+    story.check("G5", "one too many of 2");
 
     let mut story = Story::new();
     story.change(1, 7, 1);
@@ -372,6 +378,109 @@ fn g5_too_many_at_a_time_and_waiting_for_nothing_are_found() {
     story.wait(20_000);
     story.wait(20_000);
     assert_eq!(story.auditor.violation(), None);
+}
+
+#[test]
+fn g5_an_endpoint_is_served_as_its_registrations_wish() {
+    let mut story = Story::wishing(Wishes { rate_per_second_max: Some(1), ..Wishes::default() });
+    for (seq, order) in [(1, 7), (2, 8)] {
+        story.change(seq, order, 1);
+    }
+    story.deliver(1, 7, 1);
+    // Whatever else it waits for, it does not wait for nothing.
+    story.wait(40_000);
+    story.wait(40_000);
+    story.deliver(2, 8, 1);
+    assert_eq!(story.auditor.violation(), None);
+    story.change(3, 9, 1);
+    story.wait(900);
+    story.deliver(3, 9, 1);
+    story.check("G5", "2 requests to endpoint 1 begin within");
+
+    let mut story = Story::wishing(Wishes { in_flight_max: Some(2), ..Wishes::default() });
+    for (seq, order) in [(1, 7), (2, 8), (3, 9)] {
+        story.change(seq, order, 1);
+    }
+    story.send(1, &body(7, 1));
+    story.send(2, &body(8, 1));
+    assert_eq!(story.auditor.violation(), None);
+    story.tell(Event::Decided { seq: 3 });
+    story.check("G5", "one too many of 3");
+
+    let mut story = Story::wishing(Wishes { orders_per_delivery_max: Some(1), ..Wishes::default() });
+    let both = Delivery { orders: vec![(7, 1), (8, 1)], ..delivery(1, 7, 1) };
+    let changes = vec![change(7, 1), change(8, 1)];
+    story.commit(Commit { changes, deliveries: vec![both], ..Commit::default() });
+    story.check("G1", "carries 2 orders");
+}
+
+#[test]
+fn g4_nothing_waits_for_its_order_where_nobody_asked_for_order_and_only_there() {
+    let two = |mut story: Story| {
+        story.change(1, 7, 1);
+        story.change(2, 7, 2);
+        story.send(2, &body(7, 2));
+        story.send(1, &body(7, 1));
+        story
+    };
+    let unordered = Wishes { unordered: true, in_flight_max: Some(2), ..Wishes::default() };
+    let mut story = two(Story::wishing(unordered));
+    story.see(2, &body(7, 2));
+    story.see(1, &body(7, 1));
+    assert_eq!(story.auditor.violation(), None);
+
+    // One of its registrations wants order, and so does the endpoint.
+    let mut story = Story::wishing(unordered);
+    let strict = Registration {
+        webhook: 3,
+        partner: 0,
+        business: 1,
+        endpoint: 1,
+        brand: Some(3),
+        branch: None,
+        event_type: "created",
+        wishes: Wishes::default(),
+    };
+    story.commit(Commit { registrations: vec![strict], ..Commit::default() });
+    two(story).check("G4", "overtakes 1");
+}
+
+#[test]
+fn g2_only_what_waits_behind_a_newer_one_is_passed_over_and_only_where_that_is_wished() {
+    let passed_over = |coalesce, newest| {
+        let mut story = Story::wishing(Wishes { coalesce, ..Wishes::default() });
+        for version in 1..=newest {
+            story.change(version, 7, version);
+        }
+        story.tell(Event::Decided { seq: 1 });
+        story.tell(Event::Outdated { seq: 1, endpoint: 1 });
+        story.commit(Commit { superseded: vec![1], ..Commit::default() });
+        story
+    };
+    assert_eq!(passed_over(true, 2).auditor.violation(), None);
+    passed_over(true, 1).check("G2", "has nothing after v1");
+    passed_over(false, 2).check("G2", "wants all");
+}
+
+#[test]
+fn g1_what_there_was_no_room_for_is_not_made() {
+    let refused = |is_new, item| Event::Refused { order: 7, is_new, item };
+    let mut story = Story::new();
+    story.tell(refused(true, None));
+    story.change(1, 7, 1);
+    story.check("G1", "there was no room for order 7");
+
+    let mut story = Story::new();
+    story.change(1, 7, 1);
+    story.tell(refused(true, None));
+    story.check("G1", "there was no room for a change of order 7");
+
+    let mut story = Story::new();
+    story.tell(refused(false, Some(5)));
+    let record = Bytes::from_static(b"{\"id\":7,\"version\":1,\"cart\":[{\"item_id\":5}]}");
+    let changes = vec![Change { record, ..change(7, 1) }];
+    story.commit(Commit { changes, deliveries: vec![delivery(1, 7, 1)], ..Commit::default() });
+    story.check("G1", "there was no room for order 7 v1");
 }
 
 #[test]

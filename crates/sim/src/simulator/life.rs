@@ -67,11 +67,13 @@ pub(super) struct Driver {
     edits: u64,
     healed: bool,
     lives: u64,
+    rules: Rules,
 }
 
 impl Driver {
-    pub(super) fn new(dice: Xoshiro256PlusPlus, steps: u64) -> Self {
-        Driver { dice, steps_left: steps, partners: Vec::new(), orders: 0, edits: 0, healed: false, lives: 0 }
+    pub(super) fn new(dice: Xoshiro256PlusPlus, rules: Rules, steps: u64) -> Self {
+        let (partners, orders, edits) = (Vec::new(), 0, 0);
+        Driver { dice, steps_left: steps, partners, orders, edits, healed: false, lives: 0, rules }
     }
 
     /// How many tasks get a turn before the driver gets one: with few, a crash can come between any two.
@@ -251,12 +253,20 @@ fn wanted(driver: &mut Driver, partner: usize, event_type: EventType) -> Wanted 
     let brand = (!any && driver.chance(70)).then(|| driver.dice.random_range(1..=BRANDS));
     let branch = (!any && driver.chance(40)).then(|| driver.dice.random_range(1..=BRANCHES));
     let place = driver.dice.random_range(0..URLS_PER_PARTNER);
+    // One more than others have, where there is room for it.
+    let in_flight_max = (driver.rules.in_flight_per_endpoint_max + 1).min(driver.rules.in_flight_max);
+    let orders_max = driver.rules.orders_per_delivery_max.min(3);
     Wanted {
         partner_id: driver.partners[partner].0.clone(),
         brand,
         branch,
         event_type: event_type.as_str(),
         coalesce: driver.chance(30),
+        // Only where every registration of a URL does without it there is no order, so one of the URLs is for that.
+        unordered: driver.chance(if place == 1 && partner % 2 == 1 { 85 } else { 5 }),
+        in_flight_max: driver.chance(20).then(|| driver.dice.random_range(1..=in_flight_max)),
+        rate_per_second_max: driver.chance(15).then(|| [1, 2, 5, 50][driver.dice.random_range(0..4)]),
+        orders_per_delivery_max: driver.chance(20).then(|| driver.dice.random_range(1..=orders_max)),
         url: format!("https://partner{partner}.example.com/{place}"),
     }
 }
@@ -432,7 +442,7 @@ fn create(driver: &mut Driver, desk: &Desk, tasks: &mut JoinSet<()>) {
         "cart": [],
         "order_comment": "ไม่เผ็ด 🍜",
     });
-    tasks.spawn(desk.clone().change(Method::POST, "orders".to_owned(), record.to_string()));
+    tasks.spawn(desk.clone().change(Method::POST, "orders".to_owned(), record));
 }
 
 fn change(world: &World, driver: &mut Driver, desk: &Desk, tasks: &mut JoinSet<()>) {
@@ -453,7 +463,7 @@ fn change(world: &World, driver: &mut Driver, desk: &Desk, tasks: &mut JoinSet<(
             (Method::PUT, format!("orders/{order}/cart"), json!({ "cart": [{ "item_id": driver.edits }] }))
         }
     };
-    tasks.spawn(desk.clone().change(method, path, body.to_string()));
+    tasks.spawn(desk.clone().change(method, path, body));
 }
 
 fn mood(driver: &mut Driver) -> Mood {
@@ -478,5 +488,6 @@ fn store_mood(driver: &mut Driver) -> StoreMood {
         read_fails_percent: some(60),
         told_ms_max: u64::from(some(500)),
         hints_lost_percent: some(15),
+        queue_max: [1, 2, 5, usize::MAX][some(4) as usize],
     }
 }

@@ -121,9 +121,9 @@ pub fn run(plan: Plan) -> Result<Report, Box<Failure>> {
     let trace = Arc::new(Trace::new(clock.clone(), Auditor::new(rules.clone(), BEGIN.as_millis()), plan.log));
     let medium = Arc::new(Medium::new(Disk::new(orders_per_delivery_max), trace.clone(), dice(plan.seed, 1)));
     let network = Arc::new(Network::new(medium.clone(), clock.clone(), dice(plan.seed, 2)));
+    let mut driver = Driver::new(dice(plan.seed, 3), rules.clone(), plan.steps);
     let world =
         World { config, rules, clock: clock.clone(), trace: trace.clone(), medium, network, vault: vault() };
-    let mut driver = Driver::new(dice(plan.seed, 3), plan.steps);
     loop {
         // A runtime for each life: dropping it is the crash, at whatever await each task stands.
         let runtime = Builder::new_current_thread()

@@ -35,6 +35,10 @@ pub(super) struct Wanted {
     pub(super) branch: Option<i64>,
     pub(super) event_type: &'static str,
     pub(super) coalesce: bool,
+    pub(super) unordered: bool,
+    pub(super) in_flight_max: Option<usize>,
+    pub(super) rate_per_second_max: Option<u32>,
+    pub(super) orders_per_delivery_max: Option<usize>,
     pub(super) url: String,
 }
 
@@ -58,12 +62,18 @@ impl Desk {
     }
 
     /// Changes an order, and believes a 2xx.
-    pub(super) async fn change(self, method: Method, path: String, body: String) {
+    pub(super) async fn change(self, method: Method, path: String, body: Value) {
+        let order = path.split('/').nth(1).and_then(|id| id.parse().ok()).or_else(|| body["id"].as_i64());
+        let (is_new, item) = (body["id"].is_i64(), body["cart"][0]["item_id"].as_i64());
+        let body = body.to_string();
         let (status, answer) = self.call(method, &path, body).await;
         let record = &answer["data"];
         match (status, record["id"].as_i64(), record["version"].as_i64()) {
             (200 | 201, Some(order), Some(version)) => {
                 self.trace.note(&Event::Acknowledged { order, version })
+            }
+            (503, ..) => {
+                self.trace.note(&Event::Refused { order: order.unwrap_or_default(), is_new, item });
             }
             _ => self.trace.remark(&format!("the producer is told {status} of {path}")),
         }
@@ -79,10 +89,12 @@ impl Desk {
     }
 
     pub(super) async fn put_webhook(self, wanted: Wanted) {
-        let Wanted { partner_id, brand, branch, event_type, coalesce, url } = wanted;
+        let Wanted { partner_id, brand, branch, event_type, url, .. } = wanted;
         let body = json!({
             "partner_id": partner_id.as_str(), "brand_id": brand, "branch_id": branch, "event_type": event_type,
-            "url": url, "coalesce": coalesce,
+            "url": url, "coalesce": wanted.coalesce, "ordering": if wanted.unordered { "none" } else { "per_order" },
+            "in_flight_max": wanted.in_flight_max, "rate_per_second_max": wanted.rate_per_second_max,
+            "orders_per_delivery_max": wanted.orders_per_delivery_max,
         });
         let (status, _) = self.call(Method::PUT, "webhooks", body.to_string()).await;
         self.trace.remark(&format!("the operator is told {status} of {event_type} to {url}"));

@@ -37,6 +37,8 @@ pub(super) struct StoreMood {
     /// The time from the commit to the hint and to the answers.
     pub(super) told_ms_max: u64,
     pub(super) hints_lost_percent: u32,
+    /// Commands that wait for a commit; what comes beyond is refused before anything is done.
+    pub(super) queue_max: usize,
 }
 
 impl StoreMood {
@@ -48,6 +50,7 @@ impl StoreMood {
         read_fails_percent: 0,
         told_ms_max: 1,
         hints_lost_percent: 0,
+        queue_max: usize::MAX,
     };
 }
 
@@ -187,7 +190,7 @@ impl SimStore {
         let (reply, answer) = oneshot::channel();
         {
             let mut queue = lock(&self.queue);
-            if queue.closing {
+            if queue.closing || queue.jobs.len() >= lock(&self.medium.mood).queue_max {
                 return Err(Error::Busy);
             }
             queue.jobs.push(Job { command, reply });

@@ -214,6 +214,7 @@ impl Story {
                     brand: webhook.brand,
                     branch: webhook.branch,
                     event_type: webhook.event_type,
+                    wishes: event::Wishes::default(),
                 },
             );
         }

@@ -99,6 +99,13 @@ impl Disk {
             brand: webhook.brand_id.map(|id| id.0),
             branch: webhook.branch_id.map(|id| id.0),
             event_type: webhook.event_type.as_str(),
+            wishes: event::Wishes {
+                unordered: webhook.settings.endpoint.ordering == Ordering::None,
+                in_flight_max: webhook.settings.endpoint.in_flight_max.map(|max| max as usize),
+                rate_per_second_max: webhook.settings.endpoint.rate_per_second_max.map(i64::from),
+                orders_per_delivery_max: webhook.settings.orders_per_delivery_max.map(|max| max as usize),
+                coalesce: webhook.settings.coalesce,
+            },
         });
         answer
     }

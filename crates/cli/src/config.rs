@@ -188,20 +188,52 @@ impl Listen {
     }
 }
 
+/// A setting that is a number, and what it may be.
+struct Number {
+    name: &'static str,
+    from: u64,
+    to: u64,
+}
+
+impl Number {
+    const fn new(name: &'static str, from: u64, to: u64) -> Self {
+        Number { name, from, to }
+    }
+}
+
+const DAY_MS: u64 = 86_400_000;
+/// A body is in memory as a whole.
+const BODY_BYTES_MAX: u64 = 256 << 20;
+
+const TICK_MS: Number = Number::new("tick.tick_ms", 0, 10_000);
+const ORDERS_PER_DELIVERY_MAX: Number = Number::new("tick.orders_per_delivery_max", 1, 1_000);
+const QUEUE_MAX: Number = Number::new("tick.queue_max", 1, 100_000);
+const IN_FLIGHT_PER_ENDPOINT_MAX: Number = Number::new("delivery.in_flight_per_endpoint_max", 1, 10_000);
+const IN_FLIGHT_MAX: Number = Number::new("delivery.in_flight_max", 1, 10_000);
+const EXCHANGE_TIMEOUT_MS: Number = Number::new("delivery.exchange_timeout_ms", 100, 60_000);
+const PROBE_PAUSE_MIN_MS: Number = Number::new("delivery.probe_pause_min_ms", 1, DAY_MS);
+const PROBE_PAUSE_MAX_MS: Number = Number::new("delivery.probe_pause_max_ms", 1, DAY_MS);
+const HOLD_TIME_S: Number = Number::new("delivery.hold_time_s", 1, 31_536_000);
+const RETENTION_DAYS: Number = Number::new("retention.retention_days", 1, 3_650);
+const CONNECTIONS_MAX: Number = Number::new("listen.connections_max", 1, 100_000);
+const LISTEN_BODY_BYTES_MAX: Number = Number::new("listen.body_bytes_max", 1, BODY_BYTES_MAX);
+
 /// The settings of a file that make no sense, gathered so that all of them are reported at once.
 #[derive(Default)]
 struct Problems(Vec<String>);
 
 impl Problems {
-    fn at_least_one(&mut self, name: &str, value: usize) {
-        if value == 0 {
-            self.0.push(format!("{name}: expected 1 or more"));
+    fn within(&mut self, Number { name, from, to }: &Number, value: u64) {
+        if !(*from..=*to).contains(&value) {
+            self.0.push(format!("{name} is {value}; expected {from} to {to}"));
         }
     }
 
     fn listen(&mut self, listen: &Listen) {
-        self.at_least_one("listen.connections_max", listen.connections_max);
-        self.at_least_one("listen.body_bytes_max", listen.body_bytes_max.unwrap_or(1));
+        self.within(&CONNECTIONS_MAX, listen.connections_max as u64);
+        if let Some(max) = listen.body_bytes_max {
+            self.within(&LISTEN_BODY_BYTES_MAX, max as u64);
+        }
     }
 
     /// The configuration's codes, or the default ones where they make no sense.
@@ -255,30 +287,28 @@ impl PlatformFile {
         let retry = RetryPlan::new(delays)
             .map_err(|e| problems.0.push(format!("delivery.retry_delays_ms: {e}")))
             .unwrap_or_default();
-        problems.at_least_one("tick.orders_per_delivery_max", self.tick.orders_per_delivery_max);
-        problems.at_least_one("tick.queue_max", self.tick.queue_max);
-        problems
-            .at_least_one("delivery.in_flight_per_endpoint_max", self.delivery.in_flight_per_endpoint_max);
-        problems.at_least_one("delivery.in_flight_max", self.delivery.in_flight_max);
+        let Tick { tick_ms, orders_per_delivery_max, queue_max } = self.tick;
+        problems.within(&TICK_MS, tick_ms);
+        problems.within(&ORDERS_PER_DELIVERY_MAX, orders_per_delivery_max as u64);
+        problems.within(&QUEUE_MAX, queue_max as u64);
+        let delivery = &self.delivery;
+        problems.within(&IN_FLIGHT_PER_ENDPOINT_MAX, delivery.in_flight_per_endpoint_max as u64);
+        problems.within(&IN_FLIGHT_MAX, delivery.in_flight_max as u64);
+        problems.within(&EXCHANGE_TIMEOUT_MS, delivery.exchange_timeout_ms);
+        problems.within(&PROBE_PAUSE_MIN_MS, delivery.probe_pause_min_ms);
+        problems.within(&PROBE_PAUSE_MAX_MS, delivery.probe_pause_max_ms);
+        if delivery.probe_pause_max_ms < delivery.probe_pause_min_ms {
+            problems.0.push(format!(
+                "{} is {}; expected {} or more, as {} is",
+                PROBE_PAUSE_MAX_MS.name,
+                delivery.probe_pause_max_ms,
+                delivery.probe_pause_min_ms,
+                PROBE_PAUSE_MIN_MS.name
+            ));
+        }
+        problems.within(&HOLD_TIME_S, delivery.hold_time_s);
+        problems.within(&RETENTION_DAYS, self.retention.retention_days);
         problems.listen(&self.listen);
-        if !(100..=60_000).contains(&self.delivery.exchange_timeout_ms) {
-            problems.0.push("delivery.exchange_timeout_ms: expected 100 to 60000".to_owned());
-        }
-        if self.delivery.probe_pause_min_ms == 0 {
-            problems.0.push("delivery.probe_pause_min_ms: expected 1 or more".to_owned());
-        }
-        if self.delivery.probe_pause_max_ms < self.delivery.probe_pause_min_ms {
-            problems.0.push("delivery.probe_pause_max_ms: expected probe_pause_min_ms or more".to_owned());
-        }
-        if !(1..=365 * 86_400).contains(&self.delivery.hold_time_s) {
-            problems.0.push("delivery.hold_time_s: expected 1 to 31536000".to_owned());
-        }
-        if !(1..=3_650).contains(&self.retention.retention_days) {
-            problems.0.push("retention.retention_days: expected 1 to 3650".to_owned());
-        }
-        if self.tick.tick_ms > 10_000 {
-            problems.0.push("tick.tick_ms: expected 0 to 10000".to_owned());
-        }
         let addresses = self.egress.resolve(&mut problems);
         problems.none()?;
         let (engine, egress) = (EngineConfig::default(), EgressConfig::default());
@@ -324,6 +354,8 @@ pub(crate) fn read<T: DeserializeOwned + Default>(path: Option<&Path>) -> anyhow
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -366,6 +398,154 @@ mod tests {
         assert_eq!(parts.egress.addresses, AddressPolicy::PublicAnd(ours));
         assert_eq!(file.resolve(true).unwrap().egress.addresses, AddressPolicy::AllowPrivate);
         assert!(parts.egress.https_required && !file.resolve(true).unwrap().egress.https_required);
+    }
+
+    /// Every setting that is a number.
+    const NUMBERS: [&Number; 12] = [
+        &TICK_MS,
+        &ORDERS_PER_DELIVERY_MAX,
+        &QUEUE_MAX,
+        &IN_FLIGHT_PER_ENDPOINT_MAX,
+        &IN_FLIGHT_MAX,
+        &EXCHANGE_TIMEOUT_MS,
+        &PROBE_PAUSE_MIN_MS,
+        &PROBE_PAUSE_MAX_MS,
+        &HOLD_TIME_S,
+        &RETENTION_DAYS,
+        &CONNECTIONS_MAX,
+        &LISTEN_BODY_BYTES_MAX,
+    ];
+
+    /// What a platform's file with this one setting is refused for; none where it is taken.
+    fn refusal(setting: &str, value: &str) -> Option<String> {
+        let (table, key) = setting.split_once('.').unwrap();
+        let mut text = format!("[{table}]\n{key} = {value}\n");
+        // The two pauses have to fit together.
+        if setting == PROBE_PAUSE_MIN_MS.name && value.parse::<u64>().is_ok() {
+            text.push_str(&format!("probe_pause_max_ms = {value}\n"));
+        } else if setting == PROBE_PAUSE_MAX_MS.name {
+            text.push_str("probe_pause_min_ms = 1\n");
+        }
+        match toml::from_str::<PlatformFile>(&text) {
+            Ok(file) => file.resolve(false).err().map(|error| error.to_string()),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn every_number_is_taken_up_to_both_ends_of_its_range_and_refused_beyond_with_its_name_and_value() {
+        for Number { name, from, to } in NUMBERS {
+            for taken in [from, to] {
+                assert_eq!(refusal(name, &taken.to_string()), None, "{name} = {taken}");
+            }
+            for beyond in [from.checked_sub(1), Some(to + 1), Some(i64::MAX as u64)].into_iter().flatten() {
+                let refused =
+                    refusal(name, &beyond.to_string()).unwrap_or_else(|| panic!("{name} = {beyond}"));
+                let expected = format!("{name} is {beyond}; expected {from} to {to}");
+                assert!(refused.contains(&expected), "{name} = {beyond}: {refused}");
+            }
+            let key = name.split_once('.').unwrap().1;
+            for nonsense in ["-1", "\"1\"", "1.5", "[]"] {
+                let refused = refusal(name, nonsense).unwrap_or_else(|| panic!("{name} = {nonsense}"));
+                assert!(refused.contains(key), "{name} = {nonsense}: {refused}");
+            }
+        }
+    }
+
+    #[test]
+    fn settings_that_are_no_single_number_are_refused_by_name_too() {
+        const DAYS_30_MS: u64 = 30 * DAY_MS;
+        let many = |count| format!("{:?}", vec![1; count]);
+        let networks =
+            |count: usize| format!("{:?}", (0..count).map(|n| format!("10.{n}.0.0/16")).collect::<Vec<_>>());
+        for (setting, taken, refused, words) in [
+            ("delivery.retry_delays_ms", "[1]".to_owned(), "[]".to_owned(), "has 0"),
+            ("delivery.retry_delays_ms", many(32), many(33), "has 33"),
+            (
+                "delivery.retry_delays_ms",
+                "[5, 1]".to_owned(),
+                "[5, 0]".to_owned(),
+                "delay 2 of the retry plan is 0ns",
+            ),
+            (
+                "delivery.retry_delays_ms",
+                format!("[{DAYS_30_MS}]"),
+                format!("[{}]", DAYS_30_MS + 1),
+                "delay 1 of the retry plan is 2592000.001s",
+            ),
+            ("egress.allowed_networks", networks(16), networks(17), "16"),
+            ("egress.allowed_networks", networks(1), "[\"10.0.0.1/8\"]".to_owned(), "[0]"),
+            ("codes.preparing", "12".to_owned(), "4".to_owned(), "4"),
+            ("codes.dispatched", "12".to_owned(), "4".to_owned(), "4"),
+            ("metrics.access", "\"token\"".to_owned(), "\"everybody\"".to_owned(), "`open`"),
+        ] {
+            assert_eq!(refusal(setting, &taken), None, "{setting} = {taken}");
+            let problem = refusal(setting, &refused).unwrap_or_else(|| panic!("{setting} = {refused}"));
+            let named = setting.split('.').next().unwrap();
+            assert!(
+                problem.contains(named) || problem.contains("access"),
+                "{setting} = {refused}: {problem}"
+            );
+            assert!(problem.contains(words), "{setting} = {refused}: {problem}");
+        }
+        let file: PlatformFile =
+            toml::from_str("[delivery]\nprobe_pause_min_ms = 20\nprobe_pause_max_ms = 19\n").unwrap();
+        let problem = file.resolve(false).err().expect("the longest pause is shorter").to_string();
+        assert!(problem.contains("delivery.probe_pause_max_ms is 19; expected 20 or more"), "{problem}");
+    }
+
+    /// The keys of a file in examples/, with what the comment above each says. One that stands there as a comment, because
+    /// it has no default, counts.
+    fn described(text: &str) -> BTreeMap<String, String> {
+        let (mut keys, mut table, mut comment) = (BTreeMap::new(), String::new(), String::new());
+        let mut is_below_a_key = false;
+        for line in text.lines() {
+            let setting = line.trim_start_matches("# ").split_once(" = ").map(|(key, _)| key);
+            let is_key = |key: &&str| key.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+            if let Some(key) = setting.filter(is_key) {
+                keys.insert(format!("{table}.{key}"), comment.clone());
+                is_below_a_key = true;
+                continue;
+            }
+            if is_below_a_key || !line.starts_with('#') {
+                comment.clear();
+            }
+            is_below_a_key = false;
+            if let Some(name) = line.strip_prefix('[') {
+                table = name.trim_end_matches(']').to_owned();
+            }
+            comment.extend(line.strip_prefix('#'));
+        }
+        keys
+    }
+
+    /// Does the comment name the range, and not one of which this is only the beginning?
+    fn says(comment: &str, Number { from, to, .. }: &Number) -> bool {
+        [".", " "].iter().any(|end| comment.contains(&format!(" {from} to {to}{end}")))
+    }
+
+    #[test]
+    fn the_example_files_say_of_every_number_what_it_may_be() {
+        let platform = described(include_str!("../../../examples/platform.toml"));
+        for number in NUMBERS {
+            let name = number.name;
+            let words = platform.get(name).unwrap_or_else(|| panic!("no {name}"));
+            assert!(says(words, number), "{name}: {words}");
+        }
+        let others = [
+            "codes.dispatched",
+            "codes.preparing",
+            "delivery.retry_delays_ms",
+            "egress.allowed_networks",
+            "metrics.access",
+        ];
+        let mut checked: Vec<&str> = NUMBERS.iter().map(|number| number.name).chain(others).collect();
+        checked.sort_unstable();
+        assert_eq!(platform.keys().collect::<Vec<_>>(), checked, "a setting that no test puts to its limits");
+        let inbox = described(include_str!("../../../examples/inbox.toml"));
+        for number in [&CONNECTIONS_MAX, &LISTEN_BODY_BYTES_MAX] {
+            assert!(says(&inbox[number.name], number), "{}: {}", number.name, inbox[number.name]);
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hookit_contract::Clock as _;
 use hookit_sim::audit::Auditor;
 use hookit_sim::endpoints::{Answer, Received, ScriptedEndpoint};
 use serde_json::{Value, json};
@@ -290,4 +291,74 @@ async fn the_status_says_which_endpoint_is_down_and_that_it_is_back() {
     endpoint.answer(Answer::Status(200));
     platform.until("delivered", 5).await;
     assert_eq!(platform.status().await["dead"], 0);
+}
+
+/// Milliseconds since 1970 of a time in an answer.
+fn millis(time: &Value) -> i64 {
+    let time: hookit_contract::Timestamp = serde_json::from_value(time.clone()).unwrap();
+    time.as_millis()
+}
+
+#[tokio::test]
+async fn a_retry_after_is_a_floor_on_429_and_503_alone_in_seconds_or_as_a_date_and_for_an_hour_at_most() {
+    const PLAN: Duration = Duration::from_secs(100);
+    let mut setup = Setup::default();
+    setup.retry_after(&[PLAN; 3]);
+    setup.engine.probe_pause_min = PLAN;
+    let platform = Running::with(setup).await;
+    let now = Duration::from_millis(u64::try_from(platform.clock.now().as_millis()).unwrap());
+    let date = |at: Duration| httpdate::fmt_http_date(std::time::SystemTime::UNIX_EPOCH + at);
+    let (in_ten_minutes, long_ago) = (date(now + Duration::from_secs(600)), date(Duration::ZERO));
+    // What is answered; whether the endpoint is down for it; and the pause in seconds, before chance makes it longer.
+    let cases = [
+        (503, Some("300"), true, 300),
+        (429, Some("300"), true, 300),
+        (503, Some(in_ten_minutes.as_str()), true, 600),
+        (429, Some(in_ten_minutes.as_str()), true, 600),
+        (429, Some("86400"), true, 3_600),
+        (503, Some("99999999999999999999999"), true, 3_600),
+        // A floor: the plan's own pause is longer.
+        (503, Some("1"), true, 100),
+        (429, Some(long_ago.as_str()), true, 100),
+        (503, Some("soon"), true, 100),
+        (503, None, true, 100),
+        (500, Some("300"), false, 100),
+        (404, Some(in_ten_minutes.as_str()), false, 100),
+        (302, Some("300"), false, 100),
+    ];
+    let mut endpoints = Vec::new();
+    for (status, retry_after, ..) in cases {
+        let endpoint = ScriptedEndpoint::start().await.unwrap();
+        endpoint.answer(match retry_after {
+            Some(text) => Answer::with_header(status, "retry-after", text),
+            None => Answer::Status(status),
+        });
+        platform.listener(&endpoint).await;
+        endpoints.push(endpoint);
+    }
+    platform.order().await;
+    platform.until("attempts", cases.len() as u64).await;
+    let status = platform.status().await;
+    let webhooks = platform.deliveries("?state=pending").await;
+    for (endpoint, (code, retry_after, is_down, pause_s)) in endpoints.iter().zip(cases) {
+        let case = format!("{code}, Retry-After {retry_after:?}");
+        let shown = status["endpoints"].as_array().unwrap().iter();
+        let shown = shown.clone().find(|shown| shown["url"] == endpoint.url()).unwrap();
+        assert_eq!(shown["breaker"] == "open", is_down, "{case}: {shown}");
+        let delivery =
+            webhooks.iter().find(|delivery| delivery["endpoint_id"] == shown["endpoint_id"]).unwrap();
+        let log = platform.delivery(delivery["delivery_id"].as_str().unwrap()).await["log"][0].clone();
+        let started_at = millis(&log["started_at"]);
+        // Behind an outage a delivery waits for the probe, not for its plan.
+        let due = if is_down { &shown["next_probe_at"] } else { &log["next_attempt_at"] };
+        let pause_ms = millis(due) - started_at;
+        // A date has whole seconds, and time went by while the endpoints were set up. Chance adds a fifth at most.
+        let (least, most) = match retry_after {
+            Some(date) if date.ends_with("GMT") && pause_s > 100 => (pause_s - 60, pause_s + 1),
+            _ => (pause_s, pause_s + 60),
+        };
+        let chance_ms = pause_s * 1_000 / 5;
+        assert!((least * 1_000..=most * 1_000 + chance_ms).contains(&pause_ms), "{case}: {pause_ms} ms");
+        assert_eq!(log["counted"], !is_down, "{case}: {log}");
+    }
 }

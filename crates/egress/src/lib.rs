@@ -27,7 +27,6 @@ pub use rustls::pki_types::CertificateDer;
 pub use crate::address::{AddressKind, AddressPolicy};
 pub use crate::network::{NETWORKS_MAX, Network, NetworkError, Networks};
 pub use crate::post::{Attempt, Egress, Post, Timings};
-pub use crate::retry_after::RETRY_AFTER_MAX;
 pub use crate::url::{EndpointUrl, URL_BYTES_MAX, UrlRefused, UrlRules};
 
 /// The smallest `answer_head_bytes_max` that the HTTP parser can work with.

@@ -67,7 +67,7 @@ pub struct Attempt {
     pub outcome: AttemptOutcome,
     /// The answer's status, for the outcomes that come with one.
     pub status: Option<u16>,
-    /// How long the endpoint asks to be left alone, on 429 and 503; at most [`crate::RETRY_AFTER_MAX`].
+    /// How long the endpoint asks to be left alone, whatever its status and however long.
     pub retry_after: Option<Duration>,
     /// The address that was dialled last, or that the connection in use goes to.
     pub address: Option<SocketAddr>,
@@ -340,7 +340,7 @@ impl Shared {
         }
         Answer {
             status: head.status.as_u16(),
-            retry_after: retry_after(head.status, &head.headers, now),
+            retry_after: retry_after(&head.headers, now),
             body: Bytes::from(body),
             truncated,
             broke_off,

@@ -76,15 +76,16 @@ async fn a_redirect_is_a_refusal_and_is_not_followed() {
 }
 
 #[tokio::test]
-async fn retry_after_is_handed_on_from_429_and_503() {
+async fn retry_after_is_handed_on_as_it_was_asked_for() {
+    // Whether it is heeded is the engine's to say.
     for (answer, seconds) in [
         ("HTTP/1.1 429 Too Many Requests\r\nretry-after: 17\r\ncontent-length: 0\r\n\r\n", Some(17)),
         (
             "HTTP/1.1 503 Unavailable\r\nretry-after: Sun, 01 Mar 2026 18:30:40 GMT\r\ncontent-length: 0\r\n\r\n",
             Some(40),
         ),
-        ("HTTP/1.1 500 Oops\r\nretry-after: 17\r\ncontent-length: 0\r\n\r\n", None),
-        ("HTTP/1.1 200 OK\r\nretry-after: 17\r\ncontent-length: 0\r\n\r\n", None),
+        ("HTTP/1.1 500 Oops\r\nretry-after: 90000\r\ncontent-length: 0\r\n\r\n", Some(90_000)),
+        ("HTTP/1.1 200 OK\r\nretry-after: soon\r\ncontent-length: 0\r\n\r\n", None),
     ] {
         let server = Server::answering(answer).await;
         let attempt = post(&egress(), &server.url(), "{}").await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hookit_contract::StatusCodes;
-use hookit_egress::{AddressPolicy, RETRY_AFTER_MAX, UrlRules};
+use hookit_egress::{AddressPolicy, UrlRules};
 use hookit_engine::{EngineConfig, RetryPlan};
 use hookit_platform::{MetricsAccess, PlatformConfig};
 use hookit_server::Secret;
@@ -59,7 +59,7 @@ pub(super) fn draw(dice: &mut Xoshiro256PlusPlus) -> (PlatformConfig, Rules, usi
     let rules = Rules {
         delays_ms: retry.delays().into_iter().map(to_ms).collect(),
         jitter_percent: 20,
-        retry_after_max_ms: to_ms(RETRY_AFTER_MAX.min(Duration::from_secs(3_600))),
+        retry_after_max_ms: to_ms(Duration::from_secs(3_600)),
         in_flight_per_endpoint_max,
         in_flight_max,
         orders_per_delivery_max,

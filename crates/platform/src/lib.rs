@@ -9,6 +9,7 @@
 //! Start reading at `dispatcher.rs`, which is the way from a commit to a partner's acknowledgement and back.
 
 mod api;
+mod chores;
 mod credentials;
 mod dispatcher;
 mod metrics;
@@ -160,9 +161,9 @@ impl Platform {
         });
         let tasks = Tasks::new();
         dispatcher::start(shared.clone(), sender, config.engine, config.jitter_seed, asked, &tasks).await?;
-        replays::start(shared.clone(), &tasks);
-        removals::start(shared.clone(), &tasks);
-        retention::start(shared.clone(), config.retention, &tasks);
+        chores::start(replays::Replays, shared.clone(), &tasks);
+        chores::start(removals::Removals, shared.clone(), &tasks);
+        chores::start(retention::Retention::new(config.retention), shared.clone(), &tasks);
         Ok(Platform { shared, tasks, stop_timeout: config.stop_timeout })
     }
 

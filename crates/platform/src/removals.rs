@@ -1,38 +1,28 @@
 //! Takes back what waits for registrations that were removed, a small part at a time, so that a million of it stalls
-//! nobody's commit. What is unfinished is found in the store at the next start.
+//! nobody's commit.
 //!
 //! What this must not do: choose what is taken back. That nothing of it is sent meanwhile is the store's promise.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use hookit_server::Tasks;
+use hookit_store::Error;
+use tokio::sync::Notify;
 
 use crate::Shared;
-use crate::dispatcher::STORE_PAUSE;
+use crate::chores::{Chore, Next};
 
-/// Starts the work as a task.
-pub(crate) fn start(shared: Arc<Shared>, tasks: &Tasks) {
-    let stop = tasks.stop_signal().clone();
-    tasks.spawn("removals", async move {
-        loop {
-            let pause = match shared.store.step_removals(shared.clock.now()).await {
-                Ok(true) => Some(Duration::ZERO),
-                Ok(false) => None,
-                Err(error) => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "what waits for a removed registration could not be taken back; trying again"
-                    );
-                    Some(STORE_PAUSE)
-                }
-            };
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return,
-                () = shared.webhook_removed.notified() => {}
-                () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {}
-            }
-        }
-    });
+pub(crate) struct Removals;
+
+impl Chore for Removals {
+    const NAME: &'static str = "removals";
+    const FAILED: &'static str = "what waits for a removed registration could not be taken back";
+
+    async fn step(&mut self, shared: &Shared) -> Result<Next, Error> {
+        let is_made = shared.store.step_removals(shared.clock.now()).await?;
+        Ok(if is_made { Next::After(Duration::ZERO) } else { Next::WhenTold })
+    }
+
+    fn told(shared: &Shared) -> Option<&Notify> {
+        Some(&shared.webhook_removed)
+    }
 }

@@ -2,15 +2,15 @@
 //!
 //! A pass that is cut short by a stop is begun anew at the next start. What this must not do: decide what refers to what.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use hookit_contract::Timestamp;
-use hookit_server::Tasks;
+use hookit_store::Error;
 use hookit_store::platform::Expiry;
+use tokio::sync::Notify;
 
 use crate::Shared;
-use crate::dispatcher::STORE_PAUSE;
+use crate::chores::{Chore, Next};
 
 /// From the end of a pass to the next one.
 const PASS_PAUSE: Duration = Duration::from_secs(3600);
@@ -18,34 +18,35 @@ const PASS_PAUSE: Duration = Duration::from_secs(3600);
 /// Between two steps, so that whoever waits for the writer goes first.
 const STEP_PAUSE: Duration = Duration::from_millis(10);
 
-/// Starts the work as a task.
-pub(crate) fn start(shared: Arc<Shared>, retention: Duration, tasks: &Tasks) {
-    let stop = tasks.stop_signal().clone();
-    tasks.spawn("retention", async move {
-        let mut place = Some(Expiry::default());
-        loop {
-            let before = older_than(shared.clock.now(), retention);
-            let pause = match shared.store.expire(before, place.unwrap_or_default()).await {
-                Ok(next) => {
-                    place = next;
-                    if next.is_some() { STEP_PAUSE } else { PASS_PAUSE }
-                }
-                Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(error, "what is old could not be removed; trying again");
-                    STORE_PAUSE
-                }
-            };
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(pause) => {}
-            }
-        }
-    });
+pub(crate) struct Retention {
+    kept_for: Duration,
+    /// How far the pass has come.
+    place: Expiry,
 }
 
-fn older_than(now: Timestamp, retention: Duration) -> Timestamp {
-    let retention = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
-    Timestamp::from_millis(now.as_millis().saturating_sub(retention))
+impl Retention {
+    pub(crate) fn new(kept_for: Duration) -> Self {
+        Retention { kept_for, place: Expiry::default() }
+    }
+}
+
+impl Chore for Retention {
+    const NAME: &'static str = "retention";
+    const FAILED: &'static str = "what is old could not be removed";
+
+    async fn step(&mut self, shared: &Shared) -> Result<Next, Error> {
+        let before = older_than(shared.clock.now(), self.kept_for);
+        let next = shared.store.expire(before, self.place).await?;
+        self.place = next.unwrap_or_default();
+        Ok(Next::After(if next.is_some() { STEP_PAUSE } else { PASS_PAUSE }))
+    }
+
+    fn told(_: &Shared) -> Option<&Notify> {
+        None
+    }
+}
+
+fn older_than(now: Timestamp, kept_for: Duration) -> Timestamp {
+    let kept_for = i64::try_from(kept_for.as_millis()).unwrap_or(i64::MAX);
+    Timestamp::from_millis(now.as_millis().saturating_sub(kept_for))
 }

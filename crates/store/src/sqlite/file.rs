@@ -143,8 +143,6 @@ fn prepare_writer(db: &Connection) -> rusqlite::Result<()> {
     // Every commit is on disk before it is answered.
     db.pragma_update(None, "synchronous", "FULL")?;
     db.pragma_update(None, "foreign_keys", "ON")?;
-    // 32 MiB of log between checkpoints: pages that every tick touches are written back once in many ticks.
-    db.pragma_update(None, "wal_autocheckpoint", 4096)?;
     // What a crash or a burst left behind is given back to the disk at the next checkpoint.
     db.pragma_update(None, "journal_size_limit", 64 << 20)?;
     // 64 MiB, in KiB with a minus sign: the inner pages and the recent leaves of all trees.
@@ -173,6 +171,26 @@ pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     db.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(db)
 }
+
+/// A connection that only moves the log into the database file.
+pub(crate) fn open_checkpointer(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags)?;
+    db.busy_timeout(BUSY_TIMEOUT)?;
+    // Both files are on disk before the log's beginning is written over.
+    db.pragma_update(None, "synchronous", "FULL")?;
+    db.pragma_update(None, "mmap_size", 0)?;
+    Ok(db)
+}
+
+/// A store of one small table, for tests of what any store has.
+#[cfg(test)]
+pub(crate) const ANY: Kind = Kind {
+    name: "any",
+    words: "any store",
+    application_id: 7,
+    migrations: &["CREATE TABLE t (x INTEGER) STRICT"],
+};
 
 #[cfg(test)]
 mod tests {

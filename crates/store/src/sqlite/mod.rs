@@ -3,6 +3,7 @@
 //! Start reading at the two schemas (`platform/schema_1.sql`, `inbox/schema_1.sql`), then `writer.rs`: one thread
 //! owns the writing connection and commits in groups. Reads go to a few connections of their own, in `readers.rs`.
 
+mod checkpoint;
 mod file;
 mod ids;
 mod inbox;

@@ -15,10 +15,11 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
-use super::lock::Lock;
-use crate::Error;
+use super::checkpoint::{self, Checkpoints};
+use super::file::Database;
 use crate::histogram::Histogram;
 use crate::platform::{Queue, Ticks};
+use crate::{Error, OpenError};
 
 /// Commands in one tick at most: it bounds what one failure can take along, and how long a caller waits for others.
 pub(crate) const TICK_COMMANDS_MAX: usize = 1_000;
@@ -90,6 +91,7 @@ struct Meters {
 /// What the thread owns.
 struct Thread<B: Book> {
     db: Connection,
+    checkpoints: Checkpoints,
     book: B,
     queue: Receiver<Job<B>>,
     meters: Arc<Meters>,
@@ -105,26 +107,32 @@ enum Undone {
 }
 
 impl<B: Book> Writer<B> {
-    /// Starts the thread. `lock` is let go after the connection is closed.
+    /// Starts the thread. The lock is let go after the connection is closed.
+    ///
+    /// # Errors
+    /// [`OpenError`] where there is no thread or no connection beside it to be had.
     pub(crate) fn start(
         name: &str,
-        db: Connection,
-        lock: Lock,
+        database: Database,
         book: B,
         queue_max: usize,
         tick_min: Duration,
-    ) -> std::io::Result<Self> {
+    ) -> Result<Self, OpenError> {
+        let Database { path, writer: mut db, lock } = database;
+        let checkpoints = Checkpoints::start(name, &path, &mut db, checkpoint::LOG_PAGES)
+            .map_err(|source| OpenError::Database { path: path.clone(), source: Box::new(source) })?;
         let queue_max = queue_max.max(1);
         let (sender, queue) = sync_channel(queue_max);
         let (alive, ended) = watch::channel(());
         let meters = Arc::new(Meters::default());
-        let thread = Thread { db, book, queue, meters: Arc::clone(&meters), tick_min };
+        let thread = Thread { db, checkpoints, book, queue, meters: Arc::clone(&meters), tick_min };
         let thread = std::thread::Builder::new().name(format!("{name}-writer")).spawn(move || {
             // Dropped in reverse: the connection is closed by `serve`, then the lock, and only then the end is told.
             let _alive = alive;
             let _lock = lock;
             thread.serve();
-        })?;
+        });
+        let thread = thread.map_err(|source| OpenError::Io { path, source })?;
         let (queue, thread) = (Mutex::new(Some(sender)), Mutex::new(Some(thread)));
         Ok(Writer { queue, queue_max, meters, ended, thread })
     }
@@ -219,7 +227,9 @@ impl<B: Book> Thread<B> {
             }
             self.meters.take(jobs.len(), bytes);
             self.tick(jobs);
+            self.checkpoints.between_ticks(&self.db);
         }
+        drop(self.checkpoints);
         // Only tidiness: whoever opens the file next would do it too.
         if let Err(error) = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
             tracing::debug!(%error, "no last checkpoint");

@@ -58,17 +58,17 @@ impl InboxStore {
     /// # Errors
     /// [`OpenError`] where it is in use, newer than this program, not an inbox's, or cannot be read.
     pub fn open(dir: &Path, options: InboxOptions) -> Result<Self, OpenError> {
-        let file::Database { path, writer: db, lock } = file::open(dir, &KIND)?;
+        let opened = file::open(dir, &KIND)?;
+        let path = opened.path.clone();
         let database = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Database {
             path: path.clone(),
             source,
         };
         let counts = Arc::new(Mutex::default());
-        let book =
-            InboxBook::load(&db, options.codes, Arc::clone(&counts)).map_err(|e| database(Box::new(e)))?;
+        let book = InboxBook::load(&opened.writer, options.codes, Arc::clone(&counts))
+            .map_err(|e| database(Box::new(e)))?;
         let readers = Readers::open(&path).map_err(|e| database(Box::new(e)))?;
-        let writer = Writer::start(KIND.name, db, lock, book, options.queue_max, options.tick_min)
-            .map_err(|source| OpenError::Io { path: path.clone(), source })?;
+        let writer = Writer::start(KIND.name, opened, book, options.queue_max, options.tick_min)?;
         Ok(InboxStore { writer, readers, counts, codes: options.codes })
     }
 }

@@ -106,7 +106,8 @@ impl PlatformStore {
     /// # Errors
     /// [`OpenError`] where it is in use, newer than this program, not a platform's, or cannot be read.
     pub fn open(dir: &Path, options: PlatformOptions) -> Result<Self, OpenError> {
-        let file::Database { path, writer: db, lock } = file::open(dir, &KIND)?;
+        let opened = file::open(dir, &KIND)?;
+        let (path, db) = (opened.path.clone(), &opened.writer);
         let database = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Database {
             path: path.clone(),
             source,
@@ -115,18 +116,17 @@ impl PlatformStore {
             Some(seed) => seed,
             None => getrandom::u64().map_err(|e| database(Box::new(e)))?,
         };
-        let registry = Arc::new(Registry::load(&db).map_err(|e| database(Box::new(e)))?);
+        let registry = Arc::new(Registry::load(db).map_err(|e| database(Box::new(e)))?);
         let published = Arc::new(Published {
             hints: Hints::default(),
             tallied: Mutex::default(),
             registry: RwLock::new(Arc::clone(&registry)),
             fresh: Fresh::default(),
         });
-        let book = PlatformBook::load(&db, &options, id_seed, registry, Arc::clone(&published))
+        let book = PlatformBook::load(db, &options, id_seed, registry, Arc::clone(&published))
             .map_err(|e| database(Box::new(e)))?;
         let readers = Readers::open(&path).map_err(|e| database(Box::new(e)))?;
-        let writer = Writer::start(KIND.name, db, lock, book, options.queue_max, options.tick_min)
-            .map_err(|source| OpenError::Io { path: path.clone(), source })?;
+        let writer = Writer::start(KIND.name, opened, book, options.queue_max, options.tick_min)?;
         Ok(PlatformStore { writer, readers, published, codes: options.codes })
     }
 

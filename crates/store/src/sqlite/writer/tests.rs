@@ -3,7 +3,8 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc;
 
 use super::*;
-use crate::sqlite::failed;
+use crate::sqlite::lock::Lock;
+use crate::sqlite::{failed, file};
 
 /// A book with one table of numbers. Commands name a number and what goes wrong with it.
 struct Numbers {
@@ -69,31 +70,27 @@ struct Setup {
     committed: Arc<AtomicUsize>,
 }
 
-fn open(folder: &Path) -> Connection {
-    let db = Connection::open(folder.join("numbers.db")).unwrap();
-    db.execute_batch(
-        "PRAGMA foreign_keys = ON;
-         CREATE TABLE IF NOT EXISTS numbers (
-             number INTEGER PRIMARY KEY,
-             other INTEGER NOT NULL REFERENCES numbers DEFERRABLE INITIALLY DEFERRED
-         )",
-    )
-    .unwrap();
-    db
-}
+const KIND: file::Kind = file::Kind {
+    name: "numbers",
+    words: "numbers",
+    application_id: 8,
+    migrations: &["CREATE TABLE numbers (
+         number INTEGER PRIMARY KEY,
+         other INTEGER NOT NULL REFERENCES numbers DEFERRABLE INITIALLY DEFERRED
+     )"],
+};
 
 fn setup(queue_max: usize) -> Setup {
     let folder = tempfile::tempdir().unwrap();
     let (begun, committed) = (Arc::default(), Arc::default());
     let book = Numbers { begun: Arc::clone(&begun), committed: Arc::clone(&committed) };
-    let lock = Lock::take(folder.path(), "numbers.lock").unwrap();
-    let writer =
-        Writer::start("numbers", open(folder.path()), lock, book, queue_max, Duration::ZERO).unwrap();
+    let opened = file::open(folder.path(), &KIND).unwrap();
+    let writer = Writer::start(KIND.name, opened, book, queue_max, Duration::ZERO).unwrap();
     Setup { folder, writer, begun, committed }
 }
 
 fn numbers(folder: &Path) -> Vec<i64> {
-    let db = open(folder);
+    let db = file::open_reader(&folder.join("numbers.db")).unwrap();
     let mut statement = db.prepare("SELECT number FROM numbers ORDER BY number").unwrap();
     statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
 }

@@ -16,8 +16,8 @@ fn the_guarantees_hold_in_every_schedule_of_a_fixed_set_of_seeds() {
     for count in [crashes, cut_off, stops, moved, batches, hints_lost, superseded] {
         assert!(count > 0, "the seeds do not exercise what they should:\n{sum}");
     }
-    let Counts { refused, beside, .. } = sum;
-    for count in [refused, beside] {
+    let Counts { refused, beside, replayed, anew, missed, .. } = sum;
+    for count in [refused, beside, replayed, anew, missed] {
         assert!(count > 0, "the seeds do not exercise what they should:\n{sum}");
     }
     let Counts { removed, removed_with, cancelled, late, .. } = sum;

@@ -128,6 +128,11 @@ pub enum Event {
         /// The name.
         by: String,
     },
+    /// Somebody asks that a registration be told what it has missed.
+    MissedAsked {
+        /// Which.
+        webhook: i64,
+    },
     /// Somebody asks, in this name, that a delivery be taken back.
     CancelAsked {
         /// Its event id.
@@ -202,6 +207,8 @@ pub struct Commit {
     pub replayed: Vec<Replayed>,
     /// Deliveries that a replay made, each numbered by its place among the replays.
     pub anew: Vec<Delivery>,
+    /// Those of them that were made because their registration had missed something.
+    pub missed: Vec<i64>,
     /// Replayed deliveries that are not sent for now, or again.
     pub withheld: Vec<(i64, bool)>,
     /// Replayed deliveries that were taken back, and whether each counts as delivered, as it did before.
@@ -414,6 +421,9 @@ impl fmt::Display for Event {
             Event::RemovalAsked { webhook, by } => {
                 write!(f, "{by} asks that registration {webhook} be removed")
             }
+            Event::MissedAsked { webhook } => {
+                write!(f, "somebody asks for what registration {webhook} missed")
+            }
             Event::CancelAsked { delivery_id, by } => write!(f, "{by} asks that {delivery_id} be taken back"),
             Event::StartFailed => f.write_str("the platform cannot start"),
             Event::Dialled { endpoint, delivery_id } => {
@@ -491,8 +501,14 @@ impl fmt::Display for Commit {
         for Replayed { from, to, endpoint, .. } in &self.replayed {
             write!(f, "; delivery {from} is replayed as {to} to endpoint {endpoint}")?;
         }
-        for Delivery { seq, endpoint, brand, orders, .. } in &self.anew {
-            write!(f, "; delivery {seq} is a replay's own, to endpoint {endpoint} brand {brand}:")?;
+        for Delivery { seq, endpoint, webhook, brand, orders, .. } in &self.anew {
+            write!(
+                f,
+                "; delivery {seq} is a replay's own, to endpoint {endpoint} for {webhook} brand {brand}:"
+            )?;
+            if self.missed.contains(seq) {
+                f.write_str(" missed")?;
+            }
             for (order, version) in orders {
                 write!(f, " {order}v{version}")?;
             }

@@ -188,6 +188,8 @@ pub struct Counts {
     pub replayed: u64,
     /// Deliveries that replays made.
     pub anew: u64,
+    /// Those of them for something that a registration missed.
+    pub missed: u64,
     /// Replayed deliveries that were taken back.
     pub taken_back: u64,
     /// Registrations that were removed.
@@ -237,7 +239,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    fn named(&mut self) -> [(&'static str, &mut u64); 32] {
+    fn named(&mut self) -> [(&'static str, &mut u64); 33] {
         [
             ("events looked at", &mut self.events),
             ("ticks", &mut self.ticks),
@@ -248,6 +250,7 @@ impl Counts {
             ("moved to another URL", &mut self.moved),
             ("replayed", &mut self.replayed),
             ("made by replays", &mut self.anew),
+            ("for what was missed", &mut self.missed),
             ("taken back by replays", &mut self.taken_back),
             ("registrations removed", &mut self.removed),
             ("deliveries taken back with them", &mut self.removed_with),
@@ -328,6 +331,8 @@ pub struct Auditor {
     services: Services,
     /// Orders and items for which there was no room: those nobody has made.
     refused: BTreeSet<(Refused, i64)>,
+    /// Registrations that somebody wants to be told what they missed.
+    missed_asked: BTreeSet<i64>,
     /// What was put into carts.
     items: BTreeSet<i64>,
     receivers: Receivers,
@@ -373,6 +378,7 @@ impl Auditor {
             removals: Removals::default(),
             services: Services::default(),
             refused: BTreeSet::new(),
+            missed_asked: BTreeSet::new(),
             items: BTreeSet::new(),
             receivers: Receivers::default(),
             running_since: None,
@@ -416,6 +422,9 @@ impl Auditor {
                 self.ended_its_life();
             }
             Event::RemovalAsked { webhook, by } => self.removals.removal_asked(*webhook, by),
+            Event::MissedAsked { webhook } => {
+                self.missed_asked.insert(*webhook);
+            }
             Event::CancelAsked { delivery_id, by } => self.removals.cancel_asked(delivery_id, by),
             Event::Stopped { drained } => {
                 self.counts.stops += 1;

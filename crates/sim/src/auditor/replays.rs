@@ -81,9 +81,37 @@ impl Auditor {
                 self.broken("G4", what);
             }
         }
+        if commit.missed.contains(&delivery.seq) {
+            self.missed(delivery);
+        }
         self.hold(delivery);
         if let Some(held) = self.deliveries.get_mut(&delivery.seq) {
             (held.replayed, held.told_at) = (true, Some(self.now));
+        }
+    }
+
+    /// What a registration missed is told to those for whom it was asked, and only where it has not come and is not on its way.
+    fn missed(&mut self, delivery: &Delivery) {
+        self.counts.missed += 1;
+        let Delivery { seq, webhook, endpoint, brand, .. } = *delivery;
+        if !self.missed_asked.contains(&webhook) {
+            self.broken(
+                "G2",
+                format!("delivery {seq} is made for what registration {webhook} missed, unasked"),
+            );
+        }
+        let has_come = |told: &(i64, i64)| {
+            self.deliveries.values().any(|held| {
+                matches!(held.state, State::Pending | State::Delivered)
+                    && (held.endpoint == endpoint || held.webhook == webhook)
+                    && held.brand == brand
+                    && held.orders.contains(told)
+            })
+        };
+        if let Some((order, version)) = delivery.orders.iter().copied().find(has_come) {
+            let what =
+                format!("delivery {seq} is made for order {order} v{version}, which registration {webhook}");
+            self.broken("G2", format!("{what} has not missed"));
         }
     }
 

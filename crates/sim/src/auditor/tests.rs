@@ -329,6 +329,28 @@ fn g2_what_an_operator_takes_back_ends_in_his_name_and_is_not_sent() {
 }
 
 #[test]
+fn g2_only_what_was_missed_is_made_good_and_only_where_it_was_asked_for() {
+    const PLACE: i64 = 1 << 62;
+    let made_good = |is_asked: bool, is_dead: bool| {
+        let mut story = Story::new();
+        story.change(1, 7, 1);
+        if is_dead {
+            story.now += 2_000_000;
+            story.commit(Commit { given_up: vec![1], ..Commit::default() });
+        }
+        if is_asked {
+            story.tell(Event::MissedAsked { webhook: 1 });
+        }
+        let anew = vec![delivery(PLACE, 7, 1)];
+        story.commit(Commit { anew, missed: vec![PLACE], ..Commit::default() });
+        story
+    };
+    assert_eq!(made_good(true, true).auditor.violation(), None);
+    made_good(false, true).check("G2", "unasked");
+    made_good(true, false).check("G2", "has not missed");
+}
+
+#[test]
 fn g3_another_id_and_other_bytes_are_found() {
     let mut story = Story::new();
     story.change(1, 7, 1);

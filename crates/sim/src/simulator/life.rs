@@ -285,7 +285,7 @@ fn step(
     store: &Arc<SimStore>,
     tasks: &mut JoinSet<()>,
 ) -> Next {
-    match driver.dice.random_range(0..108) {
+    match driver.dice.random_range(0..111) {
         0..20 => create(driver, desk, tasks),
         20..48 => change(world, driver, desk, tasks),
         48..62 => {
@@ -339,6 +339,14 @@ fn step(
         92..97 => return Next::Crash,
         97..100 => return Next::Stop,
         100..104 => remove(world, driver, desk, tasks),
+        104..107 => {
+            let partner = driver.dice.random_range(0..driver.partners.len());
+            let partner_id = driver.partners[partner].0.clone();
+            let soon = Duration::from_millis(
+                driver.dice.random_range(1..4_000_000) >> driver.dice.random_range(0..12),
+            );
+            tasks.spawn(desk.clone().stage_webhook_secret(partner_id, world.clock.now().plus(soon)));
+        }
         _ => {
             let ids = pending(world);
             // The newest, too: it may be under way.
@@ -377,6 +385,14 @@ fn replay(world: &World, driver: &mut Driver, desk: &Desk, tasks: &mut JoinSet<(
             };
             let body = json!({ "filter": filter, "new_ids": driver.chance(40) });
             tasks.spawn(post("replays".to_owned(), body.to_string()));
+        }
+        60..75 => {
+            let webhooks = lock(&world.medium.disk).webhooks();
+            if let Some(webhook) = driver.one(&webhooks) {
+                world.trace.note(&Event::MissedAsked { webhook: webhook.webhook_id.0 });
+                let body = json!({ "filter": { "webhook_id": webhook.webhook_id }, "missed": true });
+                tasks.spawn(post("replays".to_owned(), body.to_string()));
+            }
         }
         _ if replays == 0 => {}
         _ => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use hookit_contract::{AttemptOutcome, PartnerId, Timestamp, WebhookSecret, header};
+use hookit_contract::{AttemptOutcome, Clock as _, PartnerId, Timestamp, WebhookSecret, header};
 use hookit_egress::{Attempt, Post, Timings};
 use hookit_platform::Sender;
 use http::HeaderMap;
@@ -82,9 +82,37 @@ struct Unseen {
 }
 
 /// A partner's webhook secret, as far as the partner was told.
+#[derive(Clone)]
 struct Told {
     secret: Option<WebhookSecret>,
+    /// The one that signs from a moment of the wall clock on.
+    next: Option<(WebhookSecret, Timestamp)>,
     since: i64,
+}
+
+impl Told {
+    /// Which one signs when the wall clock says this.
+    fn at(&self, wall: Timestamp) -> Option<&WebhookSecret> {
+        match &self.next {
+            Some((next, current_at)) if *current_at <= wall => Some(next),
+            Some(_) | None => self.secret.as_ref(),
+        }
+    }
+}
+
+/// Changes of a partner's secret that have no answer yet.
+#[derive(Default)]
+struct Rotations {
+    open: u32,
+    /// There was more than one at a time.
+    mixed: bool,
+}
+
+/// A change of a partner's secret that was asked for, and what the partner was told before.
+pub(super) struct Asked {
+    partner_id: PartnerId,
+    former: Option<Told>,
+    begun_at: Timestamp,
 }
 
 struct Inner {
@@ -93,6 +121,7 @@ struct Inner {
     requests: u64,
     unseen: BTreeMap<u64, Unseen>,
     secrets: BTreeMap<PartnerId, Told>,
+    rotations: BTreeMap<PartnerId, Rotations>,
 }
 
 /// The network. It outlives the platform's processes.
@@ -110,6 +139,7 @@ impl Network {
             requests: 0,
             unseen: BTreeMap::new(),
             secrets: BTreeMap::new(),
+            rotations: BTreeMap::new(),
         };
         Network { medium, clock, inner: Mutex::new(inner) }
     }
@@ -139,15 +169,68 @@ impl Network {
     pub(super) fn secret(&self, partner_id: &PartnerId, secret: Option<&str>) {
         let told = Told {
             secret: secret.map(|secret| WebhookSecret::new(secret.as_bytes())),
+            next: None,
             since: self.clock.elapsed_ms(),
         };
         lock(&self.inner).secrets.insert(partner_id.clone(), told);
+    }
+
+    /// A partner's secret is being changed; nobody knows which one signs until the answer is there.
+    pub(super) fn asked(&self, partner_id: &PartnerId) -> Asked {
+        let begun_at = self.clock.now();
+        let former = {
+            let inner = &mut *lock(&self.inner);
+            let rotations = inner.rotations.entry(partner_id.clone()).or_default();
+            (rotations.open, rotations.mixed) = (rotations.open + 1, rotations.open > 0);
+            inner.secrets.get(partner_id).cloned()
+        };
+        self.secret(partner_id, None);
+        Asked { partner_id: partner_id.clone(), former, begun_at }
+    }
+
+    /// The answer is there. False where others were asked for meanwhile: nobody knows which of them came last.
+    fn answered(&self, asked: &Asked) -> bool {
+        let inner = &mut *lock(&self.inner);
+        let Some(rotations) = inner.rotations.get_mut(&asked.partner_id) else { return false };
+        let is_clear = !rotations.mixed;
+        rotations.open -= 1;
+        rotations.mixed &= rotations.open > 0;
+        is_clear
+    }
+
+    /// This one signs from now on; none where nobody knows.
+    pub(super) fn rotated(&self, asked: &Asked, secret: Option<&str>) {
+        let is_clear = self.answered(asked);
+        self.secret(&asked.partner_id, secret.filter(|_| is_clear));
+    }
+
+    /// One is staged; none where nothing was done.
+    pub(super) fn staged(&self, asked: Asked, next: Option<(&str, Timestamp)>) {
+        if !self.answered(&asked) {
+            return;
+        }
+        let Asked { partner_id, former, begun_at } = asked;
+        let (Some(mut told), since) = (former, self.clock.elapsed_ms()) else { return };
+        if let Some((next, current_at)) = next {
+            // One that was to come and has come meanwhile is the present one; where the two are not to be told apart,
+            // nobody knows.
+            let now = self.clock.now();
+            let has_come = |wall| told.next.as_ref().is_some_and(|(_, at)| *at <= wall);
+            if has_come(begun_at) != has_come(now) {
+                return;
+            }
+            told.secret = told.at(now).cloned();
+            told.next = Some((WebhookSecret::new(next.as_bytes()), current_at));
+        }
+        lock(&self.inner).secrets.insert(partner_id, Told { since, ..told });
     }
 
     /// Whatever is under way loses its sender; some of it arrives all the same.
     pub(super) fn cut(&self) {
         let now = self.clock.elapsed_ms();
         let inner = &mut *lock(&self.inner);
+        // Whoever waits for an answer waits in vain.
+        inner.rotations.clear();
         let unseen = std::mem::take(&mut inner.unseen);
         for (request, mut unseen) in unseen {
             if unseen.late_at.is_none() {
@@ -175,7 +258,7 @@ impl Network {
         let now = self.clock.elapsed_ms();
         let inner = lock(&self.inner);
         let told = inner.secrets.get(partner_id)?;
-        let secret = told.secret.as_ref()?;
+        let secret = told.at(self.clock.now())?;
         let signature = headers.get(header::SIGNATURE)?.as_bytes();
         let right = secret.verify(body, signature).is_ok();
         (right || now - told.since > FORMER_SECRET_MS).then_some(right)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::middleware;
-use hookit_contract::{DeliveryId, PartnerId};
+use hookit_contract::{DeliveryId, PartnerId, Timestamp};
 use hookit_server::envelope;
 use http::{Method, Request, header};
 use http_body_util::BodyExt as _;
@@ -119,12 +119,26 @@ impl Desk {
         self.post(path, String::new()).await;
     }
 
+    /// A secret that signs from a moment of the wall clock on.
+    pub(super) async fn stage_webhook_secret(self, partner_id: PartnerId, current_at: Timestamp) {
+        let asked = self.network.asked(&partner_id);
+        let path = format!("partners/{partner_id}/rotate-webhook-secret");
+        let body = json!({ "current_at": current_at }).to_string();
+        let (status, answer) = self.call(Method::POST, &path, body).await;
+        self.trace.remark(&format!("the operator is told {status} of a secret to come at {current_at}"));
+        match (status, answer["data"]["webhook_secret_key"].as_str()) {
+            (200, Some(secret)) => self.network.staged(asked, Some((secret, current_at))),
+            // There was no room, or the moment had passed.
+            (400 | 503, _) => self.network.staged(asked, None),
+            _ => self.network.rotated(&asked, None),
+        }
+    }
+
     pub(super) async fn rotate_webhook_secret(self, partner_id: PartnerId) {
-        // Until the answer is there nobody knows which one signs.
-        self.network.secret(&partner_id, None);
+        let asked = self.network.asked(&partner_id);
         let path = format!("partners/{partner_id}/rotate-webhook-secret");
         let (status, answer) = self.call(Method::POST, &path, String::new()).await;
         self.trace.remark(&format!("the operator is told {status} of a rotation"));
-        self.network.secret(&partner_id, answer["data"]["webhook_secret_key"].as_str());
+        self.network.rotated(&asked, answer["data"]["webhook_secret_key"].as_str());
     }
 }

@@ -21,7 +21,7 @@ pub(super) struct Planned {
 }
 
 /// The registrations that hear of an occurrence for a brand: indices, one for each partner.
-fn routes(
+pub(super) fn routes(
     webhooks: &[(Webhook, usize)],
     is_present: impl Fn(usize) -> bool,
     occurrence: &Occurrence,

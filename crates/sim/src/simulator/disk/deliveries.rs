@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use hookit_contract::{
-    AttemptOutcome, DeliveryId, DeliverySeq, DeliveryState, EndpointId, OrderId, ReplayId, Timestamp,
-    envelope_bytes,
+    AttemptOutcome, BranchId, BrandId, DeliveryId, DeliverySeq, DeliveryState, EndpointId, OrderId, ReplayId,
+    Timestamp, envelope_bytes,
 };
 use hookit_store::platform::{
     Attempt, Cancelled, Delivery, EndReason, NothingToSend, Payload, PendingDelivery, PendingPage, Verdict,
@@ -13,6 +13,15 @@ use hookit_store::platform::{
 
 use super::{Disk, Occurrence, Place, Row, Tick, batches, place};
 use crate::auditor::event;
+
+/// What a delivery that a replay makes is about.
+#[derive(Clone, Copy)]
+pub(super) struct Meant {
+    /// The registration's place.
+    pub(super) webhook: usize,
+    pub(super) brand_id: BrandId,
+    pub(super) branch_id: BranchId,
+}
 
 impl Disk {
     /// Forms the tick's deliveries. All of a tick's events go by the registrations at its end.
@@ -254,21 +263,30 @@ impl Disk {
     pub(super) fn form_anew(
         &mut self,
         tick: &mut Tick,
-        of: DeliverySeq,
+        what: Meant,
         orders: &[(OrderId, Bytes, i64)],
         replay_id: ReplayId,
         now: Timestamp,
-    ) {
+    ) -> DeliverySeq {
+        let Meant { webhook, brand_id, branch_id } = what;
         let seq = DeliverySeq(self.deliveries.last_key_value().map_or(0, |(seq, _)| seq.0) + 1);
-        let Row { delivery: former, webhook, .. } = &self.deliveries[&of];
-        let webhook = *webhook;
+        let registration = &self.webhooks[webhook].0;
         let delivery = Delivery {
             seq,
             delivery_id: DeliveryId::from(format!("evt_{:032x}", seq.0)),
             orders: orders.iter().map(|(order_id, _, version)| (*order_id, *version)).collect(),
             attempts: 0,
             created_at: now,
-            ..former.clone()
+            endpoint_id: registration.endpoint_id,
+            webhook_id: registration.webhook_id,
+            event_type: registration.event_type,
+            brand_id,
+            branch_id,
+            state: DeliveryState::Pending,
+            next_attempt_at: Some(now),
+            finished_at: None,
+            ended_by: None,
+            ended_reason: None,
         };
         let records: Vec<&[u8]> = orders.iter().map(|(_, record, _)| &record[..]).collect();
         let body = envelope_bytes(delivery.brand_id, delivery.branch_id, &records);
@@ -286,6 +304,7 @@ impl Disk {
         self.line_up(tick, seq, Some(replay_id), now);
         let row = &self.deliveries[&seq];
         tick.commit.anew.push(formed(&row.delivery, row.place, now));
+        row.place
     }
 
     pub(in crate::simulator) fn page(

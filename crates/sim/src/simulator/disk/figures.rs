@@ -13,7 +13,7 @@ impl Disk {
             |state| self.deliveries.values().filter(|row| row.delivery.state == state).count() as u64;
         Counts {
             orders: self.orders.len() as u64,
-            events: self.events,
+            events: self.events.len() as u64,
             pending: in_state(DeliveryState::Pending),
             delivered: in_state(DeliveryState::Delivered),
             dead: in_state(DeliveryState::Dead),

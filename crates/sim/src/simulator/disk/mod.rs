@@ -65,7 +65,8 @@ pub(super) enum Reply {
     ReplaySteered(SteeredReplay),
 }
 
-/// A change of an order in the present tick.
+/// A change of an order.
+#[derive(Clone)]
 pub(super) struct Occurrence {
     pub(super) order_id: OrderId,
     pub(super) version: i64,
@@ -135,7 +136,7 @@ pub(super) struct Disk {
     /// Registrations that were removed, by their place in `webhooks`.
     removed: BTreeMap<usize, Removal>,
     businesses: BTreeMap<BusinessId, Business>,
-    events: u64,
+    events: Vec<Occurrence>,
 }
 
 struct Removal {
@@ -161,7 +162,7 @@ impl Disk {
             basic_auth: Vec::new(),
             removed: BTreeMap::new(),
             businesses: BTreeMap::new(),
-            events: 0,
+            events: Vec::new(),
         }
     }
 

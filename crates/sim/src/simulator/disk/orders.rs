@@ -87,7 +87,6 @@ impl Disk {
         order.stored.status = status;
         order.stored.version = owned.version;
         order.stored.record = order.record.bytes().clone();
-        self.events += 1;
 
         let brands = order.record.brand_ids().unwrap_or_default();
         let StoredOrder { business_id, branch_id, version, .. } = order.stored;
@@ -101,7 +100,7 @@ impl Disk {
             event_type: event_type.as_str(),
             record: order.stored.record.clone(),
         });
-        tick.occurrences.push(Occurrence {
+        let occurrence = Occurrence {
             order_id,
             version,
             branch_id,
@@ -110,7 +109,9 @@ impl Disk {
             event_type,
             record: order.stored.record.clone(),
             at: now,
-        });
+        };
+        self.events.push(occurrence.clone());
+        tick.occurrences.push(occurrence);
         Changed::Done(order.stored.clone())
     }
 

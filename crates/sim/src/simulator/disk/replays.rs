@@ -1,15 +1,15 @@
-//! Replays on the simulated disk: simpler than the real store does them, with the same promises. What a registration
-//! missed is not looked for here.
+//! Replays on the simulated disk: simpler than the real store does them, with the same promises. Nobody asks for the
+//! whole history of what was missed here.
 
 use bytes::Bytes;
-use hookit_contract::{DeliveryId, DeliverySeq, DeliveryState, OrderId, ReplayId, Timestamp};
+use hookit_contract::{BrandId, DeliveryId, DeliverySeq, DeliveryState, OrderId, ReplayId, Timestamp};
 use hookit_store::platform::{
     Replay, ReplayKind, ReplayRequest, ReplayState, ReplayStep, Replayed, StartReplay, SteerReplay,
     SteeredReplay,
 };
 
-use super::deliveries::waiting_delivery;
-use super::{Disk, Row, Tick};
+use super::deliveries::{Meant, waiting_delivery};
+use super::{Disk, Occurrence, Row, Tick, batches};
 use crate::auditor::event;
 
 /// Deliveries that a step looks at.
@@ -51,11 +51,16 @@ impl Disk {
     }
 
     pub(super) fn start_replay(&mut self, request: ReplayRequest, now: Timestamp) -> StartReplay {
-        if request.kind == ReplayKind::Missed {
+        let is_missed = request.kind == ReplayKind::Missed;
+        if is_missed && self.missing(&request).is_none() {
             return StartReplay::NoSuchWebhook;
         }
         let replay_id = ReplayId(i64::try_from(self.replays.len()).expect("there are few") + 1);
-        let looks_to = self.deliveries.last_key_value().map_or(0, |(seq, _)| seq.0);
+        let looks_to = if is_missed {
+            i64::try_from(self.events.len()).expect("there are few")
+        } else {
+            self.deliveries.last_key_value().map_or(0, |(seq, _)| seq.0)
+        };
         self.replays.push(Replay {
             replay_id,
             request,
@@ -126,6 +131,15 @@ impl Disk {
             return ReplayStep::Waiting;
         }
         let replay = replay.clone();
+        if replay.request.kind == ReplayKind::Missed {
+            let looked_to = replay.looks_to.min(replay.looked_to + STEP as i64);
+            for number in replay.looked_to..looked_to {
+                self.make_good(tick, &replay, usize::try_from(number).expect("numbers begin at 0"), now);
+            }
+            self.of(replay.replay_id).looked_to = looked_to;
+            self.settle(replay.replay_id, now);
+            return ReplayStep::Made;
+        }
         let behind = DeliverySeq(replay.looked_to + 1)..=DeliverySeq(replay.looks_to);
         let some: Vec<DeliverySeq> = self.deliveries.range(behind).map(|(seq, _)| *seq).take(STEP).collect();
         for seq in &some {
@@ -162,9 +176,59 @@ impl Disk {
             }
             let stored = self.order(order_id).expect("an order stays");
             let orders: [(OrderId, Bytes, i64); 1] = [(order_id, stored.record, stored.version)];
-            self.form_anew(tick, seq, &orders, replay_id, now);
+            let Row { delivery, webhook, .. } = &self.deliveries[&seq];
+            let meant =
+                Meant { webhook: *webhook, brand_id: delivery.brand_id, branch_id: delivery.branch_id };
+            self.form_anew(tick, meant, &orders, replay_id, now);
             self.of(replay_id).queued += 1;
         }
+    }
+
+    /// The place of the registration whose missed events are wanted.
+    fn missing(&self, request: &ReplayRequest) -> Option<usize> {
+        let found = self.webhooks.iter().position(|(w, _)| Some(w.webhook_id) == request.filter.webhook_id);
+        found.filter(|webhook| !self.removed.contains_key(webhook))
+    }
+
+    /// Tells the newest record of an order whose event the registration has missed, where no later one does.
+    fn make_good(&mut self, tick: &mut Tick, replay: &Replay, number: usize, now: Timestamp) {
+        let Some(webhook) = self.missing(&replay.request) else { return };
+        let event = self.events[number].clone();
+        for &brand_id in &event.brands {
+            let looks_to = usize::try_from(replay.looks_to).expect("numbers begin at 0");
+            let is_last = !self.events[number + 1..looks_to]
+                .iter()
+                .any(|later| later.order_id == event.order_id && self.is_missed(webhook, later, brand_id));
+            let stored = self.order(event.order_id).expect("an order stays");
+            if is_last
+                && self.is_missed(webhook, &event, brand_id)
+                && !self.has_come(webhook, event.order_id, stored.version, brand_id)
+            {
+                let meant = Meant { webhook, brand_id, branch_id: event.branch_id };
+                let orders = [(event.order_id, stored.record, stored.version)];
+                let place = self.form_anew(tick, meant, &orders, replay.replay_id, now);
+                tick.commit.missed.push(place.0);
+                self.of(replay.replay_id).queued += 1;
+            }
+        }
+    }
+
+    fn is_missed(&self, webhook: usize, event: &Occurrence, brand_id: BrandId) -> bool {
+        let is_present = |i: usize| !self.removed.contains_key(&i);
+        event.brands.contains(&brand_id)
+            && batches::routes(&self.webhooks, is_present, event, brand_id).contains(&webhook)
+            && !self.has_come(webhook, event.order_id, event.version, brand_id)
+    }
+
+    /// A record came to the registration's endpoint, or is on its way.
+    fn has_come(&self, webhook: usize, order_id: OrderId, version: i64, brand_id: BrandId) -> bool {
+        let endpoint_id = self.webhooks[webhook].0.endpoint_id;
+        self.deliveries.values().any(|row| {
+            matches!(row.delivery.state, DeliveryState::Pending | DeliveryState::Delivered)
+                && (row.delivery.endpoint_id == endpoint_id || row.webhook == webhook)
+                && row.delivery.brand_id == brand_id
+                && row.delivery.orders.contains(&(order_id, version))
+        })
     }
 
     fn take_back(&mut self, tick: &mut Tick, replay_id: ReplayId, now: Timestamp) {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// Where a delivery stands. Only `Pending` is not final.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryState {
     /// Not acknowledged yet: waits for its turn, for its next attempt, or for the answer to one.
@@ -60,6 +61,7 @@ impl FromStr for DeliveryState {
 
 /// How one attempt ended. 2xx within the time limit is delivered; everything else is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AttemptOutcome {
     /// The partner answered 2xx in time.

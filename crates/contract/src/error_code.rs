@@ -6,7 +6,8 @@ use serde::Serialize;
 
 /// An error code of the Partner API and the operator API (CONTRACT.md section 7). The ones marked *ours* complete
 /// the published list where it is silent; a partner's client meets them only when it sends what HTTP itself forbids.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
     /// No credentials.

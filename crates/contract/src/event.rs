@@ -17,6 +17,7 @@ pub mod header {
 
 /// What happened to an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum EventType {
     /// A new order arrived, from any surface.
     #[serde(rename = "klikit.order.created.v2")]

@@ -19,6 +19,7 @@ use hookit_store::Error as StoreError;
 use hookit_store::inbox::{HistoryEntry, Quarantined, ViewedOrder};
 use http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::Shared;
 
@@ -127,7 +128,7 @@ impl Page {
         (self.limit - self.count + 1).min(CHUNK)
     }
 
-    fn end(mut self, next_after: Option<i64>) -> Answer {
+    fn end(mut self, next_after: Option<i64>) -> Answer<Value> {
         self.out.put_slice(b"],\"next_after\":");
         match next_after {
             Some(id) => self.out.put_slice(id.to_string().as_bytes()),
@@ -141,7 +142,7 @@ impl Page {
 pub(crate) async fn orders(
     State(inbox): State<Arc<Shared>>,
     Params(params): Params<PageParams>,
-) -> Result<Answer, ApiError> {
+) -> Result<Answer<Value>, ApiError> {
     let mut page = Page::new("orders", params.limit()?);
     let mut after = params.after.map(OrderId);
     loop {
@@ -161,7 +162,10 @@ pub(crate) async fn orders(
     }
 }
 
-pub(crate) async fn order(State(inbox): State<Arc<Shared>>, PathId(id): PathId) -> Result<Answer, ApiError> {
+pub(crate) async fn order(
+    State(inbox): State<Arc<Shared>>,
+    PathId(id): PathId,
+) -> Result<Answer<Value>, ApiError> {
     match inbox.store.order(OrderId(id)).await.map_err(failed)? {
         Some(order) => Ok(Answer::raw(order.record)),
         None => Err(no_order(id)),
@@ -173,7 +177,7 @@ fn no_order(id: i64) -> ApiError {
 }
 
 #[derive(Serialize)]
-struct HistoryAnswer {
+pub(crate) struct HistoryAnswer {
     order_id: OrderId,
     history: Vec<HistoryLine>,
 }
@@ -193,7 +197,7 @@ struct HistoryLine {
 pub(crate) async fn history(
     State(inbox): State<Arc<Shared>>,
     PathId(id): PathId,
-) -> Result<Answer, ApiError> {
+) -> Result<Answer<HistoryAnswer>, ApiError> {
     let order_id = OrderId(id);
     let entries = inbox.store.history(order_id).await.map_err(failed)?.ok_or_else(|| no_order(id))?;
     let line = |entry: HistoryEntry| HistoryLine {
@@ -240,7 +244,7 @@ fn quarantine_line(item: &Quarantined) -> Bytes {
 pub(crate) async fn quarantine(
     State(inbox): State<Arc<Shared>>,
     Params(params): Params<PageParams>,
-) -> Result<Answer, ApiError> {
+) -> Result<Answer<Value>, ApiError> {
     let mut page = Page::new("quarantine", params.limit()?);
     let mut after = params.after;
     loop {
@@ -261,17 +265,17 @@ pub(crate) async fn quarantine(
 }
 
 #[derive(Serialize)]
-struct Health {
+pub(crate) struct Health {
     status: &'static str,
 }
 
 /// The process is up.
-pub(crate) async fn healthz() -> Answer {
+pub(crate) async fn healthz() -> Answer<Health> {
     Answer::ok(&Health { status: "ok" })
 }
 
 /// The store answers.
-pub(crate) async fn readyz(State(inbox): State<Arc<Shared>>) -> Result<Answer, ApiError> {
+pub(crate) async fn readyz(State(inbox): State<Arc<Shared>>) -> Result<Answer<Health>, ApiError> {
     match inbox.store.counts().await {
         Ok(_) => Ok(Answer::ok(&Health { status: "ready" })),
         Err(error) => {

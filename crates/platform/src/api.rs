@@ -10,6 +10,7 @@ use hookit_store::Error;
 use hookit_store::platform::{Changed, StoredOrder};
 
 use crate::Shared;
+use crate::order_schema::Order;
 
 pub(crate) type Result<T> = std::result::Result<T, ApiError>;
 
@@ -24,7 +25,7 @@ pub(crate) fn store_error(error: Error) -> ApiError {
 }
 
 /// What became of a change, as an answer: the record as it stands now.
-pub(crate) fn changed(changed: Changed) -> Result<Answer> {
+pub(crate) fn changed(changed: Changed) -> Result<Answer<Order>> {
     stored(changed).map(|order| Answer::raw(order.record))
 }
 
@@ -73,7 +74,7 @@ pub(crate) fn order_page(orders: &[StoredOrder], limit: usize) -> Bytes {
 }
 
 /// `GET /readyz`: the store answers, from its file and not from memory alone.
-pub(crate) async fn ready(State(shared): State<Arc<Shared>>) -> Result<Answer> {
+pub(crate) async fn ready(State(shared): State<Arc<Shared>>) -> Result<Answer<&'static str>> {
     shared.store.endpoints().await.map_err(store_error)?;
     Ok(Answer::ok(&"ready"))
 }

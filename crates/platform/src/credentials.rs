@@ -11,6 +11,7 @@ use hookit_contract::ErrorCode;
 use hookit_server::{ApiError, Secret, bearer, random_hex};
 use hookit_store::platform::Partner;
 use http::{HeaderMap, header};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -20,8 +21,21 @@ use crate::api::{Result, store_error};
 /// What a 401 of the Partner API asks for. The one of the operator API asks for a Bearer token, as is the rule.
 const PARTNER_CHALLENGE: &str = "Basic realm=\"klikit partner API\", charset=\"UTF-8\"";
 
+/// What the description of a call names the credentials by.
+pub(crate) const OPERATOR_TOKEN: &str = "operatorToken";
+pub(crate) const METRICS_TOKEN: &str = "metricsToken";
+pub(crate) const PARTNER_CREDENTIAL: &str = "partnerCredential";
+
+/// What a call of the Partner API refuses with whom it does not know or who may not.
+pub(crate) const PARTNER_REFUSALS: [ErrorCode; 4] = [
+    ErrorCode::AuthMissing,
+    ErrorCode::AuthInvalidCredential,
+    ErrorCode::AuthRevoked,
+    ErrorCode::AuthForbidden,
+];
+
 /// What a partner's credential allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) enum Scope {
     /// Read orders.
     #[serde(rename = "orders:read")]

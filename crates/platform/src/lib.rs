@@ -14,9 +14,11 @@ mod credentials;
 mod dispatcher;
 mod metrics;
 mod operator;
+mod order_schema;
 mod partner;
 mod payload;
 mod recorder;
+mod reference;
 mod removals;
 mod replays;
 mod retention;
@@ -28,10 +30,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::get;
 use hookit_contract::{Clock, StatusCodes};
 use hookit_egress::UrlRules;
 use hookit_engine::EngineConfig;
+use hookit_server::routes::{Routes, get};
 use hookit_server::{Answer, ApiError, Secret, Tasks};
 use hookit_store::platform::Store;
 
@@ -169,14 +171,19 @@ impl Platform {
 
     /// The HTTP side.
     pub fn router(&self) -> Router {
-        let probes = Router::new()
-            .route("/healthz", get(async || Answer::ok(&"ok")))
-            .route("/readyz", get(api::ready))
+        let probes = Routes::new("Status")
+            .route("/healthz", get(async || Answer::ok(&"ok")).named("getHealth", "The process is up."))
+            .route(
+                "/readyz",
+                get(api::ready)
+                    .named("getReadiness", "The store answers, from its file and not from memory alone."),
+            )
             .with_state(self.shared.clone());
-        probes
-            .merge(metrics::router(self.shared.clone()))
-            .merge(operator::router(self.shared.clone()))
-            .merge(partner::router(self.shared.clone()))
+        let routes = probes
+            .merge(metrics::routes(self.shared.clone()))
+            .merge(operator::routes(self.shared.clone()))
+            .merge(partner::routes(self.shared.clone()));
+        reference::served(routes)
     }
 
     /// How things stand, as `/v1/operator/status` says it.

@@ -11,12 +11,12 @@ use std::cmp::Reverse;
 use std::fmt;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use hookit_contract::ErrorCode;
 use hookit_server::ApiError;
+use hookit_server::routes::{Routes, get};
 use hookit_store::platform::HoldReason;
 use http::{HeaderValue, header};
 use prometheus_client::collector::Collector;
@@ -26,23 +26,31 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::Shared;
 use crate::api::Result;
-use crate::credentials::metrics_readers_only;
+use crate::credentials::{METRICS_TOKEN, metrics_readers_only};
 use crate::operator::status::{self, BreakerStatus, DurationStatus, EndpointStatus, SizeStatus, Status};
 
 /// Endpoints that have series of their own at most. Those that are down or held come first, then those with the largest
 /// backlogs.
 const ENDPOINTS_MAX: usize = 500;
 
-const CONTENT_TYPE: HeaderValue =
-    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const CONTENT_TYPE: HeaderValue = HeaderValue::from_static(MEDIA_TYPE);
 
 const SECONDS: Option<&Unit> = Some(&Unit::Seconds);
 const BYTES: Option<&Unit> = Some(&Unit::Bytes);
 
-pub(crate) fn router(shared: Arc<Shared>) -> Router {
-    Router::new()
-        .route("/metrics", get(show))
-        .route_layer(middleware::from_fn_with_state(shared.clone(), metrics_readers_only))
+pub(crate) fn routes(shared: Arc<Shared>) -> Routes {
+    Routes::new("Status")
+        .route(
+            "/metrics",
+            get(show)
+                .named("getMetrics", "The status for Prometheus, in the text form of OpenMetrics.")
+                .answers::<String>(MEDIA_TYPE),
+        )
+        .guarded(METRICS_TOKEN, &[ErrorCode::AuthMissing, ErrorCode::AuthInvalidCredential])
+        .map(|router| {
+            router.route_layer(middleware::from_fn_with_state(shared.clone(), metrics_readers_only))
+        })
         .with_state(shared)
 }
 

@@ -4,6 +4,8 @@
 //! A handler gives back an [`Answer`] or an [`ApiError`], neither of which knows the request id; the [`envelope`]
 //! layer puts it in, so that no handler can forget it.
 
+use std::marker::PhantomData;
+
 use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::Next;
@@ -17,25 +19,27 @@ use tracing::Instrument as _;
 
 use crate::RequestId;
 
-/// A good answer: a status and the JSON text of `data`.
+/// A good answer: a status and the JSON text of `data`, which is a `T`.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct Answer<T> {
     status: StatusCode,
     data: Bytes,
+    /// A handler says `T<'static>` and answers with a `T` that borrows: of the two, a function that takes any is one
+    /// that takes a static one.
+    shape: PhantomData<fn(T)>,
 }
 
-impl Answer {
+impl<T: Serialize> Answer<T> {
     /// 200 with a value.
-    pub fn ok(data: &impl Serialize) -> Self {
-        Answer {
-            status: StatusCode::OK,
-            data: serde_json::to_vec(data).expect("answers have string keys and finite numbers").into(),
-        }
+    pub fn ok(data: &T) -> Self {
+        Answer::raw(serde_json::to_vec(data).expect("answers have string keys and finite numbers").into())
     }
+}
 
-    /// 200 with JSON text as it is kept, byte for byte.
+impl<T> Answer<T> {
+    /// 200 with JSON text as it is kept, byte for byte. That it is a `T` is the caller's word.
     pub fn raw(data: Bytes) -> Self {
-        Answer { status: StatusCode::OK, data }
+        Answer { status: StatusCode::OK, data, shape: PhantomData }
     }
 
     /// 201 instead of 200.
@@ -138,7 +142,7 @@ enum Content {
     Error(ApiError),
 }
 
-impl IntoResponse for Answer {
+impl<T> IntoResponse for Answer<T> {
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         response.extensions_mut().insert(Content::Data(self.data));

@@ -7,7 +7,9 @@
 mod answer;
 mod body;
 mod clock;
+pub mod openapi;
 mod request;
+pub mod routes;
 mod secret;
 mod serve;
 mod tasks;

@@ -27,7 +27,7 @@ struct Relay {
     forwarding: TaskTracker,
 }
 
-async fn take(State(relay): State<Arc<Relay>>, RawBody(body): RawBody) -> Result<Answer, ApiError> {
+async fn take(State(relay): State<Arc<Relay>>, RawBody(body): RawBody) -> Result<Answer<()>, ApiError> {
     let place = relay.places.clone().acquire_owned().await;
     let place = place.map_err(|_| ApiError::unavailable("the relay is stopping"))?;
     let (egress, url, data) = (relay.egress.clone(), relay.to.clone(), body.clone());

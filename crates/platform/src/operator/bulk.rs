@@ -21,18 +21,21 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use bytes::{Buf as _, Bytes, BytesMut};
 use hookit_contract::{ErrorCode, OrderId, Record};
+use hookit_server::routes::{Call, post};
 use hookit_server::{ApiError, JsonBody, Limits};
 use hookit_store::Error;
 use hookit_store::platform::{Change, Changed, RECORD_BYTES_MAX, StoredOrder};
 use http::{HeaderValue, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Frame;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::orders::{MoveBody, NameOrCode, TextOrCode, object};
 use crate::Shared;
 use crate::api::{self, Result, store_error};
+use crate::order_schema::NewOrder;
 
 /// Lines in one commit at most.
 const BATCH_LINES_MAX: usize = 1_000;
@@ -45,8 +48,19 @@ const LINES_IN_A_GO: usize = 64;
 /// How long to wait when the store's queue is full. Within this call that is no refusal.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
-/// The call.
-pub(super) async fn bulk(State(shared): State<Arc<Shared>>, request: Request) -> Result<Response> {
+pub(super) fn call() -> Call<Arc<Shared>> {
+    post(bulk)
+        .named("bulkOrders", "Many new orders and moves: a line of JSON each, and an answer line for each.")
+        .details(
+            "Both directions stream. A line without `op` is a new order's record; one with `op` is a move. A line is \
+             refused by itself, with the codes and words of the call for one order; `error` says why. Lines about one \
+             order take effect in their order. The schemas are those of one line.",
+        )
+        .takes::<InLine>("application/x-ndjson")
+        .answers::<AnswerLine<'_>>("application/x-ndjson")
+}
+
+async fn bulk(State(shared): State<Arc<Shared>>, request: Request) -> Result<Response> {
     let limits = request.extensions().get::<Limits>().copied().unwrap_or_default();
     let mut lines = Lines::new(request.into_body(), limits.body_timeout);
     // The first bytes are waited for here: until then there is no answer, and a refusal can have its status. It is also
@@ -169,14 +183,16 @@ impl Lines {
 }
 
 /// One answer line. Records are not given back: who sends many has them, and can ask for one.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "BulkOutcome")]
 enum Said<'a> {
     Data { id: i64, version: i64, status: i64 },
     Error { code: ErrorCode, message: &'a str },
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "BulkAnswerLine")]
 struct AnswerLine<'a> {
     line: u64,
     #[serde(flatten)]
@@ -349,8 +365,9 @@ async fn patiently(shared: &Shared, changes: &[Change]) -> std::result::Result<V
 }
 
 /// A line that is a move. A line without `op` is a new order's record.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "BulkMove")]
 struct MoveLine {
     #[serde(rename = "op")]
     _op: Op,
@@ -362,10 +379,21 @@ struct MoveLine {
     occurred_at: Option<hookit_contract::Timestamp>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "BulkOperation")]
 enum Op {
     Move,
+}
+
+/// A line of the request, for its description.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[schemars(rename = "BulkLine")]
+#[expect(dead_code, reason = "a line is read by what is in it")]
+enum InLine {
+    Move(MoveLine),
+    Create(NewOrder),
 }
 
 fn operation(shared: &Shared, text: Bytes) -> Result<Change> {

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
-use axum::routing::get;
-use hookit_contract::{BranchId, BrandId, BusinessId};
+use hookit_contract::{BranchId, BrandId, BusinessId, ErrorCode};
+use hookit_server::routes::{Routes, get, put};
 use hookit_server::{Answer, ApiError, JsonBody, Object, PathId};
 use hookit_store::platform::{Brand, Business, PutBusiness};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Shared;
@@ -17,31 +17,42 @@ use crate::api::{Result, store_error};
 /// Characters of a name.
 const NAME_MAX: usize = 200;
 
-pub(super) fn router() -> Router<Arc<Shared>> {
-    Router::new().route("/businesses/{id}", get(one).put(put))
+pub(super) fn routes() -> Routes<Arc<Shared>> {
+    Routes::new("Businesses")
+        .route(
+            "/businesses/{id}",
+            get(one)
+                .named("getBusiness", "The hierarchy of a business as it is set.")
+                .refuses(&[ErrorCode::ResourceNotFound]),
+        )
+        .route(
+            "/businesses/{id}",
+            put(set).named("putBusiness", "Says which brands a business has, and where each is sold."),
+        )
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Business")]
 struct Hierarchy {
     name: String,
     brands: Vec<Object<HierarchyBrand>>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Brand")]
 struct HierarchyBrand {
     id: BrandId,
     title: String,
     branches: Vec<BranchId>,
 }
 
-/// `PUT /v1/operator/businesses/{id}`: which brands the business has, and where each is sold.
-async fn put(
+async fn set(
     State(shared): State<Arc<Shared>>,
     PathId(id): PathId,
     JsonBody(body): JsonBody<Hierarchy>,
-) -> Result<Answer> {
+) -> Result<Answer<Hierarchy>> {
     if body.name.trim().is_empty() || body.name.chars().count() > NAME_MAX {
         return Err(ApiError::invalid(format!("name: expected 1 to {NAME_MAX} characters")));
     }
@@ -87,8 +98,7 @@ async fn put(
     }
 }
 
-/// `GET /v1/operator/businesses/{id}`: the hierarchy as it is set.
-async fn one(State(shared): State<Arc<Shared>>, PathId(id): PathId) -> Result<Answer> {
+async fn one(State(shared): State<Arc<Shared>>, PathId(id): PathId) -> Result<Answer<Hierarchy>> {
     let business = shared.store.business(BusinessId(id)).await.map_err(store_error)?;
     let business = business.ok_or_else(|| ApiError::not_found("this business has no hierarchy set"))?;
     Ok(Answer::ok(&Hierarchy {

@@ -3,30 +3,48 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::State;
-use axum::routing::{get, post};
 use hookit_contract::{
     AttemptOutcome, BranchId, BrandId, DeliveryId, DeliverySeq, DeliveryState, EndpointId, ErrorCode,
     EventType, OrderId, Timestamp, WebhookId,
 };
+use hookit_server::routes::{Routes, get, post};
 use hookit_server::{Answer, ApiError, NoBody, Params, PathText};
 use hookit_store::platform::{Attempt, Cancelled, Delivery, DeliveryQuery, EndReason, Replayed, Verdict};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{By, page_limit};
 use crate::Shared;
 use crate::api::{Result, store_error};
 
-pub(super) fn router() -> Router<Arc<Shared>> {
-    Router::new()
-        .route("/deliveries", get(list))
-        .route("/deliveries/{id}", get(one))
-        .route("/deliveries/{id}/replay", post(replay))
-        .route("/deliveries/{id}/cancel", post(cancel))
+pub(super) fn routes() -> Routes<Arc<Shared>> {
+    let (missing, state) = (ErrorCode::ResourceNotFound, ErrorCode::StateInvalidTransition);
+    Routes::new("Deliveries")
+        .route(
+            "/deliveries",
+            get(list).named("listDeliveries", "Deliveries, newest first, a page at a time."),
+        )
+        .route(
+            "/deliveries/{id}",
+            get(one).named("getDelivery", "One delivery with its attempts.").refuses(&[missing]),
+        )
+        .route(
+            "/deliveries/{id}/replay",
+            post(replay)
+                .named("replayDelivery", "Sends a delivery again that has ended, with the same id and bytes.")
+                .refuses(&[missing, state]),
+        )
+        .route(
+            "/deliveries/{id}/cancel",
+            post(cancel)
+                .named("cancelDelivery", "Takes a delivery back that is pending.")
+                .details("One that is being sent at this moment may still arrive; then it is delivered.")
+                .refuses(&[missing, state]),
+        )
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListParams {
     state: Option<DeliveryState>,
@@ -39,13 +57,15 @@ struct ListParams {
     limit: Option<usize>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeliveryOrder")]
 struct ShownOrder {
     order_id: OrderId,
     version: i64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Delivery")]
 struct Shown<'a> {
     delivery_id: &'a DeliveryId,
     seq: DeliverySeq,
@@ -67,7 +87,8 @@ struct Shown<'a> {
     log: Option<Vec<ShownAttempt<'a>>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Attempt")]
 struct ShownAttempt<'a> {
     attempt: u32,
     started_at: Timestamp,
@@ -144,14 +165,17 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Deliveries")]
 struct List<'a> {
     deliveries: Vec<Shown<'a>>,
     next_before: Option<DeliverySeq>,
 }
 
-/// `GET /v1/operator/deliveries`: newest first, a page at a time.
-async fn list(State(shared): State<Arc<Shared>>, Params(params): Params<ListParams>) -> Result<Answer> {
+async fn list(
+    State(shared): State<Arc<Shared>>,
+    Params(params): Params<ListParams>,
+) -> Result<Answer<List<'static>>> {
     let limit = page_limit(params.limit)?;
     let query = DeliveryQuery {
         before: params.before.map(DeliverySeq),
@@ -168,15 +192,17 @@ async fn list(State(shared): State<Arc<Shared>>, Params(params): Params<ListPara
     Ok(Answer::ok(&List { deliveries: deliveries.iter().map(|d| Shown::of(d, None)).collect(), next_before }))
 }
 
-/// `GET /v1/operator/deliveries/{id}`: one delivery with its attempts.
-async fn one(State(shared): State<Arc<Shared>>, PathText(id): PathText) -> Result<Answer> {
+async fn one(State(shared): State<Arc<Shared>>, PathText(id): PathText) -> Result<Answer<Shown<'static>>> {
     let found = shared.store.delivery(&DeliveryId::from(id)).await.map_err(store_error)?;
     let (delivery, attempts) = found.ok_or_else(|| ApiError::not_found("there is no such delivery"))?;
     Ok(Answer::ok(&Shown::of(&delivery, Some(&attempts))))
 }
 
-/// `POST /v1/operator/deliveries/{id}/replay`: sends a delivery again that has ended, with the same id and bytes.
-async fn replay(State(shared): State<Arc<Shared>>, PathText(id): PathText, _: NoBody) -> Result<Answer> {
+async fn replay(
+    State(shared): State<Arc<Shared>>,
+    PathText(id): PathText,
+    _: NoBody,
+) -> Result<Answer<Shown<'static>>> {
     let id = DeliveryId::from(id);
     match shared.store.replay_delivery(&id, shared.clock.now()).await.map_err(store_error)? {
         Replayed::Done => {}
@@ -200,14 +226,12 @@ async fn replay(State(shared): State<Arc<Shared>>, PathText(id): PathText, _: No
     Ok(Answer::ok(&Shown::of(&delivery, Some(&attempts))))
 }
 
-/// `POST /v1/operator/deliveries/{id}/cancel`: takes a delivery back that is pending. One that is being sent at this moment
-/// may still arrive; then it is delivered.
 async fn cancel(
     State(shared): State<Arc<Shared>>,
     PathText(id): PathText,
     Params(by): Params<By>,
     _: NoBody,
-) -> Result<Answer> {
+) -> Result<Answer<Shown<'static>>> {
     let (id, by) = (DeliveryId::from(id), by.name()?);
     match shared.store.cancel_delivery(&id, &by, shared.clock.now()).await.map_err(store_error)? {
         Cancelled::Done => {}

@@ -12,26 +12,31 @@ mod webhooks;
 
 use std::sync::Arc;
 
-use axum::{Router, middleware};
+use axum::middleware;
+use hookit_contract::ErrorCode;
 use hookit_server::ApiError;
+use hookit_server::routes::Routes;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::Shared;
 use crate::api::Result;
-use crate::credentials::operator_only;
+use crate::credentials::{OPERATOR_TOKEN, operator_only};
 
-pub(crate) fn router(shared: Arc<Shared>) -> Router {
-    let nouns = Router::new()
-        .merge(orders::router())
-        .merge(partners::router())
-        .merge(webhooks::router())
-        .merge(trial::router())
-        .merge(businesses::router())
-        .merge(deliveries::router())
-        .merge(replays::router())
-        .merge(status::router())
-        .route_layer(middleware::from_fn_with_state(shared.clone(), operator_only));
-    Router::new().nest("/v1/operator", nouns).with_state(shared)
+/// The calls, each behind the operator token.
+pub(crate) fn routes(shared: Arc<Shared>) -> Routes {
+    let nouns = Routes::new("")
+        .merge(orders::routes())
+        .merge(partners::routes())
+        .merge(webhooks::routes())
+        .merge(trial::routes())
+        .merge(businesses::routes())
+        .merge(deliveries::routes())
+        .merge(replays::routes())
+        .merge(status::routes())
+        .guarded(OPERATOR_TOKEN, &[ErrorCode::AuthMissing, ErrorCode::AuthInvalidCredential])
+        .map(|router| router.route_layer(middleware::from_fn_with_state(shared.clone(), operator_only)));
+    nouns.under("/v1/operator").with_state(shared)
 }
 
 /// Items on one page.
@@ -52,7 +57,7 @@ fn page_limit(wished: Option<usize>) -> Result<usize> {
 const BY_MAX: usize = 100;
 
 /// In whose name something is taken back.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct By {
     by: Option<String>,

@@ -3,20 +3,22 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
-use axum::routing::{get, patch, post, put};
 use bytes::Bytes;
 use hookit_contract::{
-    Actor, BusinessId, KnownStatus, OWNED_FIELDS, OrderId, OrderStatus, Record, StatusCodes, Timestamp,
+    Actor, BusinessId, ErrorCode, KnownStatus, OWNED_FIELDS, OrderId, OrderStatus, Record, StatusCodes,
+    Timestamp,
 };
+use hookit_server::routes::{Routes, get, patch, post, put};
 use hookit_server::{Answer, ApiError, JsonBody, Params, PathId, RawBody};
 use hookit_store::platform::{Change, OrderQuery, Reason};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::page_limit;
 use crate::Shared;
 use crate::api::{self, Result, no_such_order, store_error};
+use crate::order_schema::{CartEdit, NewOrder, Order, OrderPage};
 
 /// Fields in one cart edit. A record has a little over a hundred; every field given is looked for in it.
 const CART_EDIT_FIELDS_MAX: usize = 256;
@@ -28,17 +30,37 @@ const STATUS_SHOWN_MAX: usize = 32;
 /// or branch would be another order.
 const ROUTING_FIELDS: [&str; 3] = ["business_id", "branch_id", "brands"];
 
-pub(super) fn router() -> Router<Arc<Shared>> {
-    Router::new()
-        .route("/orders", get(list).post(create))
-        .route("/orders/bulk", post(super::bulk::bulk))
-        .route("/orders/{id}", get(one))
-        .route("/orders/{id}/status", patch(move_to))
-        .route("/orders/{id}/cart", put(edit_cart))
+pub(super) fn routes() -> Routes<Arc<Shared>> {
+    let (missing, state) = (ErrorCode::ResourceNotFound, ErrorCode::StateInvalidTransition);
+    Routes::new("Orders")
+        .route("/orders", get(list).named("listOrders", "Records by id, a page at a time."))
+        .route(
+            "/orders",
+            post(create)
+                .named("createOrder", "A new order; the answer is the stored record.")
+                .takes::<NewOrder>("application/json")
+                .created()
+                .refuses(&[ErrorCode::StateIdempotencyConflict]),
+        )
+        .route("/orders/bulk", super::bulk::call())
+        .route("/orders/{id}", get(one).named("readOrder", "The record as it stands.").refuses(&[missing]))
+        .route(
+            "/orders/{id}/status",
+            patch(move_to).named("moveOrder", "Moves an order to another status.").refuses(&[missing, state]),
+        )
+        .route(
+            "/orders/{id}/cart",
+            put(edit_cart)
+                .named(
+                    "editCart",
+                    "Replaces the cart and what follows from it, field by field, never merged.",
+                )
+                .takes::<CartEdit>("application/json")
+                .refuses(&[missing, state]),
+        )
 }
 
-/// `POST /v1/operator/orders`: a new order; 201 with the stored record.
-async fn create(State(shared): State<Arc<Shared>>, RawBody(body): RawBody) -> Result<Answer> {
+async fn create(State(shared): State<Arc<Shared>>, RawBody(body): RawBody) -> Result<Answer<Order>> {
     let record = object(body)?;
     let change = Change::Create { record };
     let changed = shared.store.change(change, shared.clock.now()).await.map_err(store_error)?;
@@ -53,8 +75,9 @@ pub(super) fn object(body: Bytes) -> Result<Record> {
     Record::parse(body).map_err(|error| ApiError::invalid(format!("body: {error}")))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Move")]
 pub(super) struct MoveBody {
     pub(super) status: NameOrCode,
     #[serde(default)]
@@ -63,15 +86,17 @@ pub(super) struct MoveBody {
     pub(super) occurred_at: Option<Timestamp>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected a status name or an integer status code")]
+#[schemars(rename = "StatusNameOrCode")]
 pub(super) enum NameOrCode {
     Code(i64),
     Name(String),
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected a text or an integer")]
+#[schemars(rename = "ReasonTextOrCode")]
 pub(super) enum TextOrCode {
     Code(i64),
     Text(String),
@@ -112,22 +137,20 @@ impl MoveBody {
     }
 }
 
-/// `PATCH /v1/operator/orders/{id}/status`: a move.
 async fn move_to(
     State(shared): State<Arc<Shared>>,
     PathId(id): PathId,
     JsonBody(body): JsonBody<MoveBody>,
-) -> Result<Answer> {
+) -> Result<Answer<Order>> {
     let change = body.change(&shared.codes, OrderId(id))?;
     api::changed(shared.store.change(change, shared.clock.now()).await.map_err(store_error)?)
 }
 
-/// `PUT /v1/operator/orders/{id}/cart`: the cart and what follows from it, each field replaced, never merged.
 async fn edit_cart(
     State(shared): State<Arc<Shared>>,
     PathId(id): PathId,
     RawBody(body): RawBody,
-) -> Result<Answer> {
+) -> Result<Answer<Order>> {
     let fields = object(body)?;
     check_cart_edit(&fields)?;
     let change = Change::EditCart { order_id: OrderId(id), fields };
@@ -167,13 +190,12 @@ fn check_cart_edit(fields: &Record) -> Result<()> {
     }
 }
 
-/// `GET /v1/operator/orders/{id}`: the record as it stands.
-async fn one(State(shared): State<Arc<Shared>>, PathId(id): PathId) -> Result<Answer> {
+async fn one(State(shared): State<Arc<Shared>>, PathId(id): PathId) -> Result<Answer<Order>> {
     let order = shared.store.order(OrderId(id)).await.map_err(store_error)?.ok_or_else(no_such_order)?;
     Ok(Answer::raw(order.record))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListParams {
     after: Option<i64>,
@@ -181,8 +203,10 @@ struct ListParams {
     business_id: Option<i64>,
 }
 
-/// `GET /v1/operator/orders`: records by id, a page at a time.
-async fn list(State(shared): State<Arc<Shared>>, Params(params): Params<ListParams>) -> Result<Answer> {
+async fn list(
+    State(shared): State<Arc<Shared>>,
+    Params(params): Params<ListParams>,
+) -> Result<Answer<OrderPage>> {
     let limit = page_limit(params.limit)?;
     let query = OrderQuery {
         after: params.after.map(OrderId),

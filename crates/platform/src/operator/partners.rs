@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
-use axum::routing::{get, post};
-use hookit_contract::{BusinessId, PartnerId, Timestamp};
+use hookit_contract::{BusinessId, ErrorCode, PartnerId, Timestamp};
+use hookit_server::routes::{Routes, get, post};
 use hookit_server::{Answer, ApiError, JsonBody, NoBody, OptionalBody, PathText};
 use hookit_store::platform::{Partner, PartnerChange};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -19,16 +19,42 @@ use crate::payload::secret_place;
 /// Characters of a name.
 const NAME_MAX: usize = 200;
 
-pub(super) fn router() -> Router<Arc<Shared>> {
-    Router::new()
-        .route("/partners", get(list).post(issue))
-        .route("/partners/{id}/rotate-secret", post(rotate_secret))
-        .route("/partners/{id}/rotate-webhook-secret", post(rotate_webhook_secret))
-        .route("/partners/{id}/revoke", post(revoke))
+pub(super) fn routes() -> Routes<Arc<Shared>> {
+    let missing = &[ErrorCode::ResourceNotFound];
+    Routes::new("Partners")
+        .route("/partners", get(list).named("listPartners", "All partners, never a secret."))
+        .route(
+            "/partners",
+            post(issue)
+                .named("issuePartner", "A new partner with its credential.")
+                .details("The two secrets are shown in this answer and never again.")
+                .created(),
+        )
+        .route(
+            "/partners/{id}/rotate-secret",
+            post(rotate_secret)
+                .named("rotateSecret", "A new `secret_key`; the old one fails at once.")
+                .refuses(missing),
+        )
+        .route(
+            "/partners/{id}/rotate-webhook-secret",
+            post(rotate_webhook_secret)
+                .named("rotateWebhookSecret", "A new `webhook_secret_key`, which signs from now on.")
+                .details(
+                    "Or from `current_at` on, so that the partner can be given it before. One that was to come is \
+                     replaced.",
+                )
+                .refuses(missing),
+        )
+        .route(
+            "/partners/{id}/revoke",
+            post(revoke).named("revokePartner", "No more calls with this credential.").refuses(missing),
+        )
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "NewPartner")]
 struct IssueBody {
     name: String,
     business_id: i64,
@@ -36,7 +62,8 @@ struct IssueBody {
     scopes: Option<Vec<Scope>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Partner")]
 struct Shown<'a> {
     partner_id: &'a PartnerId,
     name: &'a str,
@@ -73,8 +100,10 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// `POST /v1/operator/partners`: a new partner with its credential.
-async fn issue(State(shared): State<Arc<Shared>>, JsonBody(body): JsonBody<IssueBody>) -> Result<Answer> {
+async fn issue(
+    State(shared): State<Arc<Shared>>,
+    JsonBody(body): JsonBody<IssueBody>,
+) -> Result<Answer<Shown<'static>>> {
     let name = body.name.trim();
     if name.is_empty() || name.chars().count() > NAME_MAX {
         return Err(ApiError::invalid(format!("name: expected 1 to {NAME_MAX} characters")));
@@ -112,13 +141,13 @@ async fn issue(State(shared): State<Arc<Shared>>, JsonBody(body): JsonBody<Issue
     Ok(Answer::ok(&shown).created())
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Partners")]
 struct List<'a> {
     partners: Vec<Shown<'a>>,
 }
 
-/// `GET /v1/operator/partners`: all partners, never a secret.
-async fn list(State(shared): State<Arc<Shared>>) -> Result<Answer> {
+async fn list(State(shared): State<Arc<Shared>>) -> Result<Answer<List<'static>>> {
     let partners = shared.store.partners().await.map_err(store_error)?;
     let now = shared.clock.now();
     Ok(Answer::ok(&List { partners: partners.iter().map(|partner| Shown::of(partner, now)).collect() }))
@@ -131,7 +160,7 @@ async fn change(shared: &Shared, partner_id: &PartnerId, change: PartnerChange) 
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct NewSecret<'a> {
     partner_id: &'a PartnerId,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -143,18 +172,18 @@ struct NewSecret<'a> {
     current_at: Option<Timestamp>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "WebhookSecretRotation")]
 struct RotateBody {
     current_at: Option<Timestamp>,
 }
 
-/// `POST /v1/operator/partners/{id}/rotate-secret`: a new `secret_key`; the old one fails at once.
 async fn rotate_secret(
     State(shared): State<Arc<Shared>>,
     PathText(id): PathText,
     _: NoBody,
-) -> Result<Answer> {
+) -> Result<Answer<NewSecret<'static>>> {
     let (partner_id, secret) = (PartnerId::from(id), new_secret_key());
     let rotated = PartnerChange::RotateSecret { secret_hash: shared.vault.hash(&secret) };
     change(&shared, &partner_id, rotated).await?;
@@ -166,13 +195,11 @@ async fn rotate_secret(
     }))
 }
 
-/// `POST /v1/operator/partners/{id}/rotate-webhook-secret`: a new `webhook_secret_key`, which signs from now on, or
-/// from `current_at` on, so that the partner can be given it before. One that was to come is replaced.
 async fn rotate_webhook_secret(
     State(shared): State<Arc<Shared>>,
     PathText(id): PathText,
     OptionalBody(body): OptionalBody<RotateBody>,
-) -> Result<Answer> {
+) -> Result<Answer<NewSecret<'static>>> {
     let current_at = body.and_then(|body| body.current_at);
     if current_at.is_some_and(|at| at <= shared.clock.now()) {
         return Err(ApiError::invalid("current_at: expected a time to come; leave it out for now"));
@@ -192,8 +219,11 @@ async fn rotate_webhook_secret(
     }))
 }
 
-/// `POST /v1/operator/partners/{id}/revoke`: no more calls with this credential.
-async fn revoke(State(shared): State<Arc<Shared>>, PathText(id): PathText, _: NoBody) -> Result<Answer> {
+async fn revoke(
+    State(shared): State<Arc<Shared>>,
+    PathText(id): PathText,
+    _: NoBody,
+) -> Result<Answer<NewSecret<'static>>> {
     let partner_id = PartnerId::from(id);
     change(&shared, &partner_id, PartnerChange::Revoke).await?;
     Ok(Answer::ok(&NewSecret {

@@ -2,34 +2,61 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
-use axum::routing::{get, post};
 use hookit_contract::{
     DeliveryState, EndpointId, ErrorCode, EventType, OrderId, ReplayId, Timestamp, WebhookId,
 };
+use hookit_server::routes::{Routes, get, post};
 use hookit_server::{Answer, ApiError, JsonBody, NoBody, Object, Params, PathId};
 use hookit_store::platform::{
     OPEN_REPLAYS_MAX, Replay, ReplayFilter, ReplayKind, ReplayRequest, StartReplay, SteerReplay,
     SteeredReplay,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::page_limit;
 use crate::Shared;
 use crate::api::{Result, store_error};
 
-pub(super) fn router() -> Router<Arc<Shared>> {
-    Router::new()
-        .route("/replays", get(list).post(begin))
-        .route("/replays/{id}", get(one))
-        .route("/replays/{id}/pause", post(pause))
-        .route("/replays/{id}/resume", post(resume))
-        .route("/replays/{id}/cancel", post(cancel))
+pub(super) fn routes() -> Routes<Arc<Shared>> {
+    let (missing, state) = (ErrorCode::ResourceNotFound, ErrorCode::StateInvalidTransition);
+    Routes::new("Replays")
+        .route("/replays", get(list).named("listReplays", "Replays, newest first, a page at a time."))
+        .route(
+            "/replays",
+            post(begin)
+                .named("beginReplay", "Begins a replay of many deliveries, or says how many it would be.")
+                .details(
+                    "201 with the replay that runs from now on; with `dry_run`, 200 and how many deliveries it would be \
+                     now.",
+                )
+                .created_or_not()
+                .refuses(&[state]),
+        )
+        .route("/replays/{id}", get(one).named("getReplay", "How far a replay has come.").refuses(&[missing]))
+        .route(
+            "/replays/{id}/pause",
+            post(pause)
+                .named("pauseReplay", "Sends nothing more of a replay; what is under way ends.")
+                .refuses(&[missing, state]),
+        )
+        .route(
+            "/replays/{id}/resume",
+            post(resume).named("resumeReplay", "Goes on where a replay was.").refuses(&[missing, state]),
+        )
+        .route(
+            "/replays/{id}/cancel",
+            post(cancel)
+                .named("cancelReplay", "Takes back what of a replay was not sent.")
+                .details("Such a delivery is delivered where it had been acknowledged before, else cancelled.")
+                .refuses(&[missing, state]),
+        )
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ReplayRequest")]
 struct BeginBody {
     filter: Object<Filter>,
     /// Only say how many deliveries it would be.
@@ -45,8 +72,9 @@ struct BeginBody {
     history: Option<bool>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ReplayFilter")]
 struct Filter {
     endpoint_id: Option<i64>,
     webhook_id: Option<i64>,
@@ -140,7 +168,8 @@ impl Filter {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Replay")]
 struct Shown {
     replay_id: ReplayId,
     state: &'static str,
@@ -161,7 +190,8 @@ struct Shown {
     finished_at: Option<Timestamp>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ShownReplayFilter")]
 struct ShownFilter {
     endpoint_id: Option<EndpointId>,
     webhook_id: Option<WebhookId>,
@@ -202,24 +232,32 @@ impl Shown {
     }
 }
 
-#[derive(Serialize)]
-struct Counted {
-    dry_run: bool,
-    deliveries: u64,
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(rename = "BegunReplay")]
+enum Begun {
+    Replay(Shown),
+    /// How many deliveries it would be.
+    Counted {
+        dry_run: bool,
+        deliveries: u64,
+    },
 }
 
-/// `POST /v1/operator/replays`: 201 with the replay that runs from now on; with `dry_run`, 200 and how many deliveries it
-/// would be now.
-async fn begin(State(shared): State<Arc<Shared>>, JsonBody(body): JsonBody<BeginBody>) -> Result<Answer> {
+async fn begin(
+    State(shared): State<Arc<Shared>>,
+    JsonBody(body): JsonBody<BeginBody>,
+) -> Result<Answer<Begun>> {
     let (request, dry_run) = body.request()?;
     if dry_run {
-        return Ok(Answer::ok(&Counted { dry_run, deliveries: count(&shared, request).await? }));
+        let deliveries = count(&shared, request).await?;
+        return Ok(Answer::ok(&Begun::Counted { dry_run, deliveries }));
     }
     match shared.store.start_replay(request, shared.clock.now()).await.map_err(store_error)? {
         StartReplay::Started(replay) => {
             shared.replays_changed.notify_one();
             tracing::info!(replay_id = %replay.replay_id, "an operator begins a replay");
-            Ok(Answer::ok(&Shown::of(&replay)).created())
+            Ok(Answer::ok(&Begun::Replay(Shown::of(&replay))).created())
         }
         StartReplay::NoSuchWebhook => Err(no_such_webhook()),
         StartReplay::TooMany => Err(ApiError::new(
@@ -251,50 +289,45 @@ fn no_such_replay() -> ApiError {
     ApiError::not_found("there is no such replay")
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListParams {
     before: Option<i64>,
     limit: Option<usize>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Replays")]
 struct List {
     replays: Vec<Shown>,
     next_before: Option<ReplayId>,
 }
 
-/// `GET /v1/operator/replays`: newest first, a page at a time.
-async fn list(State(shared): State<Arc<Shared>>, Params(params): Params<ListParams>) -> Result<Answer> {
+async fn list(State(shared): State<Arc<Shared>>, Params(params): Params<ListParams>) -> Result<Answer<List>> {
     let limit = page_limit(params.limit)?;
     let replays = shared.store.replays(params.before.map(ReplayId), limit).await.map_err(store_error)?;
     let next_before = replays.last().filter(|_| replays.len() == limit).map(|last| last.replay_id);
     Ok(Answer::ok(&List { replays: replays.iter().map(Shown::of).collect(), next_before }))
 }
 
-/// `GET /v1/operator/replays/{id}`: how far it has come.
-async fn one(State(shared): State<Arc<Shared>>, PathId(id): PathId) -> Result<Answer> {
+async fn one(State(shared): State<Arc<Shared>>, PathId(id): PathId) -> Result<Answer<Shown>> {
     let replay = shared.store.replay(ReplayId(id)).await.map_err(store_error)?.ok_or_else(no_such_replay)?;
     Ok(Answer::ok(&Shown::of(&replay)))
 }
 
-/// `POST /v1/operator/replays/{id}/pause`: nothing more of it is sent; what is under way ends.
-async fn pause(State(shared): State<Arc<Shared>>, PathId(id): PathId, _: NoBody) -> Result<Answer> {
+async fn pause(State(shared): State<Arc<Shared>>, PathId(id): PathId, _: NoBody) -> Result<Answer<Shown>> {
     steer(&shared, id, SteerReplay::Pause).await
 }
 
-/// `POST /v1/operator/replays/{id}/resume`: it goes on where it was.
-async fn resume(State(shared): State<Arc<Shared>>, PathId(id): PathId, _: NoBody) -> Result<Answer> {
+async fn resume(State(shared): State<Arc<Shared>>, PathId(id): PathId, _: NoBody) -> Result<Answer<Shown>> {
     steer(&shared, id, SteerReplay::Resume).await
 }
 
-/// `POST /v1/operator/replays/{id}/cancel`: what of it was not sent is taken back: delivered where it had been
-/// acknowledged before, else cancelled.
-async fn cancel(State(shared): State<Arc<Shared>>, PathId(id): PathId, _: NoBody) -> Result<Answer> {
+async fn cancel(State(shared): State<Arc<Shared>>, PathId(id): PathId, _: NoBody) -> Result<Answer<Shown>> {
     steer(&shared, id, SteerReplay::Cancel).await
 }
 
-async fn steer(shared: &Shared, id: i64, steer: SteerReplay) -> Result<Answer> {
+async fn steer(shared: &Shared, id: i64, steer: SteerReplay) -> Result<Answer<Shown>> {
     let answer = shared.store.steer_replay(ReplayId(id), steer, shared.clock.now()).await;
     match answer.map_err(store_error)? {
         SteeredReplay::Done(replay) => {

@@ -8,14 +8,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use axum::Router;
 use axum::extract::State;
-use axum::routing::get;
 use hookit_contract::{AttemptOutcome, DeliveryState, EndpointId, PartnerId, Timestamp};
 use hookit_engine::{BreakerState, EndpointStats};
+use hookit_server::routes::{Routes, get};
 use hookit_server::{Answer, ApiError};
 use hookit_store::histogram::Distribution;
 use hookit_store::platform::{Activity, Endpoint, Figures};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
@@ -23,7 +23,7 @@ use crate::Shared;
 use crate::api::store_error;
 
 /// How the platform stands.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// Orders.
     pub orders: u64,
@@ -58,7 +58,7 @@ pub struct Status {
 }
 
 /// What was done since the start of the process. Only ever grows.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ActivityStatus {
     /// When the process was started.
     pub started_at: Timestamp,
@@ -75,7 +75,7 @@ pub struct ActivityStatus {
 }
 
 /// The group commits.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TickStatus {
     /// How much each one wrote: changes, ends of attempts and the like, one by one.
     pub writes: SizeStatus,
@@ -84,7 +84,7 @@ pub struct TickStatus {
 }
 
 /// The queue of what waits for a commit. Full, it refuses what comes with 503.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct QueueStatus {
     /// Commands that wait: changes, batches of them, batches of ends of attempts.
     pub commands: u64,
@@ -97,7 +97,7 @@ pub struct QueueStatus {
 }
 
 /// How an endpoint stands. Figures of the engine are of what it has in memory.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct EndpointStatus {
     /// Its id.
     pub endpoint_id: EndpointId,
@@ -130,7 +130,7 @@ pub struct EndpointStatus {
 }
 
 /// Why nothing is sent to an endpoint.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct HoldStatus {
     /// `operator`, or `gone`: it answered 410.
     pub reason: String,
@@ -139,7 +139,7 @@ pub struct HoldStatus {
 }
 
 /// Whether an endpoint is thought to be up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BreakerStatus {
     /// It is up.
@@ -169,7 +169,7 @@ impl BreakerStatus {
 }
 
 /// How long something takes. Times are told apart to three digits.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct DurationStatus {
     /// How many were measured.
     pub count: u64,
@@ -186,7 +186,7 @@ pub struct DurationStatus {
 }
 
 /// How many took no longer.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct DurationBucket {
     /// Than so many microseconds.
     pub up_to_us: u64,
@@ -235,7 +235,7 @@ impl DurationStatus {
 }
 
 /// How large something is.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SizeStatus {
     /// How many were counted.
     pub count: u64,
@@ -252,7 +252,7 @@ pub struct SizeStatus {
 }
 
 /// How many were no larger.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SizeBucket {
     /// Than this.
     pub up_to: u64,
@@ -276,11 +276,11 @@ impl SizeStatus {
     }
 }
 
-pub(super) fn router() -> Router<Arc<Shared>> {
-    Router::new().route("/status", get(show))
+pub(super) fn routes() -> Routes<Arc<Shared>> {
+    Routes::new("Status").route("/status", get(show).named("getStatus", "How the platform stands."))
 }
 
-async fn show(State(shared): State<Arc<Shared>>) -> Result<Answer, ApiError> {
+async fn show(State(shared): State<Arc<Shared>>) -> Result<Answer<Status>, ApiError> {
     Ok(Answer::ok(&read(&shared).await?))
 }
 

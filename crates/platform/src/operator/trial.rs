@@ -7,16 +7,16 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::State;
-use axum::routing::post;
 use bytes::Bytes;
 use hookit_contract::{
     AttemptOutcome, BranchId, BrandId, DeliveryId, EndpointId, ErrorCode, EventType, Timestamp, WebhookId,
     envelope_bytes,
 };
+use hookit_server::routes::{Routes, post};
 use hookit_server::{Answer, ApiError, NoBody, PathId};
 use hookit_store::platform::{Payload, Webhook};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
@@ -30,8 +30,14 @@ const TEST_ORDER_ID: i64 = -1;
 /// Brand and branch where the registration takes any.
 const ANY: i64 = 1;
 
-pub(super) fn router() -> Router<Arc<Shared>> {
-    Router::new().route("/webhooks/{id}/test", post(test))
+pub(super) fn routes() -> Routes<Arc<Shared>> {
+    Routes::new("Registrations").route(
+        "/webhooks/{id}/test",
+        post(test)
+            .named("testWebhook", "Posts one signed webhook of a fake order at once, and says how it went.")
+            .details("It is no delivery, and goes to an endpoint that is disabled, too.")
+            .refuses(&[ErrorCode::ResourceNotFound, ErrorCode::RateLimited]),
+    )
 }
 
 /// Endpoints that are being tested: one test of each at a time.
@@ -54,7 +60,8 @@ impl Drop for Turn<'_> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "WebhookTest")]
 struct Tested<'a> {
     webhook_id: WebhookId,
     endpoint_id: EndpointId,
@@ -73,8 +80,11 @@ struct Tested<'a> {
     error: Option<String>,
 }
 
-/// `POST /v1/operator/webhooks/{id}/test`
-async fn test(State(shared): State<Arc<Shared>>, PathId(id): PathId, _: NoBody) -> Result<Answer> {
+async fn test(
+    State(shared): State<Arc<Shared>>,
+    PathId(id): PathId,
+    _: NoBody,
+) -> Result<Answer<Tested<'static>>> {
     let found = shared.store.webhook_access(WebhookId(id)).await.map_err(store_error)?;
     let access = found.ok_or_else(|| ApiError::not_found("there is no such registration"))?;
     let (webhook, now) = (&access.webhook, shared.clock.now());

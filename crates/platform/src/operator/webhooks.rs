@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
-use axum::routing::{delete, get, post};
-use hookit_contract::{BranchId, BrandId, EndpointId, EventType, PartnerId, Timestamp, WebhookId};
+use hookit_contract::{BranchId, BrandId, EndpointId, ErrorCode, EventType, PartnerId, Timestamp, WebhookId};
 use hookit_egress::EndpointUrl;
+use hookit_server::routes::{Routes, delete, get, post, put};
 use hookit_server::{Answer, ApiError, JsonBody, NoBody, Object, Params, PathId};
 use hookit_store::platform::{
     self as store, Endpoint, EndpointSettings, HoldReason, NewWebhook, PutWebhook, Webhook, WebhookSettings,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -26,16 +26,47 @@ const BASIC_AUTH_MAX: usize = 1024;
 /// Attempts in a second that a registration can be limited to at most; who wants more wants no limit.
 const RATE_MAX: usize = 100_000;
 
-pub(super) fn router() -> Router<Arc<Shared>> {
-    Router::new()
-        .route("/webhooks", get(list).put(put))
-        .route("/webhooks/{id}", delete(remove))
-        .route("/webhooks/{id}/disable", post(disable))
-        .route("/webhooks/{id}/enable", post(enable))
+pub(super) fn routes() -> Routes<Arc<Shared>> {
+    let missing = &[ErrorCode::ResourceNotFound];
+    Routes::new("Registrations")
+        .route("/webhooks", get(list).named("listWebhooks", "All registrations."))
+        .route(
+            "/webhooks",
+            put(register)
+                .named("putWebhook", "Registers a URL: one per partner, brand, branch and event type.")
+                .details("A registration that is there already is changed.")
+                .created_or_not(),
+        )
+        .route(
+            "/webhooks/{id}",
+            delete(remove)
+                .named("removeWebhook", "Removes a registration; what waits for it is cancelled.")
+                .details(
+                    "Nothing is made or sent for it from now on. A registration that is put again afterwards is a new one.",
+                )
+                .refuses(missing),
+        )
+        .route(
+            "/webhooks/{id}/disable",
+            post(disable)
+                .named("disableWebhook", "Sends nothing to the registration's endpoint; what is for it waits.")
+                .details(
+                    "The endpoint is the partner's URL, so this concerns all of the partner's registrations with that \
+                     URL: order per order holds among them, and what waits for one may not be overtaken by another.",
+                )
+                .refuses(missing),
+        )
+        .route(
+            "/webhooks/{id}/enable",
+            post(enable)
+                .named("enableWebhook", "Sends what waits, in order per order.")
+                .refuses(missing),
+        )
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "WebhookRegistration")]
 struct PutBody {
     partner_id: PartnerId,
     brand_id: Option<i64>,
@@ -51,7 +82,7 @@ struct PutBody {
     coalesce: bool,
 }
 
-#[derive(Clone, Copy, Default, Deserialize, Serialize)]
+#[derive(Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Ordering {
     #[default]
@@ -98,14 +129,17 @@ impl PutBody {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct BasicAuth {
+    #[schemars(with = "String")]
     user: Zeroizing<String>,
+    #[schemars(with = "String")]
     password: Zeroizing<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Webhook")]
 struct Shown<'a> {
     webhook_id: WebhookId,
     endpoint_id: EndpointId,
@@ -126,7 +160,7 @@ struct Shown<'a> {
     hold: Option<Hold>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Hold {
     reason: &'static str,
     since: Timestamp,
@@ -157,8 +191,10 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// `PUT /v1/operator/webhooks`: one per (partner, brand, branch, event type); 201 where it is new.
-async fn put(State(shared): State<Arc<Shared>>, JsonBody(body): JsonBody<PutBody>) -> Result<Answer> {
+async fn register(
+    State(shared): State<Arc<Shared>>,
+    JsonBody(body): JsonBody<PutBody>,
+) -> Result<Answer<Shown<'static>>> {
     for (name, id) in [("brand_id", body.brand_id), ("branch_id", body.branch_id)] {
         if id.is_some_and(|id| id <= 0) {
             return Err(ApiError::invalid(format!(
@@ -203,19 +239,23 @@ async fn put(State(shared): State<Arc<Shared>>, JsonBody(body): JsonBody<PutBody
     }
 }
 
-/// `POST /v1/operator/webhooks/{id}/disable`: nothing is sent to the registration's endpoint; what is for it waits.
-/// The endpoint is the partner's URL, so this concerns all of the partner's registrations with that URL: order per
-/// order holds among them, and what waits for one may not be overtaken by another.
-async fn disable(State(shared): State<Arc<Shared>>, PathId(id): PathId, _: NoBody) -> Result<Answer> {
+async fn disable(
+    State(shared): State<Arc<Shared>>,
+    PathId(id): PathId,
+    _: NoBody,
+) -> Result<Answer<Shown<'static>>> {
     hold(&shared, id, Some(HoldReason::Operator)).await
 }
 
-/// `POST /v1/operator/webhooks/{id}/enable`: what waits goes out, in order per order.
-async fn enable(State(shared): State<Arc<Shared>>, PathId(id): PathId, _: NoBody) -> Result<Answer> {
+async fn enable(
+    State(shared): State<Arc<Shared>>,
+    PathId(id): PathId,
+    _: NoBody,
+) -> Result<Answer<Shown<'static>>> {
     hold(&shared, id, None).await
 }
 
-async fn hold(shared: &Shared, id: i64, hold: Option<HoldReason>) -> Result<Answer> {
+async fn hold(shared: &Shared, id: i64, hold: Option<HoldReason>) -> Result<Answer<Shown<'static>>> {
     let no_such = || ApiError::not_found("there is no such registration");
     let webhooks = shared.store.webhooks().await.map_err(store_error)?;
     let webhook = webhooks.iter().find(|w| w.webhook_id == WebhookId(id)).ok_or_else(no_such)?;
@@ -226,41 +266,40 @@ async fn hold(shared: &Shared, id: i64, hold: Option<HoldReason>) -> Result<Answ
     show(shared, webhook).await
 }
 
-#[derive(Serialize)]
-struct Removed<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RemovedWebhook")]
+struct Removed {
     webhook_id: WebhookId,
-    removed_by: &'a str,
+    removed_by: String,
 }
 
-/// `DELETE /v1/operator/webhooks/{id}`: nothing is made or sent for the registration from now on, and what waits for it is
-/// cancelled. A registration that is put again afterwards is a new one.
 async fn remove(
     State(shared): State<Arc<Shared>>,
     PathId(id): PathId,
     Params(by): Params<By>,
     _: NoBody,
-) -> Result<Answer> {
+) -> Result<Answer<Removed>> {
     let (webhook_id, by) = (WebhookId(id), by.name()?);
     if !shared.store.remove_webhook(webhook_id, &by, shared.clock.now()).await.map_err(store_error)? {
         return Err(ApiError::not_found("there is no such registration"));
     }
     shared.webhook_removed.notify_one();
     tracing::info!(%webhook_id, by, "a registration was removed");
-    Ok(Answer::ok(&Removed { webhook_id, removed_by: &by }))
+    Ok(Answer::ok(&Removed { webhook_id, removed_by: by }))
 }
 
-async fn show(shared: &Shared, webhook: &Webhook) -> Result<Answer> {
+async fn show(shared: &Shared, webhook: &Webhook) -> Result<Answer<Shown<'static>>> {
     let endpoint = shared.store.endpoint(webhook.endpoint_id).await.map_err(store_error)?;
     Ok(Answer::ok(&Shown::of(webhook, endpoint.as_ref())))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Webhooks")]
 struct List<'a> {
     webhooks: Vec<Shown<'a>>,
 }
 
-/// `GET /v1/operator/webhooks`: all registrations.
-async fn list(State(shared): State<Arc<Shared>>) -> Result<Answer> {
+async fn list(State(shared): State<Arc<Shared>>) -> Result<Answer<List<'static>>> {
     let webhooks = shared.store.webhooks().await.map_err(store_error)?;
     let endpoints: HashMap<EndpointId, Endpoint> = shared
         .store

@@ -1,8 +1,6 @@
 //! Who may call: nobody without a credential, a partner only with its own, and only while it holds.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
 
 use hookit_contract::EventType;
 use hookit_sim::endpoints::ScriptedEndpoint;
@@ -10,69 +8,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{BUSINESS, PartnerAccess, Running, TOKEN, basic, operator, order, received};
 use crate::http::Answer;
-
-/// Every call of the two APIs. Another test compares this list with the routers.
-const OPERATOR_CALLS: [(&str, &str); 30] = [
-    ("GET", "/v1/operator/orders"),
-    ("POST", "/v1/operator/orders"),
-    ("POST", "/v1/operator/orders/bulk"),
-    ("GET", "/v1/operator/orders/{id}"),
-    ("PATCH", "/v1/operator/orders/{id}/status"),
-    ("PUT", "/v1/operator/orders/{id}/cart"),
-    ("GET", "/v1/operator/partners"),
-    ("POST", "/v1/operator/partners"),
-    ("POST", "/v1/operator/partners/{id}/rotate-secret"),
-    ("POST", "/v1/operator/partners/{id}/rotate-webhook-secret"),
-    ("POST", "/v1/operator/partners/{id}/revoke"),
-    ("GET", "/v1/operator/webhooks"),
-    ("PUT", "/v1/operator/webhooks"),
-    ("DELETE", "/v1/operator/webhooks/{id}"),
-    ("POST", "/v1/operator/deliveries/{id}/cancel"),
-    ("POST", "/v1/operator/webhooks/{id}/test"),
-    ("POST", "/v1/operator/webhooks/{id}/disable"),
-    ("POST", "/v1/operator/webhooks/{id}/enable"),
-    ("GET", "/v1/operator/businesses/{id}"),
-    ("PUT", "/v1/operator/businesses/{id}"),
-    ("GET", "/v1/operator/deliveries"),
-    ("GET", "/v1/operator/deliveries/{id}"),
-    ("POST", "/v1/operator/deliveries/{id}/replay"),
-    ("GET", "/v1/operator/replays"),
-    ("POST", "/v1/operator/replays"),
-    ("GET", "/v1/operator/replays/{id}"),
-    ("POST", "/v1/operator/replays/{id}/pause"),
-    ("POST", "/v1/operator/replays/{id}/resume"),
-    ("POST", "/v1/operator/replays/{id}/cancel"),
-    ("GET", "/v1/operator/status"),
-];
-const PARTNER_CALLS: [(&str, &str); 1] = [("GET", "/v1/partner/orders/{id}")];
-
-/// The calls that a source file registers.
-fn registered(file: &Path, prefix: &str, found: &mut BTreeSet<(String, String)>) {
-    let text = fs::read_to_string(file).unwrap();
-    for route in text.split(".route(\"").skip(1) {
-        let (path, rest) = route.split_once('"').unwrap();
-        let methods = rest.split(".route(\"").next().unwrap().split(['\n', ';']).next().unwrap();
-        for method in ["get", "post", "put", "patch", "delete"] {
-            if methods.contains(&format!(" {method}(")) || methods.contains(&format!(".{method}(")) {
-                found.insert((method.to_uppercase(), format!("{prefix}{path}")));
-            }
-        }
-    }
-}
-
-#[test]
-fn the_lists_of_calls_are_the_ones_of_the_routers() {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut found = BTreeSet::new();
-    for file in fs::read_dir(src.join("operator")).unwrap() {
-        registered(&file.unwrap().path(), "/v1/operator", &mut found);
-    }
-    registered(&src.join("partner.rs"), "", &mut found);
-    let listed = OPERATOR_CALLS.iter().chain(&PARTNER_CALLS);
-    let listed: BTreeSet<_> =
-        listed.map(|(method, path)| ((*method).to_owned(), (*path).to_owned())).collect();
-    assert_eq!(found, listed);
-}
+use crate::openapi::{self, Call};
 
 #[tokio::test]
 async fn no_call_is_answered_without_the_credential_that_it_asks_for() {
@@ -113,16 +49,25 @@ async fn no_call_is_answered_without_the_credential_that_it_asks_for() {
         (Some(&wrong_key), invalid),
         (Some(&wrong_secret), invalid),
     ];
-    let operator_calls =
-        OPERATOR_CALLS.iter().map(|call| (call, &for_operators[..], "bearer realm=\"hookit\""));
     let partner_realm = "basic realm=\"klikit partner api\", charset=\"utf-8\"";
-    let partner_calls = PARTNER_CALLS.iter().map(|call| (call, &for_partners[..], partner_realm));
-    for ((method, path), credentials, challenge) in operator_calls.chain(partner_calls) {
+    let mut checked = 0;
+    for Call { method, path, credential, .. } in openapi::calls() {
+        let (credentials, challenge) = match credential.as_deref() {
+            Some("operatorToken" | "metricsToken") => (&for_operators[..], "bearer realm=\"hookit\""),
+            Some("partnerCredential") => (&for_partners[..], partner_realm),
+            Some(other) => panic!("{method} {path} asks for {other}, which this test does not know"),
+            None => {
+                let open = ["/healthz", "/readyz", "/openapi.json", "/reference"];
+                assert!(open.contains(&path.as_str()), "{method} {path} asks nobody who it is");
+                continue;
+            }
+        };
+        checked += 1;
         // A good id, one of a thing that is not there, and none at all: who is asking comes first.
         for id in [order_id.to_string(), partner.id.clone(), "404".to_owned(), "%ff".to_owned()] {
             let path = path.replace("{id}", &id);
             for (authorization, code) in credentials {
-                let answer = platform.call_as(*authorization, method, &path, r#"{"status":4}"#).await;
+                let answer = platform.call_as(*authorization, &method, &path, r#"{"status":4}"#).await;
                 let what = format!("{method} {path} with {authorization:?}: {}", answer.text());
                 assert_eq!((answer.status, answer.error().0.as_str()), (401, *code), "{what}");
                 assert_eq!(answer.header("www-authenticate"), Some(challenge), "{what}");
@@ -130,6 +75,7 @@ async fn no_call_is_answered_without_the_credential_that_it_asks_for() {
             }
         }
     }
+    assert!(checked >= 30, "{checked}");
     assert_eq!(platform.snapshot().await, before);
     for path in ["/healthz", "/readyz"] {
         assert_eq!(platform.call_as(None, "GET", path, "").await.status, 200, "{path} asks nobody who it is");

@@ -18,6 +18,7 @@ use hookit_store::sqlite::{PlatformOptions, PlatformStore};
 use serde_json::{Value, json};
 
 use crate::http::{Answer, PATIENCE, exchange, head, patiently};
+use crate::openapi;
 
 pub(crate) const TOKEN: &str = "op_token_of_the_tests";
 pub(crate) const BUSINESS: i64 = 7;
@@ -152,7 +153,10 @@ impl Running {
         let headers: Vec<_> = authorization.map(|value| ("authorization", value)).into_iter().collect();
         let mut request = head(method, path, &headers, Some(body.len()));
         request.extend_from_slice(body);
-        exchange(self.address, request).await
+        let answer = exchange(self.address, request).await;
+        // Whatever a test asks for: the document has the answer.
+        openapi::assert_documented(method, path, &answer);
+        answer
     }
 
     /// Sends a request as the operator.

@@ -12,6 +12,7 @@ mod input;
 mod limits;
 mod log;
 mod metrics;
+mod openapi;
 mod orders;
 mod queue;
 mod registrations;

@@ -13,7 +13,7 @@ use crate::client::{call, exchange, listen};
 
 fn router() -> Router {
     Router::new()
-        .route("/data", get(async || Answer::raw(Bytes::from_static(b"{\"n\": 1E+2}"))))
+        .route("/data", get(async || Answer::<()>::raw(Bytes::from_static(b"{\"n\": 1E+2}"))))
         .route("/made", post(async || Answer::ok(&"made").created()))
         .route("/plain", get(async || "as it is"))
         .route("/busy", get(async || ApiError::unavailable("later")))

@@ -1,0 +1,429 @@
+//! Routes that say what they take and what they answer.
+//!
+//! A call is described by the types of its handler: what it extracts says what it takes, what it gives back says what it
+//! answers. Only what no type can say is said beside it: the name, the sentence, the codes that it refuses with.
+//! [`crate::openapi`] makes a document of it. Since a router is built from the same list, no route can be missing there.
+//!
+//! What this module must not do: know any call.
+
+use std::collections::BTreeSet;
+
+use axum::Router;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::handler::Handler;
+use axum::routing::{MethodFilter, MethodRouter, on};
+use hookit_contract::ErrorCode;
+use http::{HeaderMap, Method};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
+use crate::{Answer, ApiError, JsonBody, NoBody, Object, OptionalBody, Params, PathId, PathText, RawBody};
+
+/// Makes the schema of a type.
+pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+/// What a call takes and what it answers.
+#[derive(Clone, Debug)]
+pub struct Operation {
+    /// Its method.
+    pub method: Method,
+    /// Its path, with `{id}` for what changes.
+    pub path: String,
+    /// Its name, unique in a document.
+    pub name: &'static str,
+    /// What it does, in a sentence.
+    pub summary: &'static str,
+    /// What else there is to know; may be empty.
+    pub details: &'static str,
+    /// Under what it is listed.
+    pub group: &'static str,
+    /// The kind of credential that it asks for, and what this must allow; none for a call that anybody may make.
+    pub credential: Option<(&'static str, Vec<&'static str>)>,
+    /// Schema of the id in the path.
+    pub path_id: Option<SchemaOf>,
+    /// The query parameters, as the fields of an object.
+    pub query: Option<SchemaOf>,
+    /// Headers beside the credential: name, what it is for, and whether there has to be one.
+    pub headers: Vec<(&'static str, &'static str, bool)>,
+    /// The body.
+    pub body: Option<Content>,
+    /// Whether there has to be one.
+    pub body_required: bool,
+    /// What is answered when all is well.
+    pub answer: Option<Content>,
+    /// The statuses that this answer comes with.
+    pub statuses: BTreeSet<u16>,
+    /// Headers of this answer: name, and what is in it.
+    pub answer_headers: Vec<(&'static str, &'static str)>,
+    /// What it refuses with, beside what every call may.
+    pub refusals: BTreeSet<ErrorCode>,
+}
+
+/// What a body is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Content {
+    /// Its media type.
+    pub media_type: &'static str,
+    /// Its schema; for an answer in the envelope, that of `data`.
+    pub schema: SchemaOf,
+    /// True for what stands in the envelope of [`Answer`].
+    pub enveloped: bool,
+}
+
+impl Operation {
+    /// What any call may be refused with.
+    pub const REFUSALS: [ErrorCode; 3] =
+        [ErrorCode::RequestHeaderTooLarge, ErrorCode::Internal, ErrorCode::Unavailable];
+
+    fn new(method: Method) -> Self {
+        Operation {
+            method,
+            path: String::new(),
+            name: "",
+            summary: "",
+            details: "",
+            group: "",
+            credential: None,
+            path_id: None,
+            query: None,
+            headers: Vec::new(),
+            body: None,
+            body_required: false,
+            answer: None,
+            statuses: BTreeSet::from([200]),
+            answer_headers: Vec::new(),
+            refusals: BTreeSet::from(Operation::REFUSALS),
+        }
+    }
+
+    fn takes(&mut self, media_type: &'static str, schema: SchemaOf, required: bool) {
+        self.body = Some(Content { media_type, schema, enveloped: false });
+        self.body_required = required;
+        self.reads_a_body();
+    }
+
+    fn reads_a_body(&mut self) {
+        self.refusals.extend([
+            ErrorCode::RequestInvalid,
+            ErrorCode::RequestTooLarge,
+            ErrorCode::RequestTimeout,
+        ]);
+    }
+}
+
+/// Something that a handler takes.
+pub trait Input {
+    /// Says what of the request it reads.
+    fn describe(operation: &mut Operation);
+}
+
+/// Something that a handler gives back.
+pub trait Output {
+    /// Says what it answers when all is well.
+    fn describe(operation: &mut Operation);
+}
+
+/// A handler that can be described; `A` are its arguments, as axum counts them.
+pub trait Describe<A> {
+    /// Says what it takes and answers.
+    fn describe(operation: &mut Operation);
+}
+
+macro_rules! describe {
+    ($(($($argument:ident),*))*) => {$(
+        impl<F, G, R, M, $($argument),*> Describe<(M, $($argument,)*)> for F
+        where
+            F: FnOnce($($argument),*) -> G,
+            G: Future<Output = R>,
+            R: Output,
+            $($argument: Input,)*
+        {
+            fn describe(operation: &mut Operation) {
+                $(<$argument as Input>::describe(operation);)*
+                R::describe(operation);
+            }
+        }
+    )*};
+}
+
+describe! { (A) (A, B) (A, B, C) (A, B, C, D) (A, B, C, D, E) (A, B, C, D, E, G6) (A, B, C, D, E, G6, G7) }
+
+impl<F, G, R> Describe<((),)> for F
+where
+    F: FnOnce() -> G,
+    G: Future<Output = R>,
+    R: Output,
+{
+    fn describe(operation: &mut Operation) {
+        R::describe(operation);
+    }
+}
+
+/// What says nothing about the request that its sender has to know.
+macro_rules! silent {
+    ($(<$($parameter:ident)?> $input:ty,)*) => {$(
+        impl $(<$parameter>)? Input for $input {
+            fn describe(_: &mut Operation) {}
+        }
+    )*};
+}
+
+silent! { <T> State<T>, <T> ConnectInfo<T>, <T> axum::Extension<T>, <> HeaderMap, <> Method, <> Request, }
+
+impl<T: Input> Input for Result<T, ApiError> {
+    fn describe(operation: &mut Operation) {
+        T::describe(operation);
+    }
+}
+
+impl Input for PathId {
+    fn describe(operation: &mut Operation) {
+        operation.path_id =
+            Some(|_| schemars::json_schema!({"type": "integer", "format": "int64", "minimum": 1}));
+        operation.refusals.insert(ErrorCode::RequestInvalid);
+    }
+}
+
+impl Input for PathText {
+    fn describe(operation: &mut Operation) {
+        operation.path_id = Some(|_| schemars::json_schema!({"type": "string", "minLength": 1}));
+        operation.refusals.insert(ErrorCode::RequestInvalid);
+    }
+}
+
+impl<T: JsonSchema> Input for Params<T> {
+    fn describe(operation: &mut Operation) {
+        operation.query = Some(T::json_schema);
+        operation.refusals.insert(ErrorCode::RequestInvalid);
+    }
+}
+
+impl<T: JsonSchema> Input for JsonBody<T> {
+    fn describe(operation: &mut Operation) {
+        operation.takes("application/json", SchemaGenerator::subschema_for::<T>, true);
+    }
+}
+
+impl<T: JsonSchema> Input for OptionalBody<T> {
+    fn describe(operation: &mut Operation) {
+        operation.takes("application/json", SchemaGenerator::subschema_for::<T>, false);
+    }
+}
+
+impl Input for NoBody {
+    fn describe(operation: &mut Operation) {
+        operation.reads_a_body();
+    }
+}
+
+impl Input for RawBody {
+    /// What is in it is to be said by [`Call::takes`].
+    fn describe(operation: &mut Operation) {
+        operation.reads_a_body();
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Object<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn schema_id() -> std::borrow::Cow<'static, str> {
+        T::schema_id()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
+
+impl<T: JsonSchema> Output for Answer<T> {
+    fn describe(operation: &mut Operation) {
+        operation.answer = Some(Content {
+            media_type: "application/json",
+            schema: SchemaGenerator::subschema_for::<T>,
+            enveloped: true,
+        });
+    }
+}
+
+impl<T: Output> Output for Result<T, ApiError> {
+    fn describe(operation: &mut Operation) {
+        T::describe(operation);
+    }
+}
+
+/// A response of its own making; what is in it is to be said by [`Call::answers`].
+impl Output for axum::response::Response {
+    fn describe(_: &mut Operation) {}
+}
+
+/// One call: a handler for a method, and its description.
+#[must_use = "a call is reached once it is in a route"]
+pub struct Call<S> {
+    handler: MethodRouter<S>,
+    operation: Operation,
+}
+
+macro_rules! methods {
+    ($($(#[$doc:meta])* $name:ident $filter:ident)*) => {$(
+        $(#[$doc])*
+        pub fn $name<H, A, S>(handler: H) -> Call<S>
+        where
+            H: Handler<A, S> + Describe<A>,
+            A: 'static,
+            S: Clone + Send + Sync + 'static,
+        {
+            let mut operation = Operation::new(Method::$filter);
+            H::describe(&mut operation);
+            Call { handler: on(MethodFilter::$filter, handler), operation }
+        }
+    )*};
+}
+
+methods! {
+    /// A call by GET.
+    get GET
+    /// A call by POST.
+    post POST
+    /// A call by PUT.
+    put PUT
+    /// A call by PATCH.
+    patch PATCH
+    /// A call by DELETE.
+    delete DELETE
+}
+
+impl<S> Call<S> {
+    /// Its name, by which a generated client has it, and a sentence that says what it does.
+    pub fn named(mut self, name: &'static str, summary: &'static str) -> Self {
+        (self.operation.name, self.operation.summary) = (name, summary);
+        self
+    }
+
+    /// What else there is to know.
+    pub fn details(mut self, details: &'static str) -> Self {
+        self.operation.details = details;
+        self
+    }
+
+    /// Answers 201 instead of 200.
+    pub fn created(mut self) -> Self {
+        self.operation.statuses = BTreeSet::from([201]);
+        self
+    }
+
+    /// Answers 201 where something is new, else 200.
+    pub fn created_or_not(mut self) -> Self {
+        self.operation.statuses = BTreeSet::from([200, 201]);
+        self
+    }
+
+    /// Codes that it refuses with, beside those that follow from what it takes.
+    pub fn refuses(mut self, codes: &[ErrorCode]) -> Self {
+        self.operation.refusals.extend(codes);
+        self
+    }
+
+    /// What its credential must allow.
+    pub fn needs(mut self, scope: &'static str) -> Self {
+        self.operation.credential.get_or_insert_default().1.push(scope);
+        self
+    }
+
+    /// A header that it reads.
+    pub fn header(mut self, name: &'static str, what_for: &'static str, is_required: bool) -> Self {
+        self.operation.headers.push((name, what_for, is_required));
+        self
+    }
+
+    /// A header of its answer.
+    pub fn answers_header(mut self, name: &'static str, what: &'static str) -> Self {
+        self.operation.answer_headers.push((name, what));
+        self
+    }
+
+    /// What is in a body that the handler reads by itself.
+    pub fn takes<T: JsonSchema>(mut self, media_type: &'static str) -> Self {
+        self.operation.takes(media_type, SchemaGenerator::subschema_for::<T>, true);
+        self
+    }
+
+    /// What is in an answer that the handler makes by itself.
+    pub fn answers<T: JsonSchema>(mut self, media_type: &'static str) -> Self {
+        let schema = SchemaGenerator::subschema_for::<T>;
+        self.operation.answer = Some(Content { media_type, schema, enveloped: false });
+        self
+    }
+}
+
+/// A router with the description of everything in it.
+#[must_use = "routes are reached once they are served"]
+pub struct Routes<S = ()> {
+    router: Router<S>,
+    operations: Vec<Operation>,
+    group: &'static str,
+}
+
+impl<S: Clone + Send + Sync + 'static> Routes<S> {
+    /// None yet; those to come are listed under this heading.
+    pub fn new(group: &'static str) -> Self {
+        Routes { router: Router::new(), operations: Vec::new(), group }
+    }
+
+    /// Adds a call. A path may be given again for another method.
+    pub fn route(mut self, path: &str, call: Call<S>) -> Self {
+        let Call { handler, mut operation } = call;
+        path.clone_into(&mut operation.path);
+        operation.group = self.group;
+        self.operations.push(operation);
+        self.router = self.router.route(path, handler);
+        self
+    }
+
+    /// Adds these.
+    pub fn merge(mut self, other: Routes<S>) -> Self {
+        self.operations.extend(other.operations);
+        self.router = self.router.merge(other.router);
+        self
+    }
+
+    /// Puts all of them under a path.
+    pub fn under(mut self, prefix: &str) -> Self {
+        for operation in &mut self.operations {
+            operation.path.insert_str(0, prefix);
+        }
+        self.router = Router::new().nest(prefix, self.router);
+        self
+    }
+
+    /// Says that all of them ask for a credential of this kind, and what they refuse with who has not the right one.
+    /// That they do is up to a layer or the handlers.
+    pub fn guarded(mut self, credential: &'static str, refusals: &[ErrorCode]) -> Self {
+        for operation in &mut self.operations {
+            operation.credential.get_or_insert_default().0 = credential;
+            operation.refusals.extend(refusals);
+        }
+        self
+    }
+
+    /// Changes the router and nothing that is described: layers.
+    pub fn map(mut self, change: impl FnOnce(Router<S>) -> Router<S>) -> Self {
+        self.router = change(self.router);
+        self
+    }
+
+    /// Gives the handlers what they share.
+    pub fn with_state<S2: Clone + Send + Sync + 'static>(self, state: S) -> Routes<S2> {
+        let Routes { router, operations, group } = self;
+        Routes { router: router.with_state(state), operations, group }
+    }
+
+    /// The router, and what is in it.
+    pub fn into_parts(self) -> (Router<S>, Vec<Operation>) {
+        (self.router, self.operations)
+    }
+}

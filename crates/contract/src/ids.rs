@@ -52,6 +52,10 @@ integer_id!(
     EndpointId
 );
 integer_id!(
+    /// An operator token; 0 is the one that the platform was started with.
+    TokenId
+);
+integer_id!(
     /// A replay: an operator's order to send many deliveries again.
     ReplayId
 );

@@ -28,7 +28,7 @@ pub use event::{EventType, UnknownEventType, header};
 pub use freshness::{Freshness, RecordState};
 pub use ids::{
     BranchId, BrandId, BusinessId, DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, ReplayId,
-    WebhookId,
+    TokenId, WebhookId,
 };
 pub use record::{Changes, OWNED_FIELDS, OwnedFields, Record, RecordError};
 pub use signature::{SIGNATURE_HEX_LEN, Signature, SignatureMismatch, WebhookSecret};

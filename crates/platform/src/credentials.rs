@@ -2,21 +2,22 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hookit_contract::ErrorCode;
+use hookit_contract::{ErrorCode, TokenId};
 use hookit_server::{ApiError, Secret, bearer, random_hex};
-use hookit_store::platform::Partner;
-use http::{HeaderMap, header};
+use hookit_store::platform::{OperatorToken, Partner, Role};
+use http::{HeaderMap, Method, header};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::Shared;
 use crate::api::{Result, store_error};
+use crate::operator::{self, roles};
 
 /// What a 401 of the Partner API asks for. The one of the operator API asks for a Bearer token, as is the rule.
 const PARTNER_CHALLENGE: &str = "Basic realm=\"klikit partner API\", charset=\"UTF-8\"";
@@ -28,6 +29,14 @@ pub(crate) const PARTNER_CREDENTIAL: &str = "partnerCredential";
 
 /// What a call of the Partner API refuses with whom it does not know or who may not.
 pub(crate) const PARTNER_REFUSALS: [ErrorCode; 4] = [
+    ErrorCode::AuthMissing,
+    ErrorCode::AuthInvalidCredential,
+    ErrorCode::AuthRevoked,
+    ErrorCode::AuthForbidden,
+];
+
+/// What a call of the operator API refuses with whose token does not do.
+pub(crate) const OPERATOR_REFUSALS: [ErrorCode; 4] = [
     ErrorCode::AuthMissing,
     ErrorCode::AuthInvalidCredential,
     ErrorCode::AuthRevoked,
@@ -75,25 +84,66 @@ pub(crate) fn new_webhook_secret() -> Zeroizing<String> {
     Zeroizing::new(random_hex("whsec_", 32))
 }
 
-/// The layer around the operator API: no token, no answer.
-pub(crate) async fn operator_only(
-    State(shared): State<Arc<Shared>>,
-    request: Request,
-    next: Next,
-) -> Result<Response> {
-    match bearer(request.headers()) {
-        None => Err(ApiError::new(
-            ErrorCode::AuthMissing,
-            "Authorization: expected Bearer and the operator token",
-        )),
-        Some(token) if shared.operator_token.matches(token) => Ok(next.run(request).await),
-        Some(_) => {
-            Err(ApiError::new(ErrorCode::AuthInvalidCredential, "Authorization: not the operator token"))
+/// A new operator token: 256 bits.
+pub(crate) fn new_operator_token() -> Zeroizing<String> {
+    Zeroizing::new(random_hex("op_", 32))
+}
+
+/// The name of whoever has the token that the platform was started with.
+pub(crate) const FIRST_OPERATOR: &str = "operator";
+
+/// Who of the operators is calling. The layer puts it into the request.
+#[derive(Clone, Debug)]
+pub(crate) struct Operator {
+    /// 0 for the token that the platform was started with.
+    pub(crate) token_id: TokenId,
+    pub(crate) name: Arc<str>,
+    pub(crate) role: Role,
+}
+
+impl Operator {
+    /// The operator whose token this is; none where it is nobody's.
+    async fn of(shared: &Shared, token: &str) -> Result<Option<Operator>> {
+        // What is issued is looked up in any case, so that the time says nothing of the first token.
+        let issued = shared.store.token_by_hash(&shared.vault.hash(token)).await.map_err(store_error)?;
+        if shared.operator_token.matches(token) {
+            return Ok(Some(Operator {
+                token_id: TokenId(0),
+                name: FIRST_OPERATOR.into(),
+                role: Role::Admin,
+            }));
         }
+        let Some(OperatorToken { token_id, name, role, revoked_at, .. }) = issued else { return Ok(None) };
+        if revoked_at.is_some() {
+            return Err(ApiError::new(ErrorCode::AuthRevoked, "Authorization: this token was revoked"));
+        }
+        Ok(Some(Operator { token_id, name: name.into(), role }))
     }
 }
 
-/// Who may read `/metrics`, beside whoever has the operator token.
+/// The layer around the operator API: no token, no answer, and none beyond the token's role.
+pub(crate) async fn operator_only(
+    State(shared): State<Arc<Shared>>,
+    path: MatchedPath,
+    mut request: Request,
+    next: Next,
+) -> Result<Response> {
+    let missing =
+        || ApiError::new(ErrorCode::AuthMissing, "Authorization: expected Bearer and an operator token");
+    let invalid = || ApiError::new(ErrorCode::AuthInvalidCredential, "Authorization: not an operator token");
+    let token = bearer(request.headers()).ok_or_else(missing)?;
+    let operator = Operator::of(&shared, token).await?.ok_or_else(invalid)?;
+    let below = path.as_str().strip_prefix(operator::PREFIX).unwrap_or_default();
+    if !roles::may(operator.role, request.method(), below) {
+        let message = format!("Authorization: the role {} may not make this call", operator.role.as_str());
+        return Err(ApiError::new(ErrorCode::AuthForbidden, message));
+    }
+    tracing::debug!(token_id = %operator.token_id, name = %operator.name, "an operator calls");
+    request.extensions_mut().insert(operator);
+    Ok(next.run(request).await)
+}
+
+/// Who may read `/metrics`, beside operators who may read the status.
 #[derive(Clone, Debug, Default)]
 pub struct MetricsAccess {
     /// Anybody, without a token.
@@ -109,21 +159,27 @@ pub(crate) async fn metrics_readers_only(
     next: Next,
 ) -> Result<Response> {
     let MetricsAccess { is_open, token: of_metrics } = &shared.metrics;
-    let is_right = |token: &str| {
-        // Both are compared, so that the time says nothing.
-        let operators = shared.operator_token.matches(token);
-        operators | of_metrics.as_ref().is_some_and(|own| own.matches(token))
-    };
-    match bearer(request.headers()) {
-        _ if *is_open => Ok(next.run(request).await),
-        None => Err(ApiError::new(
+    if *is_open {
+        return Ok(next.run(request).await);
+    }
+    let Some(token) = bearer(request.headers()) else {
+        return Err(ApiError::new(
             ErrorCode::AuthMissing,
-            "Authorization: expected Bearer and the metrics token or the operator token",
-        )),
-        Some(token) if is_right(token) => Ok(next.run(request).await),
-        Some(_) => Err(ApiError::new(
+            "Authorization: expected Bearer and the metrics token or an operator token",
+        ));
+    };
+    if of_metrics.as_ref().is_some_and(|own| own.matches(token)) {
+        return Ok(next.run(request).await);
+    }
+    match Operator::of(&shared, token).await? {
+        Some(operator) if roles::may(operator.role, &Method::GET, "/status") => Ok(next.run(request).await),
+        Some(_) => {
+            let message = "Authorization: the role of this token may not read figures";
+            Err(ApiError::new(ErrorCode::AuthForbidden, message))
+        }
+        None => Err(ApiError::new(
             ErrorCode::AuthInvalidCredential,
-            "Authorization: neither the metrics token nor the operator token",
+            "Authorization: neither the metrics token nor an operator token",
         )),
     }
 }

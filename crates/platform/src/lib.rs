@@ -54,7 +54,7 @@ pub struct PlatformConfig {
     pub orders_per_delivery_max: usize,
     /// What a registration's URL must be like; the same as the sender's.
     pub url_rules: UrlRules,
-    /// The token that the operator API asks for.
+    /// The token of the first admin of the operator API, who can issue others.
     pub operator_token: Secret,
     /// Who may read `/metrics`, beside operators.
     pub metrics: MetricsAccess,

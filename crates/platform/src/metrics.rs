@@ -14,7 +14,6 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use hookit_contract::ErrorCode;
 use hookit_server::ApiError;
 use hookit_server::routes::{Routes, get};
 use hookit_store::platform::HoldReason;
@@ -26,7 +25,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::Shared;
 use crate::api::Result;
-use crate::credentials::{METRICS_TOKEN, metrics_readers_only};
+use crate::credentials::{METRICS_TOKEN, OPERATOR_REFUSALS, metrics_readers_only};
 use crate::operator::status::{self, BreakerStatus, DurationStatus, EndpointStatus, SizeStatus, Status};
 
 /// Endpoints that have series of their own at most. Those that are down or held come first, then those with the largest
@@ -47,7 +46,7 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Routes {
                 .named("getMetrics", "The status for Prometheus, in the text form of OpenMetrics.")
                 .answers::<String>(MEDIA_TYPE),
         )
-        .guarded(METRICS_TOKEN, &[ErrorCode::AuthMissing, ErrorCode::AuthInvalidCredential])
+        .guarded(METRICS_TOKEN, &OPERATOR_REFUSALS)
         .map(|router| {
             router.route_layer(middleware::from_fn_with_state(shared.clone(), metrics_readers_only))
         })

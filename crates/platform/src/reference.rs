@@ -23,6 +23,7 @@ const WEBHOOK_CREDENTIAL: &str = "webhookCredential";
 /// The headings, in their order.
 const GROUPS: &[(&str, &str)] = &[
     ("Partner API", "What a partner asks klikit. What belongs to another business is not found."),
+    ("Operators", "Who may make these calls: tokens with a name and a role."),
     ("Orders", "What surfaces and operators do with orders."),
     ("Partners", "Credentials and webhook secrets."),
     ("Registrations", "Which URL gets which events of which brand and branch."),

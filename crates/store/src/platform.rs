@@ -15,10 +15,12 @@ mod partners;
 mod registrations;
 mod replays;
 mod settings;
+mod tokens;
 
 use async_trait::async_trait;
 use hookit_contract::{
-    BusinessId, DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, ReplayId, Timestamp, WebhookId,
+    BusinessId, DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, ReplayId, Timestamp, TokenId,
+    WebhookId,
 };
 
 pub use self::attempts::{Attempt, Phases, Verdict};
@@ -36,6 +38,7 @@ pub use self::replays::{
     StartReplay, SteerReplay, SteeredReplay,
 };
 pub use self::settings::{EndpointSettings, Ordering, WebhookSettings};
+pub use self::tokens::{AddToken, NewToken, OperatorToken, Role, TOKENS_MAX};
 use crate::Error;
 
 /// The platform's store. Every verb is atomic, and durable (fsync) when it answers.
@@ -127,6 +130,18 @@ pub trait Store: Send + Sync {
 
     /// The partner of a key. Answered from memory: it is asked at every call of the Partner API.
     async fn partner_by_key(&self, partner_key: &str) -> Result<Option<Partner>, Error>;
+
+    /// Keeps a new operator token. A name is in use once; it is free again when its token was revoked.
+    async fn add_token(&self, token: NewToken, now: Timestamp) -> Result<AddToken, Error>;
+
+    /// Revokes an operator token; false where there is none.
+    async fn revoke_token(&self, token_id: TokenId, now: Timestamp) -> Result<bool, Error>;
+
+    /// All operator tokens, by id, revoked ones among them.
+    async fn tokens(&self) -> Result<Vec<OperatorToken>, Error>;
+
+    /// The operator token of a hash, also a revoked one. Answered from memory: it is asked at every call.
+    async fn token_by_hash(&self, token_hash: &[u8]) -> Result<Option<OperatorToken>, Error>;
 
     /// Makes or changes a registration.
     async fn put_webhook(&self, webhook: NewWebhook, now: Timestamp) -> Result<PutWebhook, Error>;

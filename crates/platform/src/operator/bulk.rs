@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
@@ -24,8 +25,8 @@ use hookit_contract::{ErrorCode, OrderId, Record};
 use hookit_server::routes::{Call, post};
 use hookit_server::{ApiError, JsonBody, Limits};
 use hookit_store::Error;
-use hookit_store::platform::{Change, Changed, RECORD_BYTES_MAX, StoredOrder};
-use http::{HeaderValue, header};
+use hookit_store::platform::{Change, Changed, RECORD_BYTES_MAX, Role, StoredOrder};
+use http::{HeaderValue, Method, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Frame;
 use schemars::JsonSchema;
@@ -33,8 +34,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::orders::{MoveBody, NameOrCode, TextOrCode, object};
+use super::roles;
 use crate::Shared;
 use crate::api::{self, Result, store_error};
+use crate::credentials::Operator;
 use crate::order_schema::NewOrder;
 
 /// Lines in one commit at most.
@@ -60,7 +63,11 @@ pub(super) fn call() -> Call<Arc<Shared>> {
         .answers::<AnswerLine<'_>>("application/x-ndjson")
 }
 
-async fn bulk(State(shared): State<Arc<Shared>>, request: Request) -> Result<Response> {
+async fn bulk(
+    State(shared): State<Arc<Shared>>,
+    Extension(operator): Extension<Operator>,
+    request: Request,
+) -> Result<Response> {
     let limits = request.extensions().get::<Limits>().copied().unwrap_or_default();
     let mut lines = Lines::new(request.into_body(), limits.body_timeout);
     // The first bytes are waited for here: until then there is no answer, and a refusal can have its status. It is also
@@ -71,7 +78,7 @@ async fn bulk(State(shared): State<Arc<Shared>>, request: Request) -> Result<Res
         Err(error) => return Err(error),
     }
     let (answers, ready) = mpsc::channel(1);
-    let work = Box::pin(async move { work(&shared, lines, &answers).await });
+    let work = Box::pin(async move { work(&shared, operator.role, lines, &answers).await });
     let mut response = Body::new(Answers { work: Some(work), ready }).into_response();
     let kind = HeaderValue::from_static("application/x-ndjson");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
@@ -231,7 +238,7 @@ impl Batch {
 }
 
 /// Reads lines, has them written, and says what became of them, until the body ends or cannot be read on.
-async fn work(shared: &Shared, mut lines: Lines, answers: &mpsc::Sender<Bytes>) {
+async fn work(shared: &Shared, role: Role, mut lines: Lines, answers: &mpsc::Sender<Bytes>) {
     let mut number = 0;
     let mut gathering = Batch::default();
     let mut broken = None;
@@ -251,7 +258,7 @@ async fn work(shared: &Shared, mut lines: Lines, answers: &mpsc::Sender<Bytes>) 
                 Line::Text(text) if text.trim_ascii().is_empty() => {}
                 Line::Text(text) => {
                     let bytes = text.len();
-                    gathering.take_in(number, operation(shared, text), bytes);
+                    gathering.take_in(number, operation(shared, role, text), bytes);
                 }
             }
         }
@@ -396,10 +403,14 @@ enum InLine {
     Create(NewOrder),
 }
 
-fn operation(shared: &Shared, text: Bytes) -> Result<Change> {
+fn operation(shared: &Shared, role: Role, text: Bytes) -> Result<Change> {
     let record: Record = object(text)?;
     if record.get("op").is_none() {
         return Ok(Change::Create { record });
+    }
+    if !roles::may(role, &Method::PATCH, "/orders/{id}/status") {
+        let message = format!("op: the role {} may not move orders", role.as_str());
+        return Err(ApiError::new(ErrorCode::AuthForbidden, message));
     }
     let JsonBody(line) = JsonBody::<MoveLine>::parse(record.bytes())?;
     let MoveLine { id, status, reason_code, occurred_at, .. } = line;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use hookit_contract::{
     AttemptOutcome, BranchId, BrandId, DeliveryId, DeliverySeq, DeliveryState, EndpointId, ErrorCode,
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::{By, page_limit};
 use crate::Shared;
 use crate::api::{Result, store_error};
+use crate::credentials::Operator;
 
 pub(super) fn routes() -> Routes<Arc<Shared>> {
     let (missing, state) = (ErrorCode::ResourceNotFound, ErrorCode::StateInvalidTransition);
@@ -229,10 +231,11 @@ async fn replay(
 async fn cancel(
     State(shared): State<Arc<Shared>>,
     PathText(id): PathText,
+    Extension(operator): Extension<Operator>,
     Params(by): Params<By>,
     _: NoBody,
 ) -> Result<Answer<Shown<'static>>> {
-    let (id, by) = (DeliveryId::from(id), by.name()?);
+    let (id, by) = (DeliveryId::from(id), by.name(&operator)?);
     match shared.store.cancel_delivery(&id, &by, shared.clock.now()).await.map_err(store_error)? {
         Cancelled::Done => {}
         Cancelled::Ended(state) => {

@@ -6,14 +6,15 @@ mod deliveries;
 mod orders;
 mod partners;
 mod replays;
+pub(crate) mod roles;
 pub(crate) mod status;
+mod tokens;
 pub(crate) mod trial;
 mod webhooks;
 
 use std::sync::Arc;
 
 use axum::middleware;
-use hookit_contract::ErrorCode;
 use hookit_server::ApiError;
 use hookit_server::routes::Routes;
 use schemars::JsonSchema;
@@ -21,9 +22,12 @@ use serde::Deserialize;
 
 use crate::Shared;
 use crate::api::Result;
-use crate::credentials::{OPERATOR_TOKEN, operator_only};
+use crate::credentials::{OPERATOR_REFUSALS, OPERATOR_TOKEN, Operator, operator_only};
 
-/// The calls, each behind the operator token.
+/// Where the operator API is.
+pub(crate) const PREFIX: &str = "/v1/operator";
+
+/// The calls, each behind an operator token whose role may make it.
 pub(crate) fn routes(shared: Arc<Shared>) -> Routes {
     let nouns = Routes::new("")
         .merge(orders::routes())
@@ -34,9 +38,10 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Routes {
         .merge(deliveries::routes())
         .merge(replays::routes())
         .merge(status::routes())
-        .guarded(OPERATOR_TOKEN, &[ErrorCode::AuthMissing, ErrorCode::AuthInvalidCredential])
+        .merge(tokens::routes())
+        .guarded(OPERATOR_TOKEN, &OPERATOR_REFUSALS)
         .map(|router| router.route_layer(middleware::from_fn_with_state(shared.clone(), operator_only)));
-    nouns.under("/v1/operator").with_state(shared)
+    nouns.under(PREFIX).with_state(shared)
 }
 
 /// Items on one page.
@@ -53,8 +58,19 @@ fn page_limit(wished: Option<usize>) -> Result<usize> {
     }
 }
 
-/// Characters of the name under which something is taken back.
-const BY_MAX: usize = 100;
+/// Characters of an operator's name.
+const OPERATOR_NAME_MAX: usize = 100;
+
+/// A name of an operator, without what is around it.
+fn checked_name(field: &str, name: &str) -> Result<String> {
+    let name = name.trim();
+    if name.is_empty() || name.chars().count() > OPERATOR_NAME_MAX || name.chars().any(char::is_control) {
+        return Err(ApiError::invalid(format!(
+            "{field}: expected 1 to {OPERATOR_NAME_MAX} characters, none of them control characters"
+        )));
+    }
+    Ok(name.to_owned())
+}
 
 /// In whose name something is taken back.
 #[derive(Deserialize, JsonSchema)]
@@ -64,14 +80,11 @@ struct By {
 }
 
 impl By {
-    fn name(self) -> Result<String> {
-        let Some(by) = self.by else { return Ok("operator".to_owned()) };
-        let by = by.trim();
-        if by.is_empty() || by.chars().count() > BY_MAX || by.chars().any(char::is_control) {
-            return Err(ApiError::invalid(format!(
-                "by: expected 1 to {BY_MAX} characters, none of them control characters"
-            )));
+    /// The name that was given, or else the caller's.
+    fn name(self, operator: &Operator) -> Result<String> {
+        match self.by {
+            Some(by) => checked_name("by", &by),
+            None => Ok(operator.name.to_string()),
         }
-        Ok(by.to_owned())
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use hookit_contract::{BranchId, BrandId, EndpointId, ErrorCode, EventType, PartnerId, Timestamp, WebhookId};
 use hookit_egress::EndpointUrl;
@@ -18,6 +19,7 @@ use zeroize::Zeroizing;
 use super::By;
 use crate::Shared;
 use crate::api::{Result, store_error};
+use crate::credentials::Operator;
 use crate::payload::basic_auth_place;
 
 /// Bytes of user and password together.
@@ -276,10 +278,11 @@ struct Removed {
 async fn remove(
     State(shared): State<Arc<Shared>>,
     PathId(id): PathId,
+    Extension(operator): Extension<Operator>,
     Params(by): Params<By>,
     _: NoBody,
 ) -> Result<Answer<Removed>> {
-    let (webhook_id, by) = (WebhookId(id), by.name()?);
+    let (webhook_id, by) = (WebhookId(id), by.name(&operator)?);
     if !shared.store.remove_webhook(webhook_id, &by, shared.clock.now()).await.map_err(store_error)? {
         return Err(ApiError::not_found("there is no such registration"));
     }

@@ -6,9 +6,23 @@ use hookit_contract::EventType;
 use hookit_sim::endpoints::ScriptedEndpoint;
 use serde_json::{Value, json};
 
-use crate::harness::{BUSINESS, PartnerAccess, Running, TOKEN, basic, operator, order, received};
+use crate::harness::{BUSINESS, PartnerAccess, Running, TOKEN, basic, bearer, operator, order, received};
 use crate::http::Answer;
 use crate::openapi::{self, Call};
+
+/// What a token of the role `surface` may call.
+const SURFACE_CALLS: [(&str, &str); 2] =
+    [("POST", "/v1/operator/orders"), ("POST", "/v1/operator/orders/bulk")];
+/// What a token of the role `support` may call, beside everything that only reads.
+const SUPPORT_CALLS: [(&str, &str); 5] = [
+    ("POST", "/v1/operator/deliveries/{id}/replay"),
+    ("POST", "/v1/operator/replays"),
+    ("POST", "/v1/operator/replays/{id}/pause"),
+    ("POST", "/v1/operator/replays/{id}/resume"),
+    ("POST", "/v1/operator/replays/{id}/cancel"),
+];
+/// What only reads, and is the admin's all the same.
+const ADMIN_READS: [&str; 1] = ["/v1/operator/tokens"];
 
 #[tokio::test]
 async fn no_call_is_answered_without_the_credential_that_it_asks_for() {
@@ -79,6 +93,44 @@ async fn no_call_is_answered_without_the_credential_that_it_asks_for() {
     assert_eq!(platform.snapshot().await, before);
     for path in ["/healthz", "/readyz"] {
         assert_eq!(platform.call_as(None, "GET", path, "").await.status, 200, "{path} asks nobody who it is");
+    }
+}
+
+#[tokio::test]
+async fn a_token_makes_the_calls_of_its_role_and_no_other() {
+    let platform = Running::start().await;
+    for role in ["admin", "support", "surface"] {
+        let authorization = bearer(&platform.token(role, role).await);
+        for Call { method, path, credential, .. } in openapi::calls() {
+            if credential.as_deref() != Some("operatorToken") {
+                continue;
+            }
+            let (method, call) = (method.as_str(), (method.as_str(), path.as_str()));
+            let is_open = match role {
+                "admin" => true,
+                "support" => {
+                    SUPPORT_CALLS.contains(&call) || (method == "GET" && !ADMIN_READS.contains(&call.1))
+                }
+                _ => SURFACE_CALLS.contains(&call),
+            };
+            // Of a thing that is not there, with a body that nobody takes: so nothing is done.
+            let path = path.replace("{id}", "404404");
+            let before = platform.snapshot().await;
+            let answer = platform.call_as(Some(&authorization), method, &path, "[]").await;
+            let what = format!("{role}: {method} {path}: {}", answer.text());
+            match is_open {
+                true => assert!([200, 400, 404].contains(&answer.status), "{what}"),
+                false => {
+                    let message = format!("Authorization: the role {role} may not make this call");
+                    answer.is_refused(403, "auth_forbidden", &message);
+                    assert_eq!(platform.snapshot().await, before, "{what}");
+                }
+            }
+            if method == "GET" {
+                let head = platform.call_as(Some(&authorization), "HEAD", &path, "").await;
+                assert_eq!(head.status, answer.status, "{what}");
+            }
+        }
     }
 }
 

@@ -184,6 +184,13 @@ impl Running {
         PartnerAccess::of(&self.call("POST", "/v1/operator/partners", body).await.expect(201).data())
     }
 
+    /// A new operator token.
+    pub(crate) async fn token(&self, name: &str, role: &str) -> String {
+        let body = json!({"name": name, "role": role}).to_string();
+        let issued = self.call("POST", "/v1/operator/tokens", body).await.expect(201).data();
+        issued["token"].as_str().unwrap().to_owned()
+    }
+
     /// Registers a URL for an event type.
     pub(crate) async fn register(
         &self,
@@ -286,7 +293,7 @@ impl Running {
     /// Everything that a refused request must leave as it was.
     pub(crate) async fn snapshot(&self) -> Vec<String> {
         let mut all = vec![];
-        for path in ["orders?limit=1000", "partners", "webhooks", "deliveries"] {
+        for path in ["orders?limit=1000", "partners", "webhooks", "deliveries", "tokens"] {
             all.push(self.get(&format!("/v1/operator/{path}")).await.data_text());
         }
         // What goes on by itself is left out: time, and the looking for something to do, which passes through the queue.
@@ -310,7 +317,11 @@ impl Running {
 const BYSTANDER: i64 = 999;
 
 pub(crate) fn operator() -> String {
-    format!("Bearer {TOKEN}")
+    bearer(TOKEN)
+}
+
+pub(crate) fn bearer(token: &str) -> String {
+    format!("Bearer {token}")
 }
 
 /// A record with nothing but what it has to have.

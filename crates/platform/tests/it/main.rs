@@ -21,3 +21,4 @@ mod replay_jobs;
 mod restart;
 mod retention;
 mod retry;
+mod tokens;

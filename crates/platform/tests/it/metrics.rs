@@ -329,8 +329,8 @@ async fn only_operators_and_who_has_the_metrics_token_read_the_metrics_unless_th
         let token = token.map(|token| format!("Bearer {token}"));
         platform.call_as(token.as_deref(), "GET", "/metrics", "").await
     };
-    let missing = "Authorization: expected Bearer and the metrics token or the operator token";
-    let wrong = "Authorization: neither the metrics token nor the operator token";
+    let missing = "Authorization: expected Bearer and the metrics token or an operator token";
+    let wrong = "Authorization: neither the metrics token nor an operator token";
     let refused = read(&closed, None).await;
     refused.is_refused(401, "auth_missing", missing);
     assert_eq!(refused.header("www-authenticate"), Some("bearer realm=\"hookit\""));

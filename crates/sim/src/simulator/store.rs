@@ -8,15 +8,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hookit_contract::{
-    BusinessId, DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, ReplayId, Timestamp, WebhookId,
+    BusinessId, DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, ReplayId, Timestamp, TokenId,
+    WebhookId,
 };
 use hookit_store::Error;
 use hookit_store::hints::{HINTS_MAX, Hints};
 use hookit_store::platform::{
-    Attempt, Business, Cancelled, Change, Changed, Delivery, DeliveryQuery, Endpoint, Expiry, Figures,
-    HoldReason, NewWebhook, NothingToSend, OrderQuery, Partner, PartnerChange, Payload, PendingDelivery,
-    PendingPage, PutBusiness, PutWebhook, Replay, ReplayCount, ReplayRequest, ReplayStep, Replayed,
-    StartReplay, SteerReplay, SteeredReplay, Store, StoredOrder, Webhook, WebhookAccess,
+    AddToken, Attempt, Business, Cancelled, Change, Changed, Delivery, DeliveryQuery, Endpoint, Expiry,
+    Figures, HoldReason, NewToken, NewWebhook, NothingToSend, OperatorToken, OrderQuery, Partner,
+    PartnerChange, Payload, PendingDelivery, PendingPage, PutBusiness, PutWebhook, Replay, ReplayCount,
+    ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay, SteeredReplay, Store, StoredOrder,
+    Webhook, WebhookAccess,
 };
 use rand::RngExt as _;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -324,6 +326,23 @@ impl Store for SimStore {
     async fn partner_by_key(&self, partner_key: &str) -> Result<Option<Partner>, Error> {
         self.read(|disk| disk.partners().iter().find(|partner| partner.partner_key == partner_key).cloned())
             .await
+    }
+
+    /// Nobody asks for tokens here.
+    async fn add_token(&self, _: NewToken, _: Timestamp) -> Result<AddToken, Error> {
+        Err(broken("adding a token"))
+    }
+
+    async fn revoke_token(&self, _: TokenId, _: Timestamp) -> Result<bool, Error> {
+        Ok(false)
+    }
+
+    async fn tokens(&self) -> Result<Vec<OperatorToken>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn token_by_hash(&self, _: &[u8]) -> Result<Option<OperatorToken>, Error> {
+        Ok(None)
     }
 
     async fn put_webhook(&self, webhook: NewWebhook, now: Timestamp) -> Result<PutWebhook, Error> {

@@ -13,6 +13,7 @@ mod platform;
 mod registry;
 mod replay_jobs;
 mod replays;
+mod tokens;
 
 /// What holds after every check.
 mod afterwards {
@@ -178,6 +179,22 @@ macro_rules! registry_suite {
     };
 }
 
+/// The platform's checks of operator tokens, for one backend.
+macro_rules! tokens_suite {
+    ($backend:ident, $open:path) => {
+        suite!(
+            $backend,
+            platform,
+            tokens,
+            $open,
+            [
+                a_token_is_found_by_its_hash_and_says_when_it_was_revoked,
+                a_name_is_in_use_once_and_so_many_tokens_are,
+            ]
+        );
+    };
+}
+
 /// The platform's checks of deliveries that end without being sent, for one backend.
 macro_rules! endings_suite {
     ($backend:ident, $open:path) => {
@@ -246,6 +263,7 @@ replays_suite!(sqlite_replays, crate::fixture::sqlite_platform);
 replay_jobs_suite!(sqlite_replays_jobs, crate::fixture::sqlite_platform);
 platform_suite!(sqlite_platform, crate::fixture::sqlite_platform);
 registry_suite!(sqlite_registry, crate::fixture::sqlite_platform);
+tokens_suite!(sqlite_tokens, crate::fixture::sqlite_platform);
 endings_suite!(sqlite_endings, crate::fixture::sqlite_platform);
 figures_suite!(sqlite_figures, crate::fixture::sqlite_platform);
 inbox_suite!(sqlite_inbox, crate::fixture::sqlite_inbox);

@@ -3,7 +3,8 @@
 use std::sync::{Arc, PoisonError};
 
 use hookit_contract::{
-    DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, ReplayId, StatusCodes, Timestamp, WebhookId,
+    DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, ReplayId, StatusCodes, Timestamp, TokenId,
+    WebhookId,
 };
 use rusqlite::Connection;
 
@@ -13,14 +14,14 @@ use super::registry::Registry;
 use super::replays::{self, jobs};
 use super::tally::{self, Moved, Tallied};
 use super::{
-    PlatformOptions, Published, attempts, changes, deliveries, endings, expiry, reads, registrations,
+    PlatformOptions, Published, attempts, changes, deliveries, endings, expiry, reads, registrations, tokens,
 };
 use crate::Error;
 use crate::fanout::Event;
 use crate::platform::{
-    Activity, Attempt, Business, Cancelled, Changed, Counts, EndpointSettings, HoldReason, Invalid,
-    NewWebhook, Partner, PartnerChange, PendingDelivery, PutBusiness, PutWebhook, ReplayRequest, Replayed,
-    StartReplay, SteerReplay, SteeredReplay,
+    Activity, AddToken, Attempt, Business, Cancelled, Changed, Counts, EndpointSettings, HoldReason, Invalid,
+    NewToken, NewWebhook, Partner, PartnerChange, PendingDelivery, PutBusiness, PutWebhook, ReplayRequest,
+    Replayed, StartReplay, SteerReplay, SteeredReplay,
 };
 use crate::sqlite::ids::DeliveryIds;
 use crate::sqlite::writer::Book;
@@ -43,6 +44,8 @@ pub(super) enum Command {
     StepRemovals(Timestamp),
     AddPartner(Partner),
     ChangePartner(PartnerId, PartnerChange, Timestamp),
+    AddToken(NewToken, Timestamp),
+    RevokeToken(TokenId, Timestamp),
     PutWebhook(NewWebhook, Timestamp),
     PutBusiness(Business),
 }
@@ -56,6 +59,8 @@ impl Command {
             | Command::Changes(..)
             | Command::AddPartner(_)
             | Command::ChangePartner(..)
+            | Command::AddToken(..)
+            | Command::RevokeToken(..)
             | Command::PutWebhook(..)
             | Command::PutBusiness(_)
             | Command::HoldEndpoint(..)
@@ -91,6 +96,8 @@ pub(super) enum Reply {
     RemovalStepped(bool),
     PartnerAdded(()),
     PartnerChanged(bool),
+    TokenAdded(AddToken),
+    TokenRevoked(bool),
     Webhook(PutWebhook),
     Business(PutBusiness),
 }
@@ -257,6 +264,8 @@ impl Book for PlatformBook {
                 Command::StepReplay(jobs::Step::TakeBack(_), _)
                 | Command::AddPartner(_)
                 | Command::ChangePartner(..)
+                | Command::AddToken(..)
+                | Command::RevokeToken(..)
                 | Command::PutWebhook(..)
                 | Command::ReplayDelivery(..)
                 | Command::StartReplay(..)
@@ -343,6 +352,10 @@ impl Book for PlatformBook {
             }
             Command::ChangePartner(partner_id, change, now) => {
                 registrations::change_partner(db, tick, partner_id, change, *now).map(Reply::PartnerChanged)
+            }
+            Command::AddToken(token, now) => tokens::add(db, tick, token, *now).map(Reply::TokenAdded),
+            Command::RevokeToken(token_id, now) => {
+                tokens::revoke(db, tick, *token_id, *now).map(Reply::TokenRevoked)
             }
             Command::PutWebhook(webhook, now) => {
                 registrations::put_webhook(db, tick, webhook, *now).map(Reply::Webhook)

@@ -13,6 +13,7 @@ mod registrations;
 mod registry;
 mod replays;
 mod tally;
+mod tokens;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -21,7 +22,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hookit_contract::{
     BusinessId, DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, ReplayId, StatusCodes, Timestamp,
-    WebhookId,
+    TokenId, WebhookId,
 };
 
 use self::book::{Command, PlatformBook, Reply};
@@ -35,10 +36,11 @@ use super::readers::Readers;
 use super::writer::Writer;
 use crate::hints::Hints;
 use crate::platform::{
-    Attempt, Business, Cancelled, Change, Changed, Delivery, DeliveryQuery, Endpoint, Expiry, Figures,
-    HoldReason, NewWebhook, NothingToSend, OrderQuery, Partner, PartnerChange, Payload, PendingPage,
-    PutBusiness, PutWebhook, Replay, ReplayCount, ReplayRequest, ReplayStep, Replayed, StartReplay,
-    SteerReplay, SteeredReplay, Store, StoredOrder, Webhook, WebhookAccess,
+    AddToken, Attempt, Business, Cancelled, Change, Changed, Delivery, DeliveryQuery, Endpoint, Expiry,
+    Figures, HoldReason, NewToken, NewWebhook, NothingToSend, OperatorToken, OrderQuery, Partner,
+    PartnerChange, Payload, PendingPage, PutBusiness, PutWebhook, Replay, ReplayCount, ReplayRequest,
+    ReplayStep, Replayed, StartReplay, SteerReplay, SteeredReplay, Store, StoredOrder, Webhook,
+    WebhookAccess,
 };
 use crate::{Error, OpenError};
 
@@ -53,6 +55,7 @@ const KIND: Kind = Kind {
         include_str!("schema_3.sql"),
         include_str!("schema_4.sql"),
         include_str!("schema_5.sql"),
+        include_str!("schema_6.sql"),
     ],
 };
 
@@ -277,6 +280,22 @@ impl Store for PlatformStore {
 
     async fn partner_by_key(&self, partner_key: &str) -> Result<Option<Partner>, Error> {
         Ok(self.registry().partner_by_key(partner_key).cloned())
+    }
+
+    async fn add_token(&self, token: NewToken, now: Timestamp) -> Result<AddToken, Error> {
+        reply!(self.writer.run(Command::AddToken(token, now)).await?, TokenAdded)
+    }
+
+    async fn revoke_token(&self, token_id: TokenId, now: Timestamp) -> Result<bool, Error> {
+        reply!(self.writer.run(Command::RevokeToken(token_id, now)).await?, TokenRevoked)
+    }
+
+    async fn tokens(&self) -> Result<Vec<OperatorToken>, Error> {
+        self.readers.read("listing operator tokens", tokens::all).await
+    }
+
+    async fn token_by_hash(&self, token_hash: &[u8]) -> Result<Option<OperatorToken>, Error> {
+        Ok(self.registry().token_by_hash(token_hash).cloned())
     }
 
     async fn put_webhook(&self, webhook: NewWebhook, now: Timestamp) -> Result<PutWebhook, Error> {

@@ -1,4 +1,5 @@
-//! What changes seldom and is asked all the time, held in memory: partners by key, the hierarchy, the routes. Also
+//! What changes seldom and is asked all the time, held in memory: partners by key, operator tokens by hash, the
+//! hierarchy, the routes. Also
 //! the reading of these tables as lists.
 
 use std::collections::{HashMap, HashSet};
@@ -9,16 +10,19 @@ use hookit_contract::{
 };
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
+use super::tokens;
 use crate::Error;
 use crate::fanout::{Registration, Routes};
 use crate::platform::{
-    Brand, Business, EndpointSettings, Invalid, Partner, Webhook, WebhookAccess, WebhookSettings,
+    Brand, Business, EndpointSettings, Invalid, OperatorToken, Partner, Webhook, WebhookAccess,
+    WebhookSettings,
 };
 use crate::sqlite::{failed, word};
 
-/// Partners, hierarchy and routes as they were at one commit.
+/// Partners, tokens, hierarchy and routes as they were at one commit.
 pub(super) struct Registry {
     partners_by_key: HashMap<String, Partner>,
+    tokens_by_hash: HashMap<Bytes, OperatorToken>,
     hierarchy: Hierarchy,
     addressees: HashMap<WebhookId, Addressee>,
     pub(super) routes: Routes,
@@ -70,6 +74,7 @@ impl Registry {
         }));
         Ok(Registry {
             partners_by_key: partners.into_iter().map(|p| (p.partner_key.clone(), p)).collect(),
+            tokens_by_hash: tokens::by_hash(db)?,
             hierarchy: Hierarchy::load(db).map_err(failed("reading the hierarchy"))?,
             addressees: addressees(db).map_err(failed("reading registrations"))?,
             routes,
@@ -78,6 +83,11 @@ impl Registry {
 
     pub(super) fn partner_by_key(&self, key: &str) -> Option<&Partner> {
         self.partners_by_key.get(key)
+    }
+
+    /// Looked up by a keyed hash, so what a guess takes says nothing of what is kept.
+    pub(super) fn token_by_hash(&self, hash: &[u8]) -> Option<&OperatorToken> {
+        self.tokens_by_hash.get(hash)
     }
 
     /// The addressee of a registration that was not removed.

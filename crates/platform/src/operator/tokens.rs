@@ -1,0 +1,153 @@
+//! Operator tokens: issued with a name and a role, shown once, revoked at once. The token that the platform was started
+//! with is none of them; it is the first admin, and the way back in where all others are lost.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use hookit_contract::{ErrorCode, Timestamp, TokenId};
+use hookit_server::routes::{Routes, get, post};
+use hookit_server::{Answer, ApiError, JsonBody, NoBody, PathId};
+use hookit_store::platform::{self as store, AddToken, NewToken, OperatorToken, TOKENS_MAX};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::checked_name;
+use crate::Shared;
+use crate::api::{Result, store_error};
+use crate::credentials::{FIRST_OPERATOR, new_operator_token};
+
+pub(super) fn routes() -> Routes<Arc<Shared>> {
+    Routes::new("Operators")
+        .route("/tokens", get(list).named("listTokens", "All tokens that were issued, never a token itself."))
+        .route(
+            "/tokens",
+            post(issue)
+                .named("issueToken", "A new operator token with a name and a role.")
+                .details("The token is shown in this answer and never again.")
+                .created()
+                .refuses(&[ErrorCode::StateIdempotencyConflict, ErrorCode::StateInvalidTransition]),
+        )
+        .route(
+            "/tokens/{id}/revoke",
+            post(revoke)
+                .named("revokeToken", "No more calls with this token.")
+                .refuses(&[ErrorCode::ResourceNotFound]),
+        )
+}
+
+#[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Role {
+    Admin,
+    Support,
+    Surface,
+}
+
+impl From<store::Role> for Role {
+    fn from(role: store::Role) -> Self {
+        match role {
+            store::Role::Admin => Role::Admin,
+            store::Role::Support => Role::Support,
+            store::Role::Surface => Role::Surface,
+        }
+    }
+}
+
+impl From<Role> for store::Role {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Admin => store::Role::Admin,
+            Role::Support => store::Role::Support,
+            Role::Surface => store::Role::Surface,
+        }
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "NewToken")]
+struct IssueBody {
+    name: String,
+    role: Role,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Token")]
+struct Shown<'a> {
+    token_id: TokenId,
+    name: &'a str,
+    role: Role,
+    created_at: Timestamp,
+    revoked_at: Option<Timestamp>,
+    /// Only in the answer that made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<&'a str>,
+}
+
+impl<'a> Shown<'a> {
+    fn of(token: &'a OperatorToken) -> Self {
+        Shown {
+            token_id: token.token_id,
+            name: &token.name,
+            role: token.role.into(),
+            created_at: token.created_at,
+            revoked_at: token.revoked_at,
+            token: None,
+        }
+    }
+}
+
+async fn issue(
+    State(shared): State<Arc<Shared>>,
+    JsonBody(body): JsonBody<IssueBody>,
+) -> Result<Answer<Shown<'static>>> {
+    let name = checked_name("name", &body.name)?;
+    let taken = || {
+        let message =
+            format!("name: a token of the name {name} is in use; revoke it first, or take another name");
+        ApiError::new(ErrorCode::StateIdempotencyConflict, message)
+    };
+    if name == FIRST_OPERATOR {
+        return Err(taken());
+    }
+    let secret = new_operator_token();
+    let token =
+        NewToken { name: name.clone(), role: body.role.into(), token_hash: shared.vault.hash(&secret) };
+    match shared.store.add_token(token, shared.clock.now()).await.map_err(store_error)? {
+        AddToken::Added(token) => {
+            tracing::info!(token_id = %token.token_id, name, role = token.role.as_str(), "an operator token was issued");
+            Ok(Answer::ok(&Shown { token: Some(&secret), ..Shown::of(&token) }).created())
+        }
+        AddToken::NameTaken => Err(taken()),
+        AddToken::TooMany => Err(ApiError::new(
+            ErrorCode::StateInvalidTransition,
+            format!("{TOKENS_MAX} tokens are in use; revoke one of them"),
+        )),
+    }
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Tokens")]
+struct List<'a> {
+    tokens: Vec<Shown<'a>>,
+}
+
+async fn list(State(shared): State<Arc<Shared>>) -> Result<Answer<List<'static>>> {
+    let tokens = shared.store.tokens().await.map_err(store_error)?;
+    Ok(Answer::ok(&List { tokens: tokens.iter().map(Shown::of).collect() }))
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RevokedToken")]
+struct Revoked {
+    token_id: TokenId,
+}
+
+async fn revoke(State(shared): State<Arc<Shared>>, PathId(id): PathId, _: NoBody) -> Result<Answer<Revoked>> {
+    let token_id = TokenId(id);
+    if !shared.store.revoke_token(token_id, shared.clock.now()).await.map_err(store_error)? {
+        return Err(ApiError::not_found("there is no such token"));
+    }
+    tracing::info!(%token_id, "an operator token was revoked");
+    Ok(Answer::ok(&Revoked { token_id }))
+}

@@ -1,15 +1,16 @@
 //! Who is calling: operators by token, partners by Basic authorization.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hookit_contract::{ErrorCode, TokenId};
-use hookit_server::{ApiError, Secret, bearer, random_hex};
-use hookit_store::platform::{OperatorToken, Partner, Role};
+use hookit_server::{ApiError, RequestId, Secret, bearer, random_hex};
+use hookit_store::platform::{Caller, OperatorToken, Partner, Role, Store};
 use http::{HeaderMap, Method, header};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -101,6 +102,11 @@ pub(crate) struct Operator {
     pub(crate) role: Role,
 }
 
+/// The store in the name of the operator that is calling. The layer puts it into the request; whatever an operator does
+/// goes through it, so that it is in the audit log.
+#[derive(Clone)]
+pub(crate) struct Acting(pub(crate) Arc<dyn Store>);
+
 impl Operator {
     /// The operator whose token this is; none where it is nobody's.
     async fn of(shared: &Shared, token: &str) -> Result<Option<Operator>> {
@@ -139,6 +145,16 @@ pub(crate) async fn operator_only(
         return Err(ApiError::new(ErrorCode::AuthForbidden, message));
     }
     tracing::debug!(token_id = %operator.token_id, name = %operator.name, "an operator calls");
+    let address =
+        request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_string());
+    let request_id = request.extensions().get::<RequestId>().map(|id| id.as_str().to_owned());
+    let caller = Caller {
+        token_id: operator.token_id,
+        address: address.unwrap_or_default(),
+        request_id: request_id.unwrap_or_default(),
+        now: shared.clock.now(),
+    };
+    request.extensions_mut().insert(Acting(shared.store.clone().in_name_of(caller)));
     request.extensions_mut().insert(operator);
     Ok(next.run(request).await)
 }

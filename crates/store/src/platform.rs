@@ -7,6 +7,7 @@
 //! concern.
 
 mod attempts;
+mod audit;
 mod deliveries;
 mod expiry;
 mod figures;
@@ -17,6 +18,8 @@ mod replays;
 mod settings;
 mod tokens;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use hookit_contract::{
     BusinessId, DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, ReplayId, Timestamp, TokenId,
@@ -24,6 +27,7 @@ use hookit_contract::{
 };
 
 pub use self::attempts::{Attempt, Phases, Verdict};
+pub use self::audit::{AUDIT_LOOKS_MAX, AuditEntry, AuditPage, AuditQuery, Caller};
 pub use self::deliveries::{
     Cancelled, Delivery, DeliveryQuery, EndReason, NothingToSend, Payload, PendingDelivery, PendingPage,
     Replayed,
@@ -44,6 +48,16 @@ use crate::Error;
 /// The platform's store. Every verb is atomic, and durable (fsync) when it answers.
 #[async_trait]
 pub trait Store: Send + Sync {
+    /// The same store for whoever acts in somebody's name: what is done through it is in the audit log with it, in the same
+    /// transaction.
+    fn in_name_of(self: Arc<Self>, caller: Caller) -> Arc<dyn Store>;
+
+    /// The audit log.
+    async fn audit(&self, query: AuditQuery) -> Result<AuditPage, Error>;
+
+    /// Puts into the audit log that a registration is tested, which nothing else tells of.
+    async fn note_test(&self, webhook_id: WebhookId) -> Result<(), Error>;
+
     /// Changes an order: checks it against the order as it stands, stores the record, appends the event, and forms
     /// the deliveries, in one transaction, together with whatever else is waiting: the tick. Deliveries of one tick
     /// that go to one (endpoint, brand, branch, event type) are one delivery of several orders, no order twice.

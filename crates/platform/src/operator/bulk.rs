@@ -25,7 +25,7 @@ use hookit_contract::{ErrorCode, OrderId, Record};
 use hookit_server::routes::{Call, post};
 use hookit_server::{ApiError, JsonBody, Limits};
 use hookit_store::Error;
-use hookit_store::platform::{Change, Changed, RECORD_BYTES_MAX, Role, StoredOrder};
+use hookit_store::platform::{Change, Changed, RECORD_BYTES_MAX, Role, Store, StoredOrder};
 use http::{HeaderValue, Method, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Frame;
@@ -37,7 +37,7 @@ use super::orders::{MoveBody, NameOrCode, TextOrCode, object};
 use super::roles;
 use crate::Shared;
 use crate::api::{self, Result, store_error};
-use crate::credentials::Operator;
+use crate::credentials::{Acting, Operator};
 use crate::order_schema::NewOrder;
 
 /// Lines in one commit at most.
@@ -66,6 +66,7 @@ pub(super) fn call() -> Call<Arc<Shared>> {
 async fn bulk(
     State(shared): State<Arc<Shared>>,
     Extension(operator): Extension<Operator>,
+    Extension(Acting(store)): Extension<Acting>,
     request: Request,
 ) -> Result<Response> {
     let limits = request.extensions().get::<Limits>().copied().unwrap_or_default();
@@ -78,7 +79,7 @@ async fn bulk(
         Err(error) => return Err(error),
     }
     let (answers, ready) = mpsc::channel(1);
-    let work = Box::pin(async move { work(&shared, operator.role, lines, &answers).await });
+    let work = Box::pin(async move { work(&shared, &*store, operator.role, lines, &answers).await });
     let mut response = Body::new(Answers { work: Some(work), ready }).into_response();
     let kind = HeaderValue::from_static("application/x-ndjson");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
@@ -238,7 +239,13 @@ impl Batch {
 }
 
 /// Reads lines, has them written, and says what became of them, until the body ends or cannot be read on.
-async fn work(shared: &Shared, role: Role, mut lines: Lines, answers: &mpsc::Sender<Bytes>) {
+async fn work(
+    shared: &Shared,
+    store: &dyn Store,
+    role: Role,
+    mut lines: Lines,
+    answers: &mpsc::Sender<Bytes>,
+) {
     let mut number = 0;
     let mut gathering = Batch::default();
     let mut broken = None;
@@ -268,7 +275,7 @@ async fn work(shared: &Shared, role: Role, mut lines: Lines, answers: &mpsc::Sen
         }
         let mut said = None;
         if writing.is_none() && !gathering.lines.is_empty() {
-            writing.set(Some(write(shared, std::mem::take(&mut gathering))));
+            writing.set(Some(write(shared, store, std::mem::take(&mut gathering))));
             // Handed over right away: what is here already is read while it is being written.
             said = poll_fn(|context| match poll(writing.as_mut(), context) {
                 Poll::Ready(said) => Poll::Ready(Some(said)),
@@ -321,9 +328,9 @@ fn poll<F: Future>(future: Pin<&mut Option<F>>, context: &mut Context<'_>) -> Po
 }
 
 /// Has a batch written, and gives the answer lines.
-async fn write(shared: &Shared, batch: Batch) -> Vec<u8> {
+async fn write(shared: &Shared, store: &dyn Store, batch: Batch) -> Vec<u8> {
     let Batch { lines, changes, .. } = batch;
-    let mut outcomes = change_all(shared, changes).await.into_iter();
+    let mut outcomes = change_all(shared, store, changes).await.into_iter();
     let mut out = Vec::with_capacity(lines.len() * 64);
     for (number, line) in lines {
         let outcome = line.and_then(|()| outcomes.next().expect("each change has an outcome"));
@@ -339,17 +346,17 @@ async fn write(shared: &Shared, batch: Batch) -> Vec<u8> {
 }
 
 /// Makes changes together; what became of each, in their order.
-async fn change_all(shared: &Shared, changes: Vec<Change>) -> Vec<Result<StoredOrder>> {
+async fn change_all(shared: &Shared, store: &dyn Store, changes: Vec<Change>) -> Vec<Result<StoredOrder>> {
     if changes.is_empty() {
         return Vec::new();
     }
-    match patiently(shared, &changes).await {
+    match patiently(shared, store, &changes).await {
         Ok(changed) => changed.into_iter().map(api::stored).collect(),
         // An order that cannot be read fails the change that is about it, and was found before anything was kept.
         Err(Error::Corrupt(_)) if changes.len() > 1 => {
             let mut outcomes = Vec::with_capacity(changes.len());
             for change in changes {
-                let alone = patiently(shared, &[change]).await.map_err(store_error);
+                let alone = patiently(shared, store, &[change]).await.map_err(store_error);
                 outcomes.push(alone.and_then(|mut one| api::stored(one.pop().expect("one for one"))));
             }
             outcomes
@@ -362,9 +369,13 @@ async fn change_all(shared: &Shared, changes: Vec<Change>) -> Vec<Result<StoredO
 }
 
 /// Asks again for as long as there is no room in the queue. The connection's end, a stop included, ends this too.
-async fn patiently(shared: &Shared, changes: &[Change]) -> std::result::Result<Vec<Changed>, Error> {
+async fn patiently(
+    shared: &Shared,
+    store: &dyn Store,
+    changes: &[Change],
+) -> std::result::Result<Vec<Changed>, Error> {
     loop {
-        match shared.store.changes(changes.to_vec(), shared.clock.now()).await {
+        match store.changes(changes.to_vec(), shared.clock.now()).await {
             Err(Error::Busy) => tokio::time::sleep(BUSY_PAUSE).await,
             other => return other,
         }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use hookit_contract::{BranchId, BrandId, BusinessId, ErrorCode};
 use hookit_server::routes::{Routes, get, put};
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Shared;
 use crate::api::{Result, store_error};
+use crate::credentials::Acting;
 
 /// Characters of a name.
 const NAME_MAX: usize = 200;
@@ -49,7 +51,7 @@ struct HierarchyBrand {
 }
 
 async fn set(
-    State(shared): State<Arc<Shared>>,
+    Extension(Acting(store)): Extension<Acting>,
     PathId(id): PathId,
     JsonBody(body): JsonBody<Hierarchy>,
 ) -> Result<Answer<Hierarchy>> {
@@ -88,7 +90,7 @@ async fn set(
             })
             .collect(),
     };
-    match shared.store.put_business(business).await.map_err(store_error)? {
+    match store.put_business(business).await.map_err(store_error)? {
         PutBusiness::Done => Ok(Answer::ok(&body)),
         PutBusiness::BrandTaken { brand_id, business_id } => {
             let at = body.brands.iter().position(|Object(brand)| brand.id == brand_id).unwrap_or_default();

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::{By, page_limit};
 use crate::Shared;
 use crate::api::{Result, store_error};
-use crate::credentials::Operator;
+use crate::credentials::{Acting, Operator};
 
 pub(super) fn routes() -> Routes<Arc<Shared>> {
     let (missing, state) = (ErrorCode::ResourceNotFound, ErrorCode::StateInvalidTransition);
@@ -202,11 +202,12 @@ async fn one(State(shared): State<Arc<Shared>>, PathText(id): PathText) -> Resul
 
 async fn replay(
     State(shared): State<Arc<Shared>>,
+    Extension(Acting(store)): Extension<Acting>,
     PathText(id): PathText,
     _: NoBody,
 ) -> Result<Answer<Shown<'static>>> {
     let id = DeliveryId::from(id);
-    match shared.store.replay_delivery(&id, shared.clock.now()).await.map_err(store_error)? {
+    match store.replay_delivery(&id, shared.clock.now()).await.map_err(store_error)? {
         Replayed::Done => {}
         Replayed::Pending => {
             return Err(ApiError::new(
@@ -230,13 +231,14 @@ async fn replay(
 
 async fn cancel(
     State(shared): State<Arc<Shared>>,
+    Extension(Acting(store)): Extension<Acting>,
     PathText(id): PathText,
     Extension(operator): Extension<Operator>,
     Params(by): Params<By>,
     _: NoBody,
 ) -> Result<Answer<Shown<'static>>> {
     let (id, by) = (DeliveryId::from(id), by.name(&operator)?);
-    match shared.store.cancel_delivery(&id, &by, shared.clock.now()).await.map_err(store_error)? {
+    match store.cancel_delivery(&id, &by, shared.clock.now()).await.map_err(store_error)? {
         Cancelled::Done => {}
         Cancelled::Ended(state) => {
             return Err(ApiError::new(

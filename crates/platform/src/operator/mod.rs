@@ -1,5 +1,6 @@
 //! The operator API, a file a noun.
 
+mod audit;
 mod bulk;
 mod businesses;
 mod deliveries;
@@ -39,6 +40,7 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Routes {
         .merge(replays::routes())
         .merge(status::routes())
         .merge(tokens::routes())
+        .merge(audit::routes())
         .guarded(OPERATOR_TOKEN, &OPERATOR_REFUSALS)
         .map(|router| router.route_layer(middleware::from_fn_with_state(shared.clone(), operator_only)));
     nouns.under(PREFIX).with_state(shared)

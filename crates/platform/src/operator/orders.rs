@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use bytes::Bytes;
 use hookit_contract::{
@@ -18,6 +19,7 @@ use serde::Deserialize;
 use super::page_limit;
 use crate::Shared;
 use crate::api::{self, Result, no_such_order, store_error};
+use crate::credentials::Acting;
 use crate::order_schema::{CartEdit, NewOrder, Order, OrderPage};
 
 /// Fields in one cart edit. A record has a little over a hundred; every field given is looked for in it.
@@ -60,10 +62,14 @@ pub(super) fn routes() -> Routes<Arc<Shared>> {
         )
 }
 
-async fn create(State(shared): State<Arc<Shared>>, RawBody(body): RawBody) -> Result<Answer<Order>> {
+async fn create(
+    State(shared): State<Arc<Shared>>,
+    Extension(Acting(store)): Extension<Acting>,
+    RawBody(body): RawBody,
+) -> Result<Answer<Order>> {
     let record = object(body)?;
     let change = Change::Create { record };
-    let changed = shared.store.change(change, shared.clock.now()).await.map_err(store_error)?;
+    let changed = store.change(change, shared.clock.now()).await.map_err(store_error)?;
     api::changed(changed).map(Answer::created)
 }
 
@@ -139,22 +145,24 @@ impl MoveBody {
 
 async fn move_to(
     State(shared): State<Arc<Shared>>,
+    Extension(Acting(store)): Extension<Acting>,
     PathId(id): PathId,
     JsonBody(body): JsonBody<MoveBody>,
 ) -> Result<Answer<Order>> {
     let change = body.change(&shared.codes, OrderId(id))?;
-    api::changed(shared.store.change(change, shared.clock.now()).await.map_err(store_error)?)
+    api::changed(store.change(change, shared.clock.now()).await.map_err(store_error)?)
 }
 
 async fn edit_cart(
     State(shared): State<Arc<Shared>>,
+    Extension(Acting(store)): Extension<Acting>,
     PathId(id): PathId,
     RawBody(body): RawBody,
 ) -> Result<Answer<Order>> {
     let fields = object(body)?;
     check_cart_edit(&fields)?;
     let change = Change::EditCart { order_id: OrderId(id), fields };
-    api::changed(shared.store.change(change, shared.clock.now()).await.map_err(store_error)?)
+    api::changed(store.change(change, shared.clock.now()).await.map_err(store_error)?)
 }
 
 fn check_cart_edit(fields: &Record) -> Result<()> {

@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use hookit_contract::{BusinessId, ErrorCode, PartnerId, Timestamp};
 use hookit_server::routes::{Routes, get, post};
 use hookit_server::{Answer, ApiError, JsonBody, NoBody, OptionalBody, PathText};
-use hookit_store::platform::{Partner, PartnerChange};
+use hookit_store::platform::{Partner, PartnerChange, Store};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::Shared;
 use crate::api::{Result, store_error};
-use crate::credentials::{Scope, new_partner_key, new_secret_key, new_webhook_secret};
+use crate::credentials::{Acting, Scope, new_partner_key, new_secret_key, new_webhook_secret};
 use crate::payload::secret_place;
 
 /// Characters of a name.
@@ -102,6 +103,7 @@ impl<'a> Shown<'a> {
 
 async fn issue(
     State(shared): State<Arc<Shared>>,
+    Extension(Acting(store)): Extension<Acting>,
     JsonBody(body): JsonBody<IssueBody>,
 ) -> Result<Answer<Shown<'static>>> {
     let name = body.name.trim();
@@ -132,7 +134,7 @@ async fn issue(
         revoked_at: None,
         partner_id,
     };
-    shared.store.add_partner(partner.clone()).await.map_err(store_error)?;
+    store.add_partner(partner.clone()).await.map_err(store_error)?;
     let shown = Shown {
         secret_key: Some(&secret_key),
         webhook_secret_key: Some(&webhook_secret),
@@ -153,8 +155,13 @@ async fn list(State(shared): State<Arc<Shared>>) -> Result<Answer<List<'static>>
     Ok(Answer::ok(&List { partners: partners.iter().map(|partner| Shown::of(partner, now)).collect() }))
 }
 
-async fn change(shared: &Shared, partner_id: &PartnerId, change: PartnerChange) -> Result<()> {
-    match shared.store.change_partner(partner_id, change, shared.clock.now()).await.map_err(store_error)? {
+async fn change(
+    shared: &Shared,
+    store: &dyn Store,
+    partner_id: &PartnerId,
+    change: PartnerChange,
+) -> Result<()> {
+    match store.change_partner(partner_id, change, shared.clock.now()).await.map_err(store_error)? {
         true => Ok(()),
         false => Err(ApiError::not_found("there is no such partner")),
     }
@@ -181,12 +188,13 @@ struct RotateBody {
 
 async fn rotate_secret(
     State(shared): State<Arc<Shared>>,
+    Extension(Acting(store)): Extension<Acting>,
     PathText(id): PathText,
     _: NoBody,
 ) -> Result<Answer<NewSecret<'static>>> {
     let (partner_id, secret) = (PartnerId::from(id), new_secret_key());
     let rotated = PartnerChange::RotateSecret { secret_hash: shared.vault.hash(&secret) };
-    change(&shared, &partner_id, rotated).await?;
+    change(&shared, &*store, &partner_id, rotated).await?;
     Ok(Answer::ok(&NewSecret {
         partner_id: &partner_id,
         secret_key: Some(&secret),
@@ -197,6 +205,7 @@ async fn rotate_secret(
 
 async fn rotate_webhook_secret(
     State(shared): State<Arc<Shared>>,
+    Extension(Acting(store)): Extension<Acting>,
     PathText(id): PathText,
     OptionalBody(body): OptionalBody<RotateBody>,
 ) -> Result<Answer<NewSecret<'static>>> {
@@ -210,7 +219,7 @@ async fn rotate_webhook_secret(
         None => PartnerChange::RotateWebhookSecret { webhook_secret },
         Some(current_at) => PartnerChange::StageWebhookSecret { webhook_secret, current_at },
     };
-    change(&shared, &partner_id, rotated).await?;
+    change(&shared, &*store, &partner_id, rotated).await?;
     Ok(Answer::ok(&NewSecret {
         partner_id: &partner_id,
         secret_key: None,
@@ -221,11 +230,12 @@ async fn rotate_webhook_secret(
 
 async fn revoke(
     State(shared): State<Arc<Shared>>,
+    Extension(Acting(store)): Extension<Acting>,
     PathText(id): PathText,
     _: NoBody,
 ) -> Result<Answer<NewSecret<'static>>> {
     let partner_id = PartnerId::from(id);
-    change(&shared, &partner_id, PartnerChange::Revoke).await?;
+    change(&shared, &*store, &partner_id, PartnerChange::Revoke).await?;
     Ok(Answer::ok(&NewSecret {
         partner_id: &partner_id,
         secret_key: None,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use hookit_contract::{
     DeliveryState, EndpointId, ErrorCode, EventType, OrderId, ReplayId, Timestamp, WebhookId,
@@ -10,7 +11,7 @@ use hookit_server::routes::{Routes, get, post};
 use hookit_server::{Answer, ApiError, JsonBody, NoBody, Object, Params, PathId};
 use hookit_store::platform::{
     OPEN_REPLAYS_MAX, Replay, ReplayFilter, ReplayKind, ReplayRequest, StartReplay, SteerReplay,
-    SteeredReplay,
+    SteeredReplay, Store,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::page_limit;
 use crate::Shared;
 use crate::api::{Result, store_error};
+use crate::credentials::Acting;
 
 pub(super) fn routes() -> Routes<Arc<Shared>> {
     let (missing, state) = (ErrorCode::ResourceNotFound, ErrorCode::StateInvalidTransition);
@@ -246,6 +248,7 @@ enum Begun {
 
 async fn begin(
     State(shared): State<Arc<Shared>>,
+    Extension(Acting(store)): Extension<Acting>,
     JsonBody(body): JsonBody<BeginBody>,
 ) -> Result<Answer<Begun>> {
     let (request, dry_run) = body.request()?;
@@ -253,7 +256,7 @@ async fn begin(
         let deliveries = count(&shared, request).await?;
         return Ok(Answer::ok(&Begun::Counted { dry_run, deliveries }));
     }
-    match shared.store.start_replay(request, shared.clock.now()).await.map_err(store_error)? {
+    match store.start_replay(request, shared.clock.now()).await.map_err(store_error)? {
         StartReplay::Started(replay) => {
             shared.replays_changed.notify_one();
             tracing::info!(replay_id = %replay.replay_id, "an operator begins a replay");
@@ -315,20 +318,35 @@ async fn one(State(shared): State<Arc<Shared>>, PathId(id): PathId) -> Result<An
     Ok(Answer::ok(&Shown::of(&replay)))
 }
 
-async fn pause(State(shared): State<Arc<Shared>>, PathId(id): PathId, _: NoBody) -> Result<Answer<Shown>> {
-    steer(&shared, id, SteerReplay::Pause).await
+async fn pause(
+    State(shared): State<Arc<Shared>>,
+    Extension(Acting(store)): Extension<Acting>,
+    PathId(id): PathId,
+    _: NoBody,
+) -> Result<Answer<Shown>> {
+    steer(&shared, &*store, id, SteerReplay::Pause).await
 }
 
-async fn resume(State(shared): State<Arc<Shared>>, PathId(id): PathId, _: NoBody) -> Result<Answer<Shown>> {
-    steer(&shared, id, SteerReplay::Resume).await
+async fn resume(
+    State(shared): State<Arc<Shared>>,
+    Extension(Acting(store)): Extension<Acting>,
+    PathId(id): PathId,
+    _: NoBody,
+) -> Result<Answer<Shown>> {
+    steer(&shared, &*store, id, SteerReplay::Resume).await
 }
 
-async fn cancel(State(shared): State<Arc<Shared>>, PathId(id): PathId, _: NoBody) -> Result<Answer<Shown>> {
-    steer(&shared, id, SteerReplay::Cancel).await
+async fn cancel(
+    State(shared): State<Arc<Shared>>,
+    Extension(Acting(store)): Extension<Acting>,
+    PathId(id): PathId,
+    _: NoBody,
+) -> Result<Answer<Shown>> {
+    steer(&shared, &*store, id, SteerReplay::Cancel).await
 }
 
-async fn steer(shared: &Shared, id: i64, steer: SteerReplay) -> Result<Answer<Shown>> {
-    let answer = shared.store.steer_replay(ReplayId(id), steer, shared.clock.now()).await;
+async fn steer(shared: &Shared, store: &dyn Store, id: i64, steer: SteerReplay) -> Result<Answer<Shown>> {
+    let answer = store.steer_replay(ReplayId(id), steer, shared.clock.now()).await;
     match answer.map_err(store_error)? {
         SteeredReplay::Done(replay) => {
             shared.replays_changed.notify_one();

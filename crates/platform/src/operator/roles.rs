@@ -10,7 +10,7 @@ const SUPPORT: &[Role] = &[Role::Support];
 const SURFACE: &[Role] = &[Role::Surface];
 
 /// The calls, and who beside the admin may make them. Support reads and replays; a surface posts new orders.
-const CALLS: [(Method, &str, &[Role]); 33] = [
+const CALLS: [(Method, &str, &[Role]); 34] = [
     (Method::GET, "/orders", SUPPORT),
     (Method::POST, "/orders", SURFACE),
     // Its lines are held to the role, too: a surface's may only be new orders.
@@ -42,6 +42,7 @@ const CALLS: [(Method, &str, &[Role]); 33] = [
     (Method::POST, "/replays/{id}/resume", SUPPORT),
     (Method::POST, "/replays/{id}/cancel", SUPPORT),
     (Method::GET, "/status", SUPPORT),
+    (Method::GET, "/audit", NONE),
     (Method::GET, "/tokens", NONE),
     (Method::POST, "/tokens", NONE),
     (Method::POST, "/tokens/{id}/revoke", NONE),

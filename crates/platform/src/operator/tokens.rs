@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use hookit_contract::{ErrorCode, Timestamp, TokenId};
 use hookit_server::routes::{Routes, get, post};
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::checked_name;
 use crate::Shared;
 use crate::api::{Result, store_error};
-use crate::credentials::{FIRST_OPERATOR, new_operator_token};
+use crate::credentials::{Acting, FIRST_OPERATOR, new_operator_token};
 
 pub(super) fn routes() -> Routes<Arc<Shared>> {
     Routes::new("Operators")
@@ -99,6 +100,7 @@ impl<'a> Shown<'a> {
 
 async fn issue(
     State(shared): State<Arc<Shared>>,
+    Extension(Acting(acting)): Extension<Acting>,
     JsonBody(body): JsonBody<IssueBody>,
 ) -> Result<Answer<Shown<'static>>> {
     let name = checked_name("name", &body.name)?;
@@ -113,7 +115,7 @@ async fn issue(
     let secret = new_operator_token();
     let token =
         NewToken { name: name.clone(), role: body.role.into(), token_hash: shared.vault.hash(&secret) };
-    match shared.store.add_token(token, shared.clock.now()).await.map_err(store_error)? {
+    match acting.add_token(token, shared.clock.now()).await.map_err(store_error)? {
         AddToken::Added(token) => {
             tracing::info!(token_id = %token.token_id, name, role = token.role.as_str(), "an operator token was issued");
             Ok(Answer::ok(&Shown { token: Some(&secret), ..Shown::of(&token) }).created())
@@ -143,9 +145,14 @@ struct Revoked {
     token_id: TokenId,
 }
 
-async fn revoke(State(shared): State<Arc<Shared>>, PathId(id): PathId, _: NoBody) -> Result<Answer<Revoked>> {
+async fn revoke(
+    State(shared): State<Arc<Shared>>,
+    Extension(Acting(acting)): Extension<Acting>,
+    PathId(id): PathId,
+    _: NoBody,
+) -> Result<Answer<Revoked>> {
     let token_id = TokenId(id);
-    if !shared.store.revoke_token(token_id, shared.clock.now()).await.map_err(store_error)? {
+    if !acting.revoke_token(token_id, shared.clock.now()).await.map_err(store_error)? {
         return Err(ApiError::not_found("there is no such token"));
     }
     tracing::info!(%token_id, "an operator token was revoked");

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use bytes::Bytes;
 use hookit_contract::{
@@ -23,6 +24,7 @@ use uuid::Uuid;
 
 use crate::Shared;
 use crate::api::{Result, store_error};
+use crate::credentials::Acting;
 
 /// The order of a test. Orders have ids above zero, so no order ever has this one.
 const TEST_ORDER_ID: i64 = -1;
@@ -82,6 +84,7 @@ struct Tested<'a> {
 
 async fn test(
     State(shared): State<Arc<Shared>>,
+    Extension(Acting(store)): Extension<Acting>,
     PathId(id): PathId,
     _: NoBody,
 ) -> Result<Answer<Tested<'static>>> {
@@ -91,6 +94,7 @@ async fn test(
     let _turn = shared.trials.begin(webhook.endpoint_id).ok_or_else(|| {
         ApiError::new(ErrorCode::RateLimited, "the endpoint is being tested; try again when that has ended")
     })?;
+    store.note_test(webhook.webhook_id).await.map_err(store_error)?;
     let delivery_id = DeliveryId::from(format!("test_{}", Uuid::now_v7().simple()));
     let payload = Payload {
         delivery_id: delivery_id.clone(),

@@ -10,7 +10,8 @@ use hookit_egress::EndpointUrl;
 use hookit_server::routes::{Routes, delete, get, post, put};
 use hookit_server::{Answer, ApiError, JsonBody, NoBody, Object, Params, PathId};
 use hookit_store::platform::{
-    self as store, Endpoint, EndpointSettings, HoldReason, NewWebhook, PutWebhook, Webhook, WebhookSettings,
+    self as store, Endpoint, EndpointSettings, HoldReason, NewWebhook, PutWebhook, Store, Webhook,
+    WebhookSettings,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,7 @@ use zeroize::Zeroizing;
 use super::By;
 use crate::Shared;
 use crate::api::{Result, store_error};
-use crate::credentials::Operator;
+use crate::credentials::{Acting, Operator};
 use crate::payload::basic_auth_place;
 
 /// Bytes of user and password together.
@@ -195,6 +196,7 @@ impl<'a> Shown<'a> {
 
 async fn register(
     State(shared): State<Arc<Shared>>,
+    Extension(Acting(store)): Extension<Acting>,
     JsonBody(body): JsonBody<PutBody>,
 ) -> Result<Answer<Shown<'static>>> {
     for (name, id) in [("brand_id", body.brand_id), ("branch_id", body.branch_id)] {
@@ -233,7 +235,7 @@ async fn register(
         basic_auth,
         settings,
     };
-    match shared.store.put_webhook(webhook, shared.clock.now()).await.map_err(store_error)? {
+    match store.put_webhook(webhook, shared.clock.now()).await.map_err(store_error)? {
         PutWebhook::Created(webhook) => show(&shared, &webhook).await.map(Answer::created),
         PutWebhook::Updated { webhook, .. } => show(&shared, &webhook).await,
         PutWebhook::NoSuchPartner => Err(ApiError::invalid("partner_id: there is no such partner")),
@@ -243,26 +245,33 @@ async fn register(
 
 async fn disable(
     State(shared): State<Arc<Shared>>,
+    Extension(Acting(store)): Extension<Acting>,
     PathId(id): PathId,
     _: NoBody,
 ) -> Result<Answer<Shown<'static>>> {
-    hold(&shared, id, Some(HoldReason::Operator)).await
+    hold(&shared, &*store, id, Some(HoldReason::Operator)).await
 }
 
 async fn enable(
     State(shared): State<Arc<Shared>>,
+    Extension(Acting(store)): Extension<Acting>,
     PathId(id): PathId,
     _: NoBody,
 ) -> Result<Answer<Shown<'static>>> {
-    hold(&shared, id, None).await
+    hold(&shared, &*store, id, None).await
 }
 
-async fn hold(shared: &Shared, id: i64, hold: Option<HoldReason>) -> Result<Answer<Shown<'static>>> {
+async fn hold(
+    shared: &Shared,
+    store: &dyn Store,
+    id: i64,
+    hold: Option<HoldReason>,
+) -> Result<Answer<Shown<'static>>> {
     let no_such = || ApiError::not_found("there is no such registration");
     let webhooks = shared.store.webhooks().await.map_err(store_error)?;
     let webhook = webhooks.iter().find(|w| w.webhook_id == WebhookId(id)).ok_or_else(no_such)?;
     let now = shared.clock.now();
-    if !shared.store.hold_endpoint(webhook.endpoint_id, hold, now).await.map_err(store_error)? {
+    if !store.hold_endpoint(webhook.endpoint_id, hold, now).await.map_err(store_error)? {
         return Err(no_such());
     }
     show(shared, webhook).await
@@ -277,13 +286,14 @@ struct Removed {
 
 async fn remove(
     State(shared): State<Arc<Shared>>,
+    Extension(Acting(store)): Extension<Acting>,
     PathId(id): PathId,
     Extension(operator): Extension<Operator>,
     Params(by): Params<By>,
     _: NoBody,
 ) -> Result<Answer<Removed>> {
     let (webhook_id, by) = (WebhookId(id), by.name(&operator)?);
-    if !shared.store.remove_webhook(webhook_id, &by, shared.clock.now()).await.map_err(store_error)? {
+    if !store.remove_webhook(webhook_id, &by, shared.clock.now()).await.map_err(store_error)? {
         return Err(ApiError::not_found("there is no such registration"));
     }
     shared.webhook_removed.notify_one();

@@ -22,7 +22,7 @@ const SUPPORT_CALLS: [(&str, &str); 5] = [
     ("POST", "/v1/operator/replays/{id}/cancel"),
 ];
 /// What only reads, and is the admin's all the same.
-const ADMIN_READS: [&str; 1] = ["/v1/operator/tokens"];
+const ADMIN_READS: [&str; 2] = ["/v1/operator/audit", "/v1/operator/tokens"];
 
 #[tokio::test]
 async fn no_call_is_answered_without_the_credential_that_it_asks_for() {

@@ -8,6 +8,11 @@ pub enum Expiry {
         /// Behind this one.
         after: i64,
     },
+    /// In the audit log.
+    Audit {
+        /// Behind this one.
+        after: i64,
+    },
     /// Among the deliveries.
     Deliveries {
         /// Behind this one.

@@ -14,20 +14,24 @@ use super::registry::Registry;
 use super::replays::{self, jobs};
 use super::tally::{self, Moved, Tallied};
 use super::{
-    PlatformOptions, Published, attempts, changes, deliveries, endings, expiry, reads, registrations, tokens,
+    PlatformOptions, Published, attempts, audit, changes, deliveries, endings, expiry, reads, registrations,
+    tokens,
 };
 use crate::Error;
 use crate::fanout::Event;
 use crate::platform::{
-    Activity, AddToken, Attempt, Business, Cancelled, Changed, Counts, EndpointSettings, HoldReason, Invalid,
-    NewToken, NewWebhook, Partner, PartnerChange, PendingDelivery, PutBusiness, PutWebhook, ReplayRequest,
-    Replayed, StartReplay, SteerReplay, SteeredReplay,
+    Activity, AddToken, Attempt, Business, Caller, Cancelled, Changed, Counts, EndpointSettings, HoldReason,
+    Invalid, NewToken, NewWebhook, Partner, PartnerChange, PendingDelivery, PutBusiness, PutWebhook,
+    ReplayRequest, Replayed, StartReplay, SteerReplay, SteeredReplay,
 };
 use crate::sqlite::ids::DeliveryIds;
 use crate::sqlite::writer::Book;
 use crate::sqlite::{count, failed};
 
 pub(super) enum Command {
+    /// In somebody's name, and so with an entry in the audit log.
+    Named(Box<Command>, Arc<Caller>),
+    NoteTest(WebhookId),
     Change(Prepared, Timestamp),
     Changes(Vec<Result<Prepared, Invalid>>, Timestamp),
     Attempts(Vec<Attempt>, Timestamp),
@@ -54,6 +58,8 @@ impl Command {
     /// Notes which deliveries that wait the command moves on.
     fn moves_on(&self, fresh: &mut FreshChanges) {
         match self {
+            // What is within is looked at by itself.
+            Command::Named(..) => {}
             // They make deliveries, or change what the registry says.
             Command::Change(..)
             | Command::Changes(..)
@@ -64,7 +70,8 @@ impl Command {
             | Command::PutWebhook(..)
             | Command::PutBusiness(_)
             | Command::HoldEndpoint(..)
-            | Command::RemoveWebhook(..) => {}
+            | Command::RemoveWebhook(..)
+            | Command::NoteTest(_) => {}
             // What they move on had ended, or was never given out here.
             Command::ReplayDelivery(..)
             | Command::StartReplay(..)
@@ -80,6 +87,7 @@ impl Command {
 }
 
 pub(super) enum Reply {
+    Noted(()),
     Changed(Changed),
     ManyChanged(Vec<Changed>),
     Attempts(()),
@@ -250,6 +258,7 @@ impl Book for PlatformBook {
         const EMPTY: usize = 256;
         EMPTY
             + match command {
+                Command::Named(command, _) => Self::bytes(command),
                 Command::Change(prepared, _) => prepared.bytes(),
                 Command::Changes(many, _) => {
                     many.iter().map(|one| EMPTY + one.as_ref().map_or(0, Prepared::bytes)).sum()
@@ -274,12 +283,14 @@ impl Book for PlatformBook {
                 | Command::CancelDelivery(..)
                 | Command::RemoveWebhook(..)
                 | Command::StepRemovals(_)
-                | Command::HoldEndpoint(..) => EMPTY,
+                | Command::HoldEndpoint(..)
+                | Command::NoteTest(_) => EMPTY,
             }
     }
 
     fn writes(command: &Command) -> usize {
         match command {
+            Command::Named(command, _) => Self::writes(command),
             Command::Changes(many, _) => many.len(),
             Command::Attempts(attempts, _) => attempts.len(),
             Command::GiveUp(seqs, _) => seqs.len(),
@@ -307,6 +318,11 @@ impl Book for PlatformBook {
     fn apply(&mut self, db: &Connection, tick: &mut Tick, command: &Command) -> Result<Reply, Error> {
         command.moves_on(&mut tick.fresh);
         match command {
+            Command::Named(command, caller) => {
+                let reply = self.apply(db, tick, command)?;
+                audit::note(db, caller, command, &reply).map(|()| reply)
+            }
+            Command::NoteTest(_) => Ok(Reply::Noted(())),
             Command::Change(change, now) => {
                 changes::apply(db, tick, &self.codes, change, *now).map(Reply::Changed)
             }

@@ -1,4 +1,4 @@
-//! Removes what is older than it is to be kept: events by their age, deliveries by the time since they ended, each with
+//! Removes what is older than it is to be kept: events and the audit log by their age, deliveries by the time since they ended, each with
 //! its log, and the records that nothing refers to after that.
 //!
 //! What goes is found in a reading connection, upwards by number; the writer only removes it, a few rows in a
@@ -32,12 +32,14 @@ pub(super) enum Step {
     Events(Vec<i64>),
     /// These deliveries, where they have ended before this moment.
     Deliveries(Vec<i64>, Timestamp),
+    /// These entries of the audit log.
+    Audit(Vec<i64>),
 }
 
 impl Step {
     pub(super) fn rows(&self) -> usize {
         match self {
-            Step::Events(rows) | Step::Deliveries(rows, _) => rows.len(),
+            Step::Events(rows) | Step::Deliveries(rows, _) | Step::Audit(rows) => rows.len(),
         }
     }
 }
@@ -66,6 +68,7 @@ pub(super) fn look(
     match place {
         Expiry::Events { after } => look_at_events(db, before, after),
         Expiry::Deliveries { after } => look_at_deliveries(db, before, after),
+        Expiry::Audit { after } => look_at_audit(db, before, after),
     }
     .map_err(failed("looking for what is old"))
 }
@@ -114,8 +117,29 @@ fn look_at_deliveries(
         }
         last = seq;
     }
-    let next = (any_is_old || !old.is_empty()).then_some(Expiry::Deliveries { after: last });
-    Ok((Step::Deliveries(old, before), next))
+    let next = match any_is_old || !old.is_empty() {
+        true => Expiry::Deliveries { after: last },
+        false => Expiry::Audit { after: 0 },
+    };
+    Ok((Step::Deliveries(old, before), Some(next)))
+}
+
+/// The first entries behind a number, but for the last of all: the number that is given next is read off that.
+pub(super) const AUDIT: &str = "SELECT audit_id, done_at FROM audit
+     WHERE audit_id > ?1 AND audit_id < (SELECT max(audit_id) FROM audit) ORDER BY audit_id LIMIT ?2";
+
+fn look_at_audit(db: &Connection, before: Timestamp, after: i64) -> rusqlite::Result<(Step, Option<Expiry>)> {
+    let mut statement = db.prepare_cached(AUDIT)?;
+    let mut rows = statement.query([after, STEP_ROWS])?;
+    let (mut old, mut last) = (Vec::new(), after);
+    while let Some(row) = rows.next()? {
+        last = row.get(0)?;
+        if row.get::<_, i64>(1)? < before.as_millis() {
+            old.push(last);
+        }
+    }
+    let next = (!old.is_empty()).then_some(Expiry::Audit { after: last });
+    Ok((Step::Audit(old), next))
 }
 
 /// Removes what was found. What has changed since stays.
@@ -136,6 +160,12 @@ pub(super) fn remove(db: &Connection, tick: &mut Tick, step: &Step) -> Result<()
         Step::Deliveries(deliveries, before) => {
             deliveries.iter().try_for_each(|seq| remove_delivery(db, tick, *seq, *before))
         }
+        Step::Audit(entries) => entries.iter().try_for_each(|entry| {
+            db.prepare_cached("DELETE FROM audit WHERE audit_id = ?1")
+                .and_then(|mut s| s.execute([entry]))
+                .map(|_| ())
+                .map_err(failed("removing an old entry of the audit log"))
+        }),
     }
 }
 

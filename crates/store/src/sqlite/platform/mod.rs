@@ -1,6 +1,7 @@
 //! The platform's store in SQLite.
 
 mod attempts;
+mod audit;
 mod book;
 mod changes;
 mod deliveries;
@@ -36,11 +37,11 @@ use super::readers::Readers;
 use super::writer::Writer;
 use crate::hints::Hints;
 use crate::platform::{
-    AddToken, Attempt, Business, Cancelled, Change, Changed, Delivery, DeliveryQuery, Endpoint, Expiry,
-    Figures, HoldReason, NewToken, NewWebhook, NothingToSend, OperatorToken, OrderQuery, Partner,
-    PartnerChange, Payload, PendingPage, PutBusiness, PutWebhook, Replay, ReplayCount, ReplayRequest,
-    ReplayStep, Replayed, StartReplay, SteerReplay, SteeredReplay, Store, StoredOrder, Webhook,
-    WebhookAccess,
+    AddToken, Attempt, AuditPage, AuditQuery, Business, Caller, Cancelled, Change, Changed, Delivery,
+    DeliveryQuery, Endpoint, Expiry, Figures, HoldReason, NewToken, NewWebhook, NothingToSend, OperatorToken,
+    OrderQuery, Partner, PartnerChange, Payload, PendingPage, PutBusiness, PutWebhook, Replay, ReplayCount,
+    ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay, SteeredReplay, Store, StoredOrder,
+    Webhook, WebhookAccess,
 };
 use crate::{Error, OpenError};
 
@@ -56,6 +57,7 @@ const KIND: Kind = Kind {
         include_str!("schema_4.sql"),
         include_str!("schema_5.sql"),
         include_str!("schema_6.sql"),
+        include_str!("schema_7.sql"),
     ],
 };
 
@@ -97,10 +99,26 @@ struct Published {
 
 /// The platform's store, in the file `platform.db` of a data folder.
 pub struct PlatformStore {
-    writer: Writer<PlatformBook>,
-    readers: Readers,
+    writer: Named,
+    readers: Arc<Readers>,
     published: Arc<Published>,
     codes: StatusCodes,
+}
+
+/// The writer, and in whose name it is asked to write.
+#[derive(Clone)]
+struct Named {
+    writer: Arc<Writer<PlatformBook>>,
+    caller: Option<Arc<Caller>>,
+}
+
+impl Named {
+    async fn run(&self, command: Command) -> Result<Reply, Error> {
+        match &self.caller {
+            Some(caller) => self.writer.run(Command::Named(Box::new(command), Arc::clone(caller))).await,
+            None => self.writer.run(command).await,
+        }
+    }
 }
 
 impl PlatformStore {
@@ -130,7 +148,8 @@ impl PlatformStore {
             .map_err(|e| database(Box::new(e)))?;
         let readers = Readers::open(&path).map_err(|e| database(Box::new(e)))?;
         let writer = Writer::start(KIND.name, opened, book, options.queue_max, options.tick_min)?;
-        Ok(PlatformStore { writer, readers, published, codes: options.codes })
+        let writer = Named { writer: Arc::new(writer), caller: None };
+        Ok(PlatformStore { writer, readers: Arc::new(readers), published, codes: options.codes })
     }
 
     fn registry(&self) -> Arc<Registry> {
@@ -152,6 +171,23 @@ macro_rules! reply {
 
 #[async_trait]
 impl Store for PlatformStore {
+    fn in_name_of(self: Arc<Self>, caller: Caller) -> Arc<dyn Store> {
+        Arc::new(PlatformStore {
+            writer: Named { writer: Arc::clone(&self.writer.writer), caller: Some(Arc::new(caller)) },
+            readers: Arc::clone(&self.readers),
+            published: Arc::clone(&self.published),
+            codes: self.codes,
+        })
+    }
+
+    async fn audit(&self, query: AuditQuery) -> Result<AuditPage, Error> {
+        self.readers.read("reading the audit log", move |db| audit::page(db, &query)).await
+    }
+
+    async fn note_test(&self, webhook_id: WebhookId) -> Result<(), Error> {
+        reply!(self.writer.run(Command::NoteTest(webhook_id)).await?, Noted)
+    }
+
     async fn change(&self, change: Change, now: Timestamp) -> Result<Changed, Error> {
         // What can be checked without the order is checked here, so that the writer has less to do.
         let prepared = match Prepared::new(change, &self.codes) {
@@ -369,7 +405,7 @@ impl Store for PlatformStore {
     async fn figures(&self) -> Result<Figures, Error> {
         let Tallied { counts, pending_at, activity } =
             self.published.tallied.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (ticks, queue) = self.writer.figures();
+        let (ticks, queue) = self.writer.writer.figures();
         Ok(Figures { counts, pending_at, activity, ticks, queue })
     }
 
@@ -384,7 +420,7 @@ impl Store for PlatformStore {
     async fn close(&self) {
         // Readers first: the last connection to close is the writer's, which then tidies the log file away.
         self.readers.close().await;
-        self.writer.close().await;
+        self.writer.writer.close().await;
     }
 }
 

@@ -172,7 +172,7 @@ fn what_has_ended_is_found_behind_however_much_that_is_pending() {
     .unwrap();
     let before = Timestamp::from_millis(3);
     let (mut place, mut found) = (Some(Expiry::Deliveries { after: 0 }), Vec::new());
-    while let Some(here) = place {
+    while let Some(here @ Expiry::Deliveries { .. }) = place {
         let (step, next) = expiry::look(&db, before, here).unwrap();
         let expiry::Step::Deliveries(old, _) = step else { panic!("a pass goes from events to deliveries") };
         found.extend(old);

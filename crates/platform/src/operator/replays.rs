@@ -263,6 +263,9 @@ async fn begin(
             Ok(Answer::ok(&Begun::Replay(Shown::of(&replay))).created())
         }
         StartReplay::NoSuchWebhook => Err(no_such_webhook()),
+        StartReplay::NoSuchEndpoint => {
+            Err(ApiError::invalid("filter.endpoint_id: there is no such endpoint"))
+        }
         StartReplay::TooMany => Err(ApiError::new(
             ErrorCode::StateInvalidTransition,
             format!("{OPEN_REPLAYS_MAX} replays have not ended; wait for one of them, or cancel it"),

@@ -157,8 +157,10 @@ impl Replay {
 pub enum StartReplay {
     /// It runs.
     Started(Replay),
-    /// The registration whose missed events it is about does not exist.
+    /// The registration that its filter names does not exist.
     NoSuchWebhook,
+    /// The endpoint that its filter names does not exist.
+    NoSuchEndpoint,
     /// [`OPEN_REPLAYS_MAX`] replays have not ended.
     TooMany,
 }

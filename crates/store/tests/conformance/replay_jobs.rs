@@ -235,7 +235,13 @@ pub(crate) async fn what_a_registration_missed_is_sent_though_it_came_later(stor
 
     let request = missed_by(WebhookId(77), false);
     assert_eq!(store.count_replay(request.clone(), 0).await.unwrap(), None);
-    assert_eq!(store.start_replay(request, at(300)).await.unwrap(), StartReplay::NoSuchWebhook);
+    assert_eq!(store.start_replay(request.clone(), at(300)).await.unwrap(), StartReplay::NoSuchWebhook);
+    let kind = ReplayKind::SameIds;
+    let request = ReplayRequest { kind, history: true, ..request };
+    assert_eq!(store.start_replay(request.clone(), at(300)).await.unwrap(), StartReplay::NoSuchWebhook);
+    let filter = ReplayFilter { endpoint_id: Some(EndpointId(77)), ..ReplayFilter::default() };
+    let request = ReplayRequest { filter, ..request };
+    assert_eq!(store.start_replay(request, at(300)).await.unwrap(), StartReplay::NoSuchEndpoint);
 }
 
 /// The id of the delivery that was given up of this order.

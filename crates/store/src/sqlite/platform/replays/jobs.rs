@@ -160,11 +160,24 @@ pub(in crate::sqlite::platform) fn start(
     if open >= sql_limit(OPEN_REPLAYS_MAX) {
         return Ok(StartReplay::TooMany);
     }
+    let filter = &request.filter;
+    let is_there = |table: &str, id: Option<i64>| match id {
+        None => Ok(true),
+        Some(id) => db
+            .prepare_cached(&format!("SELECT 1 FROM {table}s WHERE {table}_id = ?1"))
+            .and_then(|mut s| s.exists([id]))
+            .map_err(&writing),
+    };
+    if !is_there("webhook", filter.webhook_id.map(|id| id.0))? {
+        return Ok(StartReplay::NoSuchWebhook);
+    }
+    if !is_there("endpoint", filter.endpoint_id.map(|id| id.0))? {
+        return Ok(StartReplay::NoSuchEndpoint);
+    }
     let looks_to = Look::last(db, request.kind)?;
     if Look::new(db, routes, request, looks_to, now)?.is_none() {
         return Ok(StartReplay::NoSuchWebhook);
     }
-    let filter = &request.filter;
     db.prepare_cached(
         "INSERT INTO replays (kind, history, endpoint_id, webhook_id, order_id, event_type, of_state, since, until,
              state, looked_to, looks_to, queued, delivered, dead, cancelled, created_at)

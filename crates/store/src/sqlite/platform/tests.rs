@@ -261,7 +261,9 @@ fn a_store_of_the_third_version_keeps_every_row_of_every_table() {
     }
     drop(db);
     let db = file::open(folder.path(), &super::KIND).unwrap().writer;
-    assert_eq!(all_rows(&db), before);
+    let mut after = all_rows(&db);
+    after.retain(|(table, ..)| before.iter().any(|(name, ..)| name == table));
+    assert_eq!(after, before);
     // What the tables in the place of others refer to, and what refers to them, is looked after as before.
     for broken in [
         "UPDATE delivery_orders SET delivery_seq = 77 WHERE delivery_seq = 1",

@@ -24,6 +24,8 @@ pub enum ErrorCode {
     RequestMissingIdempotencyKey,
     /// A time window over 90 days.
     RequestInvalidRange,
+    /// A place to go on from that lies before what is kept (ours).
+    RequestCursorExpired,
     /// The body is over the limit (ours).
     RequestTooLarge,
     /// A header is over the limit (ours).
@@ -48,7 +50,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes.
-    pub const ALL: [ErrorCode; 17] = [
+    pub const ALL: [ErrorCode; 18] = [
         ErrorCode::AuthMissing,
         ErrorCode::AuthInvalidCredential,
         ErrorCode::AuthRevoked,
@@ -56,6 +58,7 @@ impl ErrorCode {
         ErrorCode::RequestInvalid,
         ErrorCode::RequestMissingIdempotencyKey,
         ErrorCode::RequestInvalidRange,
+        ErrorCode::RequestCursorExpired,
         ErrorCode::RequestTooLarge,
         ErrorCode::RequestHeaderTooLarge,
         ErrorCode::RequestTimeout,
@@ -78,6 +81,7 @@ impl ErrorCode {
             ErrorCode::RequestInvalid => ("request_invalid", 400),
             ErrorCode::RequestMissingIdempotencyKey => ("request_missing_idempotency_key", 400),
             ErrorCode::RequestInvalidRange => ("request_invalid_range", 400),
+            ErrorCode::RequestCursorExpired => ("request_cursor_expired", 410),
             ErrorCode::RequestTooLarge => ("request_too_large", 413),
             ErrorCode::RequestHeaderTooLarge => ("request_header_too_large", 431),
             ErrorCode::RequestTimeout => ("request_timeout", 408),

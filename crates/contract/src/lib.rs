@@ -14,6 +14,7 @@ mod envelope;
 mod error_code;
 mod event;
 mod freshness;
+mod fulfillment;
 mod ids;
 mod object;
 mod record;
@@ -26,6 +27,7 @@ pub use envelope::{Envelope, EnvelopeError, EnvelopeOrder, envelope_bytes};
 pub use error_code::ErrorCode;
 pub use event::{EventType, UnknownEventType, header};
 pub use freshness::{Freshness, RecordState};
+pub use fulfillment::FULFILLMENT_STATUSES;
 pub use ids::{
     BranchId, BrandId, BusinessId, DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, ReplayId,
     TokenId, WebhookId,
@@ -33,6 +35,7 @@ pub use ids::{
 pub use record::{Changes, OWNED_FIELDS, OwnedFields, Record, RecordError};
 pub use signature::{SIGNATURE_HEX_LEN, Signature, SignatureMismatch, WebhookSecret};
 pub use status::{
-    Actor, KnownStatus, MoveRefusal, MoveVerdict, OrderStatus, StatusCodes, StatusCodesError, check_move,
+    Actor, KnownStatus, MoveRefusal, MoveVerdict, OrderStatus, PartnerMove, StatusCodes, StatusCodesError,
+    check_move, check_partner_move,
 };
 pub use time::{Clock, Timestamp, TimestampError};

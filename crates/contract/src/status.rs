@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The statuses that have a meaning to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -259,12 +259,58 @@ pub enum MoveRefusal {
         /// The status asked for.
         to: KnownStatus,
     },
+    /// Only a PLACED order can be rejected.
+    #[error("only a PLACED order can be rejected, and the order is {from}; cancel it instead")]
+    NotPlaced {
+        /// The present status.
+        from: OrderStatus,
+    },
     /// The present status is a code we do not know, so what lies ahead of it is not known either.
     #[error("the order's status is the unknown code {code}; only a cancellation may follow")]
     FromUnknown {
         /// The code.
         code: i64,
     },
+}
+
+/// What a partner may ask of an order, in the words of the Partner API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum PartnerMove {
+    /// The restaurant takes it.
+    Accepted,
+    /// Cooked and packed.
+    Ready,
+    /// The guest has it.
+    PickedUp,
+    /// The restaurant refuses an order that was just placed: it ends in CANCELLED.
+    Rejected,
+    /// Called off.
+    Cancelled,
+}
+
+impl PartnerMove {
+    /// Where the order goes.
+    pub const fn to(self) -> KnownStatus {
+        match self {
+            PartnerMove::Accepted => KnownStatus::Accepted,
+            PartnerMove::Ready => KnownStatus::Ready,
+            PartnerMove::PickedUp => KnownStatus::PickedUp,
+            PartnerMove::Rejected | PartnerMove::Cancelled => KnownStatus::Cancelled,
+        }
+    }
+}
+
+/// Says whether an order at `from` may do what a partner asks: [`check_move`], and that only a PLACED order can be rejected.
+pub fn check_partner_move(from: OrderStatus, asked: PartnerMove) -> MoveVerdict {
+    let known = OrderStatus::Known;
+    let refuses = asked == PartnerMove::Rejected
+        && ![known(KnownStatus::Placed), known(KnownStatus::Cancelled)].contains(&from);
+    match refuses {
+        true => MoveVerdict::Refused(MoveRefusal::NotPlaced { from }),
+        false => check_move(from, asked.to(), Actor::Partner),
+    }
 }
 
 /// Says whether an order at `from` may go to `to` when `actor` asks: the table of moves (CONTRACT.md section 5).
@@ -409,6 +455,28 @@ mod tests {
         for to in KnownStatus::ALL {
             let verdict = check_move(from, to, Actor::Operator);
             assert_eq!(verdict == MoveVerdict::Allowed, to == Cancelled, "{to}");
+        }
+    }
+
+    #[test]
+    fn only_a_placed_order_can_be_rejected_and_everything_else_is_the_table_for_partners() {
+        let all = KnownStatus::ALL.map(OrderStatus::Known).into_iter().chain([OrderStatus::Unknown(77)]);
+        for from in all {
+            let rejected = check_partner_move(from, PartnerMove::Rejected);
+            let expected = match from {
+                OrderStatus::Known(Placed) => MoveVerdict::Allowed,
+                OrderStatus::Known(Cancelled) => MoveVerdict::Unchanged,
+                _ => MoveVerdict::Refused(MoveRefusal::NotPlaced { from }),
+            };
+            assert_eq!(rejected, expected, "{from}");
+            for (asked, to) in [
+                (PartnerMove::Accepted, Accepted),
+                (PartnerMove::Ready, Ready),
+                (PartnerMove::PickedUp, PickedUp),
+                (PartnerMove::Cancelled, Cancelled),
+            ] {
+                assert_eq!(check_partner_move(from, asked), check_move(from, to, Actor::Partner), "{from}");
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use hookit_contract::ErrorCode;
 use hookit_server::{Answer, ApiError};
 use hookit_store::Error;
-use hookit_store::platform::{Changed, StoredOrder};
+use hookit_store::platform::{Changed, Replayed, StoredOrder};
 
 use crate::Shared;
 use crate::order_schema::Order;
@@ -49,14 +49,27 @@ pub(crate) fn stored(changed: Changed) -> Result<StoredOrder> {
     }
 }
 
+/// What became of a wish to send a delivery again.
+pub(crate) fn replayed(replayed: Replayed) -> Result<()> {
+    let refused = |message: &str| Err(ApiError::new(ErrorCode::StateInvalidTransition, message));
+    match replayed {
+        Replayed::Done => Ok(()),
+        Replayed::Pending => refused("the delivery is pending; only one that has ended can be replayed"),
+        Replayed::WebhookRemoved => {
+            refused("the delivery's registration was removed; there is nowhere to send it to")
+        }
+        Replayed::NoSuchDelivery => Err(ApiError::not_found("there is no such delivery")),
+    }
+}
+
 pub(crate) fn no_such_order() -> ApiError {
     ApiError::not_found("there is no such order")
 }
 
-/// A page of orders, each record byte for byte as it is kept.
-pub(crate) fn order_page(orders: &[StoredOrder], limit: usize) -> Bytes {
+/// A page of orders, each record byte for byte as it is kept, and after them further fields, as text.
+pub(crate) fn order_page(orders: &[StoredOrder], further: &str) -> Bytes {
     let size: usize = orders.iter().map(|order| order.record.len() + 1).sum();
-    let mut out = BytesMut::with_capacity(size + 64);
+    let mut out = BytesMut::with_capacity(size + further.len() + 64);
     out.put_slice(b"{\"orders\":[");
     for (i, order) in orders.iter().enumerate() {
         if i > 0 {
@@ -64,11 +77,8 @@ pub(crate) fn order_page(orders: &[StoredOrder], limit: usize) -> Bytes {
         }
         out.put_slice(&order.record);
     }
-    out.put_slice(b"],\"next_after\":");
-    match orders.last().filter(|_| orders.len() == limit) {
-        Some(last) => out.put_slice(last.order_id.to_string().as_bytes()),
-        None => out.put_slice(b"null"),
-    }
+    out.put_slice(b"],");
+    out.put_slice(further.as_bytes());
     out.put_u8(b'}');
     out.freeze()
 }

@@ -53,19 +53,24 @@ pub(crate) enum Scope {
     /// Move orders.
     #[serde(rename = "orders:write")]
     OrdersWrite,
-    /// Read registrations.
+    /// Read registrations, deliveries and events.
     #[serde(rename = "webhooks:read")]
     WebhooksRead,
+    /// Have deliveries sent again.
+    #[serde(rename = "webhooks:write")]
+    WebhooksWrite,
 }
 
 impl Scope {
-    pub(crate) const ALL: [Scope; 3] = [Scope::OrdersRead, Scope::OrdersWrite, Scope::WebhooksRead];
+    pub(crate) const ALL: [Scope; 4] =
+        [Scope::OrdersRead, Scope::OrdersWrite, Scope::WebhooksRead, Scope::WebhooksWrite];
 
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Scope::OrdersRead => "orders:read",
             Scope::OrdersWrite => "orders:write",
             Scope::WebhooksRead => "webhooks:read",
+            Scope::WebhooksWrite => "webhooks:write",
         }
     }
 }

@@ -25,6 +25,19 @@ pub(crate) struct OrderPage {
     next_after: Option<i64>,
 }
 
+/// A page of the records that a partner looked for.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "a page is put together from texts")]
+pub(crate) struct OrdersFound {
+    orders: Vec<Order>,
+    /// This page's number, from 1 on.
+    page: u64,
+    /// How many a page may have.
+    size: u64,
+    /// How many there are on all pages.
+    total: u64,
+}
+
 /// Fields that klikit's own clients read, and what is in them. They are kept as they come, whatever that is.
 const USUAL_FIELDS: [(&str, &str); 20] = [
     ("external_id", "The order's id where it was placed."),

@@ -9,8 +9,10 @@
 mod attempts;
 mod audit;
 mod deliveries;
+mod events;
 mod expiry;
 mod figures;
+mod once;
 mod orders;
 mod partners;
 mod registrations;
@@ -29,12 +31,16 @@ use hookit_contract::{
 pub use self::attempts::{Attempt, Phases, Verdict};
 pub use self::audit::{AUDIT_LOOKS_MAX, AuditEntry, AuditPage, AuditQuery, Caller};
 pub use self::deliveries::{
-    Cancelled, Delivery, DeliveryQuery, EndReason, NothingToSend, Payload, PendingDelivery, PendingPage,
-    Replayed,
+    Cancelled, DeliveriesOf, Delivery, DeliveryQuery, EndReason, NothingToSend, Payload, PendingDelivery,
+    PendingPage, Replayed,
 };
+pub use self::events::{EventPage, EventQuery, EventsRead, StoredEvent};
 pub use self::expiry::Expiry;
 pub use self::figures::{Activity, Counts, Figures, Queue, Ticks};
-pub use self::orders::{Change, Changed, Invalid, OrderQuery, RECORD_BYTES_MAX, Reason, StoredOrder};
+pub use self::once::{KEYS_KEPT, Once, OnceKey, PartnerMoveRequest, PartnerMoved};
+pub use self::orders::{
+    Change, Changed, Invalid, OrderQuery, OrderSearch, OrdersFound, RECORD_BYTES_MAX, Reason, StoredOrder,
+};
 pub use self::partners::{Brand, Business, Partner, PartnerChange, PutBusiness};
 pub use self::registrations::{Endpoint, HoldReason, NewWebhook, PutWebhook, Webhook, WebhookAccess};
 pub use self::replays::{
@@ -67,11 +73,23 @@ pub trait Store: Send + Sync {
     /// is refused leaves the others as they are; an error undoes all of them.
     async fn changes(&self, changes: Vec<Change>, now: Timestamp) -> Result<Vec<Changed>, Error>;
 
+    /// Moves an order as a partner asks, once for a key: what became of it is kept in the transaction that did it, and whoever
+    /// asks again within [`KEYS_KEPT`] hears it again.
+    async fn move_once(
+        &self,
+        key: OnceKey,
+        request: PartnerMoveRequest,
+        now: Timestamp,
+    ) -> Result<Once<PartnerMoved>, Error>;
+
     /// An order as it stands.
     async fn order(&self, order_id: OrderId) -> Result<Option<StoredOrder>, Error>;
 
     /// Orders by id.
     async fn orders(&self, query: OrderQuery) -> Result<Vec<StoredOrder>, Error>;
+
+    /// A business's orders that were created in a stretch of time, the earliest first, and how many there are.
+    async fn find_orders(&self, search: OrderSearch) -> Result<OrdersFound, Error>;
 
     /// Pending deliveries of an endpoint behind a place in line: replays where `after` is among theirs
     /// ([`DeliverySeq::is_among_replays`]), else those that are none.
@@ -96,6 +114,14 @@ pub trait Store: Send + Sync {
     /// Sends a delivery again that has ended, however it did: it becomes pending, its plan begins anew, and its attempts
     /// go on being counted. It goes to where its registration points now.
     async fn replay_delivery(&self, delivery_id: &DeliveryId, now: Timestamp) -> Result<Replayed, Error>;
+
+    /// Sends a delivery of a partner again, once for a key, as [`Store::move_once`] does. One of another partner is not there.
+    async fn replay_once(
+        &self,
+        key: OnceKey,
+        delivery_id: &DeliveryId,
+        now: Timestamp,
+    ) -> Result<Once<Replayed>, Error>;
 
     /// Begins a replay: a durable job. [`Store::step_replays`] does its work.
     async fn start_replay(&self, request: ReplayRequest, now: Timestamp) -> Result<StartReplay, Error>;
@@ -124,6 +150,17 @@ pub trait Store: Send + Sync {
 
     /// Deliveries, newest first.
     async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, Error>;
+
+    /// A partner's own deliveries with their newest attempts, newest first. Looks at a bounded number of deliveries, so a page may
+    /// have fewer than it could.
+    async fn deliveries_of(
+        &self,
+        partner_id: &PartnerId,
+        query: DeliveryQuery,
+    ) -> Result<DeliveriesOf, Error>;
+
+    /// What happened to a business's orders. Looks at a bounded number of events.
+    async fn events(&self, query: EventQuery) -> Result<EventsRead, Error>;
 
     /// One delivery with its attempts, oldest first.
     async fn delivery(&self, delivery_id: &DeliveryId) -> Result<Option<(Delivery, Vec<Attempt>)>, Error>;
@@ -162,6 +199,9 @@ pub trait Store: Send + Sync {
 
     /// All registrations, by id.
     async fn webhooks(&self) -> Result<Vec<Webhook>, Error>;
+
+    /// The registrations of all partners of a business, by id.
+    async fn webhooks_of(&self, business_id: BusinessId) -> Result<Vec<Webhook>, Error>;
 
     /// One registration, with what is needed to post to it.
     async fn webhook_access(&self, webhook_id: WebhookId) -> Result<Option<WebhookAccess>, Error>;

@@ -11,13 +11,13 @@ use hookit_contract::{
 };
 use hookit_server::routes::{Routes, get, post};
 use hookit_server::{Answer, ApiError, NoBody, Params, PathText};
-use hookit_store::platform::{Attempt, Cancelled, Delivery, DeliveryQuery, EndReason, Replayed, Verdict};
+use hookit_store::platform::{Attempt, Cancelled, Delivery, DeliveryQuery, EndReason, Verdict};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{By, page_limit};
 use crate::Shared;
-use crate::api::{Result, store_error};
+use crate::api::{self, Result, store_error};
 use crate::credentials::{Acting, Operator};
 
 pub(super) fn routes() -> Routes<Arc<Shared>> {
@@ -207,22 +207,8 @@ async fn replay(
     _: NoBody,
 ) -> Result<Answer<Shown<'static>>> {
     let id = DeliveryId::from(id);
-    match store.replay_delivery(&id, shared.clock.now()).await.map_err(store_error)? {
-        Replayed::Done => {}
-        Replayed::Pending => {
-            return Err(ApiError::new(
-                ErrorCode::StateInvalidTransition,
-                "the delivery is pending; only one that has ended can be replayed",
-            ));
-        }
-        Replayed::WebhookRemoved => {
-            return Err(ApiError::new(
-                ErrorCode::StateInvalidTransition,
-                "the delivery's registration was removed; there is nowhere to send it to",
-            ));
-        }
-        Replayed::NoSuchDelivery => return Err(ApiError::not_found("there is no such delivery")),
-    }
+    let replayed = store.replay_delivery(&id, shared.clock.now()).await.map_err(store_error)?;
+    api::replayed(replayed)?;
     tracing::info!(delivery_id = %id, "an operator replays a delivery");
     let found = shared.store.delivery(&id).await.map_err(store_error)?;
     let (delivery, attempts) = found.ok_or_else(|| ApiError::not_found("there is no such delivery"))?;

@@ -4,7 +4,7 @@ mod audit;
 mod bulk;
 mod businesses;
 mod deliveries;
-mod orders;
+pub(crate) mod orders;
 mod partners;
 mod replays;
 pub(crate) mod roles;

@@ -103,9 +103,18 @@ pub(super) enum NameOrCode {
 #[derive(Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected a text or an integer")]
 #[schemars(rename = "ReasonTextOrCode")]
-pub(super) enum TextOrCode {
+pub(crate) enum TextOrCode {
     Code(i64),
     Text(String),
+}
+
+impl From<TextOrCode> for Reason {
+    fn from(reason: TextOrCode) -> Self {
+        match reason {
+            TextOrCode::Code(code) => Reason::Code(code),
+            TextOrCode::Text(text) => Reason::Text(text),
+        }
+    }
 }
 
 impl MoveBody {
@@ -134,10 +143,7 @@ impl MoveBody {
             order_id,
             to,
             actor: Actor::Operator,
-            reason: self.reason_code.map(|reason| match reason {
-                TextOrCode::Code(code) => Reason::Code(code),
-                TextOrCode::Text(text) => Reason::Text(text),
-            }),
+            reason: self.reason_code.map(Reason::from),
             occurred_at: self.occurred_at,
         })
     }
@@ -222,5 +228,9 @@ async fn list(
         limit,
     };
     let orders = shared.store.orders(query).await.map_err(store_error)?;
-    Ok(Answer::raw(api::order_page(&orders, limit)))
+    let next_after = match orders.last().filter(|_| orders.len() == limit) {
+        Some(last) => last.order_id.to_string(),
+        None => "null".to_owned(),
+    };
+    Ok(Answer::raw(api::order_page(&orders, &format!("\"next_after\":{next_after}"))))
 }

@@ -173,7 +173,7 @@ async fn a_partners_secrets_are_shown_once_and_never_again() {
     }
     // A new partner has all scopes where it is not said which.
     let all = platform.call("POST", "/v1/operator/partners", r#"{"name":"x","business_id":7}"#).await.data();
-    assert_eq!(all["scopes"], json!(["orders:read", "orders:write", "webhooks:read"]));
+    assert_eq!(all["scopes"], json!(["orders:read", "orders:write", "webhooks:read", "webhooks:write"]));
 }
 
 fn read(platform: &Running, authorization: String, order: i64) -> impl Future<Output = Answer> {

@@ -109,9 +109,19 @@ impl Running {
     }
 
     pub(crate) async fn try_on(dir: &Path, setup: Setup) -> Result<Self, StartError> {
+        Running::try_on_at(dir, setup, Duration::ZERO).await
+    }
+
+    /// On a data folder that is there, with a clock that is so far ahead.
+    pub(crate) async fn on_at(dir: &Path, setup: Setup, ahead: Duration) -> Self {
+        Running::try_on_at(dir, setup, ahead).await.unwrap()
+    }
+
+    async fn try_on_at(dir: &Path, setup: Setup, ahead: Duration) -> Result<Self, StartError> {
         let orders_per_delivery_max = setup.options.orders_per_delivery_max;
         let store = Arc::new(PlatformStore::open(dir, setup.options).unwrap());
         let clock = Arc::new(PushedClock::default());
+        clock.push(ahead);
         let config = PlatformConfig {
             engine: setup.engine,
             orders_per_delivery_max,
@@ -189,6 +199,34 @@ impl Running {
         let body = json!({"name": name, "role": role}).to_string();
         let issued = self.call("POST", "/v1/operator/tokens", body).await.expect(201).data();
         issued["token"].as_str().unwrap().to_owned()
+    }
+
+    /// A new partner of [`BUSINESS`] with these scopes alone.
+    pub(crate) async fn partner_with(&self, scopes: &[&str]) -> PartnerAccess {
+        let body = json!({"name": "Reports", "business_id": BUSINESS, "scopes": scopes}).to_string();
+        PartnerAccess::of(&self.call("POST", "/v1/operator/partners", body).await.expect(201).data())
+    }
+
+    /// What a partner reads.
+    pub(crate) async fn get_as(&self, partner: &PartnerAccess, path: &str) -> Answer {
+        self.call_as(Some(&partner.basic()), "GET", path, "").await
+    }
+
+    /// What a partner writes under a key, or under none.
+    pub(crate) async fn write_as(
+        &self,
+        partner: &PartnerAccess,
+        key: Option<&str>,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> Answer {
+        let authorization = partner.basic();
+        let mut headers = vec![("authorization", authorization.as_str())];
+        headers.extend(key.map(|key| ("idempotency-key", key)));
+        let mut request = head(method, path, &headers, Some(body.len()));
+        request.extend_from_slice(body.as_bytes());
+        exchange(self.address, request).await
     }
 
     /// Registers a URL for an event type.

@@ -284,7 +284,7 @@ async fn a_cart_edit_of_what_is_not_the_carts_is_refused_by_name() {
 async fn a_partner_with_a_wrong_field_is_refused_by_its_name() {
     let stage = Stage::set().await;
     let good = json!({"name": "POS", "business_id": 7, "scopes": ["orders:read"]});
-    let known = "expected one of orders:read, orders:write, webhooks:read";
+    let known = "expected one of orders:read, orders:write, webhooks:read, webhooks:write";
     for (body, message) in [
         (but(&good, "name", Value::Null), "name: missing".to_owned()),
         (but(&good, "name", json!(7)), "name: expected a string, found a number".to_owned()),

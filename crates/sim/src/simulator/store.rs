@@ -14,11 +14,12 @@ use hookit_contract::{
 use hookit_store::Error;
 use hookit_store::hints::{HINTS_MAX, Hints};
 use hookit_store::platform::{
-    AddToken, Attempt, AuditPage, AuditQuery, Business, Caller, Cancelled, Change, Changed, Delivery,
-    DeliveryQuery, Endpoint, Expiry, Figures, HoldReason, NewToken, NewWebhook, NothingToSend, OperatorToken,
-    OrderQuery, Partner, PartnerChange, Payload, PendingDelivery, PendingPage, PutBusiness, PutWebhook,
-    Replay, ReplayCount, ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay, SteeredReplay, Store,
-    StoredOrder, Webhook, WebhookAccess,
+    AddToken, Attempt, AuditPage, AuditQuery, Business, Caller, Cancelled, Change, Changed, DeliveriesOf,
+    Delivery, DeliveryQuery, Endpoint, EventQuery, EventsRead, Expiry, Figures, HoldReason, NewToken,
+    NewWebhook, NothingToSend, Once, OnceKey, OperatorToken, OrderQuery, OrderSearch, OrdersFound, Partner,
+    PartnerChange, PartnerMoveRequest, PartnerMoved, Payload, PendingDelivery, PendingPage, PutBusiness,
+    PutWebhook, Replay, ReplayCount, ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay,
+    SteeredReplay, Store, StoredOrder, Webhook, WebhookAccess,
 };
 use rand::RngExt as _;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -252,6 +253,16 @@ impl Store for SimStore {
         Ok(changed)
     }
 
+    /// No partner asks in a schedule.
+    async fn move_once(
+        &self,
+        _: OnceKey,
+        _: PartnerMoveRequest,
+        _: Timestamp,
+    ) -> Result<Once<PartnerMoved>, Error> {
+        Err(Error::Busy)
+    }
+
     async fn order(&self, order_id: OrderId) -> Result<Option<StoredOrder>, Error> {
         self.read(|disk| disk.order(order_id)).await
     }
@@ -265,6 +276,11 @@ impl Store for SimStore {
             disk.orders().filter(asked).take(query.limit).cloned().collect()
         })
         .await
+    }
+
+    /// No partner asks in a schedule.
+    async fn find_orders(&self, _: OrderSearch) -> Result<OrdersFound, Error> {
+        Ok(OrdersFound::default())
     }
 
     async fn pending(
@@ -308,6 +324,16 @@ impl Store for SimStore {
             found.take(query.limit).cloned().collect()
         })
         .await
+    }
+
+    /// No partner asks in a schedule.
+    async fn deliveries_of(&self, _: &PartnerId, _: DeliveryQuery) -> Result<DeliveriesOf, Error> {
+        Err(Error::Busy)
+    }
+
+    /// No partner asks in a schedule.
+    async fn events(&self, _: EventQuery) -> Result<EventsRead, Error> {
+        Err(Error::Busy)
     }
 
     async fn delivery(&self, delivery_id: &DeliveryId) -> Result<Option<(Delivery, Vec<Attempt>)>, Error> {
@@ -369,6 +395,10 @@ impl Store for SimStore {
         self.read(Disk::webhooks).await
     }
 
+    async fn webhooks_of(&self, business_id: BusinessId) -> Result<Vec<Webhook>, Error> {
+        self.read(|disk| disk.webhooks_of(business_id)).await
+    }
+
     async fn webhook_access(&self, webhook_id: WebhookId) -> Result<Option<WebhookAccess>, Error> {
         self.read(|disk| disk.webhook_access(webhook_id)).await
     }
@@ -399,6 +429,11 @@ impl Store for SimStore {
             Reply::Replayed(answer) => Ok(answer),
             _ => Err(another()),
         }
+    }
+
+    /// No partner asks in a schedule.
+    async fn replay_once(&self, _: OnceKey, _: &DeliveryId, _: Timestamp) -> Result<Once<Replayed>, Error> {
+        Err(Error::Busy)
     }
 
     async fn start_replay(&self, request: ReplayRequest, now: Timestamp) -> Result<StartReplay, Error> {

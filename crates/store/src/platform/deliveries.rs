@@ -6,6 +6,8 @@ use hookit_contract::{
     Timestamp, WebhookId,
 };
 
+use super::Attempt;
+
 /// A delivery as the engine needs to know it: ids only, no bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingDelivery {
@@ -127,6 +129,15 @@ pub struct Delivery {
     pub ended_by: Option<String>,
     /// And why.
     pub ended_reason: Option<EndReason>,
+}
+
+/// A page of a partner's own deliveries.
+#[derive(Clone, Debug, Default)]
+pub struct DeliveriesOf {
+    /// Each with its newest attempts, the oldest of them first.
+    pub deliveries: Vec<(Delivery, Vec<Attempt>)>,
+    /// Where to go on; none at the end.
+    pub next_before: Option<DeliverySeq>,
 }
 
 /// Why a delivery was taken back.

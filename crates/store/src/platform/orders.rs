@@ -138,3 +138,33 @@ pub struct OrderQuery {
     /// At most so many.
     pub limit: usize,
 }
+
+/// Which of a business's orders to find, in the order in which they were created.
+#[derive(Clone, Debug)]
+pub struct OrderSearch {
+    /// The business.
+    pub business_id: BusinessId,
+    /// Created at or after.
+    pub created_from: Timestamp,
+    /// Created before.
+    pub created_to: Timestamp,
+    /// Only in this status.
+    pub status: Option<OrderStatus>,
+    /// Only those that this brand has a part in.
+    pub brand_id: Option<BrandId>,
+    /// Only of this branch.
+    pub branch_id: Option<BranchId>,
+    /// Pass over so many of them.
+    pub skip: u64,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// Some of the orders that were searched for.
+#[derive(Clone, Debug, Default)]
+pub struct OrdersFound {
+    /// The orders.
+    pub orders: Vec<StoredOrder>,
+    /// How many there are in all, at the same moment.
+    pub total: u64,
+}

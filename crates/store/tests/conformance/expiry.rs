@@ -1,9 +1,9 @@
 //! What is older than it is to be kept is removed, and nothing else.
 
-use hookit_contract::{DeliverySeq, KnownStatus, Timestamp};
+use hookit_contract::{DeliverySeq, KnownStatus, OrderId, PartnerId, PartnerMove, Timestamp};
 use hookit_store::platform::{
-    Change, Changed, Delivery, DeliveryQuery, Expiry, ReplayFilter, ReplayKind, ReplayRequest, Replayed,
-    Store, Verdict,
+    Change, Changed, Delivery, DeliveryQuery, Expiry, KEYS_KEPT, Once, OnceKey, PartnerMoveRequest,
+    PartnerMoved, ReplayFilter, ReplayKind, ReplayRequest, Replayed, Store, Verdict,
 };
 
 use crate::fixture::*;
@@ -142,4 +142,41 @@ pub(crate) async fn what_was_removed_is_not_missed(store: &impl Store) {
     let filter = ReplayFilter { webhook_id: Some(created.webhook_id), ..ReplayFilter::default() };
     let request = ReplayRequest { kind: ReplayKind::Missed, history: true, filter };
     assert_eq!(store.count_replay(request, 0).await.unwrap().unwrap().deliveries, 0);
+}
+
+/// Asks for the same under a key.
+async fn accept_once(store: &impl Store, key: &str, order_id: OrderId, now: Timestamp) -> Once<PartnerMoved> {
+    let key = OnceKey {
+        partner_id: PartnerId::from("ptn_pos".to_owned()),
+        key: key.to_owned(),
+        request_hash: [u8::try_from(order_id.0 % 200).unwrap(); 32],
+    };
+    let request = PartnerMoveRequest {
+        business_id: BUSINESS,
+        order_id,
+        asked: PartnerMove::Accepted,
+        reason: None,
+        occurred_at: None,
+    };
+    store.move_once(key, request, now).await.unwrap()
+}
+
+pub(crate) async fn a_record_that_was_answered_with_stays_as_long_as_its_key(store: &impl Store) {
+    let day = i64::try_from(KEYS_KEPT.as_millis()).unwrap();
+    store.add_partner(partner("pos", BUSINESS)).await.unwrap();
+    let (order, other) = (plain(store, at(0)).await, plain(store, at(0)).await);
+    let accepted = done(store, moved(order.order_id, KnownStatus::Accepted), at(1)).await;
+    // The order is that already, by an event that is old soon.
+    let first = accept_once(store, "key", order.order_id, at(10)).await;
+    assert_eq!(first, Once::Done(PartnerMoved::Order(accepted.record.clone())));
+    done(store, moved(order.order_id, KnownStatus::Ready), at(20)).await;
+    expire(store, at(30)).await;
+    assert_eq!(store.counts().await.unwrap().events, 0);
+    assert_eq!(accept_once(store, "key", order.order_id, at(9 + day)).await, first);
+    assert_eq!(accept_once(store, "key", other.order_id, at(9 + day)).await, Once::KeyTaken);
+    // A day later the key is new, and the record goes.
+    let now = accept_once(store, "key", order.order_id, at(10 + day)).await;
+    assert!(matches!(now, Once::Done(PartnerMoved::Refused(_))), "{now:?}");
+    let made = accept_once(store, "another", other.order_id, at(10 + day)).await;
+    assert!(matches!(made, Once::Done(PartnerMoved::Order(_))), "{made:?}");
 }

@@ -70,6 +70,7 @@ macro_rules! platform_suite {
                 a_backlog_is_read_in_pages_in_the_order_of_commits,
                 deliveries_are_found_by_what_they_are,
                 orders_are_listed_by_id,
+                a_businesss_orders_are_found_by_when_and_where_they_were_created,
                 counts_say_what_is_there,
                 hints_name_every_new_delivery_and_every_endpoint_that_changed,
                 of_many_moves_at_once_each_is_checked_against_the_one_before,
@@ -115,6 +116,7 @@ macro_rules! expiry_suite {
                 a_large_expiry_goes_in_small_steps_between_which_changes_are_made,
                 what_was_tried_often_goes_in_steps_that_are_no_longer_for_it,
                 what_was_removed_is_not_missed,
+                a_record_that_was_answered_with_stays_as_long_as_its_key,
             ]
         );
     };

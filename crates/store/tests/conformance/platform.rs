@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use hookit_contract::{
-    Actor, BrandId, DeliveryId, DeliverySeq, DeliveryState, EventType, KnownStatus, MoveRefusal,
+    Actor, BranchId, BrandId, DeliveryId, DeliverySeq, DeliveryState, EventType, KnownStatus, MoveRefusal,
     OWNED_FIELDS, OrderId, OrderStatus, Timestamp, envelope_bytes,
 };
 use hookit_store::Error;
 use hookit_store::hints::Hint;
 use hookit_store::platform::{
-    Change, Changed, Counts, DeliveryQuery, EndpointSettings, Invalid, OrderQuery, RECORD_BYTES_MAX, Reason,
-    Store, Verdict,
+    Change, Changed, Counts, DeliveryQuery, EndpointSettings, Invalid, OrderQuery, OrderSearch,
+    RECORD_BYTES_MAX, Reason, Store, Verdict,
 };
 
 use crate::fixture::*;
@@ -572,4 +572,43 @@ pub(crate) async fn a_closed_store_is_busy(store: &impl Store) {
     let late = store.change(moved(order.order_id, KnownStatus::Accepted), Timestamp::from_millis(0)).await;
     assert!(matches!(late, Err(Error::Busy)), "{late:?}");
     assert!(matches!(store.order(order.order_id).await, Err(Error::Busy)));
+}
+
+pub(crate) async fn a_businesss_orders_are_found_by_when_and_where_they_were_created(store: &impl Store) {
+    let mut ids = Vec::new();
+    for (i, brands) in [r#"[{"id":1}]"#, r#"[{"id":1},{"id":2}]"#, r#"[{"id":3}]"#].into_iter().enumerate() {
+        ids.push(create(store, order_of(brands, ""), at(10 * i as i64)).await.order_id);
+    }
+    let of_another = r#"{"business_id":8,"branch_id":1062,"brands":[{"id":1}]}"#;
+    create(store, record(of_another), at(0)).await;
+    done(store, moved(ids[2], KnownStatus::Ready), at(30)).await;
+    let all = OrderSearch {
+        business_id: BUSINESS,
+        created_from: at(0),
+        created_to: at(100),
+        status: None,
+        brand_id: None,
+        branch_id: None,
+        skip: 0,
+        limit: 10,
+    };
+    for (search, found, total) in [
+        (all.clone(), &ids[..], 3),
+        (OrderSearch { skip: 1, limit: 1, ..all.clone() }, &ids[1..2], 3),
+        (OrderSearch { skip: 9, ..all.clone() }, &[], 3),
+        (OrderSearch { created_from: at(1), created_to: at(20), ..all.clone() }, &ids[1..2], 1),
+        (OrderSearch { created_to: at(20), ..all.clone() }, &ids[..2], 2),
+        (OrderSearch { brand_id: Some(BrandId(2)), ..all.clone() }, &ids[1..2], 1),
+        (OrderSearch { brand_id: Some(BrandId(1)), ..all.clone() }, &ids[..2], 2),
+        (OrderSearch { branch_id: Some(BRANCH), ..all.clone() }, &ids[..], 3),
+        (OrderSearch { branch_id: Some(BranchId(1)), ..all.clone() }, &[], 0),
+        (OrderSearch { status: Some(KnownStatus::Ready.into()), ..all.clone() }, &ids[2..], 1),
+    ] {
+        let page = store.find_orders(search.clone()).await.unwrap();
+        let listed: Vec<_> = page.orders.iter().map(|order| order.order_id).collect();
+        assert_eq!((listed.as_slice(), page.total), (found, total), "{search:?}");
+    }
+    let page = store.find_orders(all).await.unwrap();
+    let as_kept = store.order(ids[2]).await.unwrap().unwrap();
+    assert_eq!((&page.orders[2].record, page.orders[2].version), (&as_kept.record, 2));
 }

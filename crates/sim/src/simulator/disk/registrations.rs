@@ -1,6 +1,6 @@
 //! The partners, their registrations, and the endpoints that these make.
 
-use hookit_contract::{DeliverySeq, DeliveryState, EndpointId, PartnerId, Timestamp, WebhookId};
+use hookit_contract::{BusinessId, DeliverySeq, DeliveryState, EndpointId, PartnerId, Timestamp, WebhookId};
 use hookit_store::platform::{
     EndReason, Endpoint, EndpointSettings, HoldReason, NewWebhook, Ordering, PartnerChange, PutWebhook,
     Webhook, WebhookAccess,
@@ -190,6 +190,13 @@ impl Disk {
 
     pub(in crate::simulator) fn webhooks(&self) -> Vec<Webhook> {
         self.present().map(|(_, webhook)| webhook.clone()).collect()
+    }
+
+    pub(in crate::simulator) fn webhooks_of(&self, business_id: BusinessId) -> Vec<Webhook> {
+        let of_business = |(index, _): &(usize, &Webhook)| {
+            self.partners[self.webhooks[*index].1].business_id == business_id
+        };
+        self.present().filter(of_business).map(|(_, webhook)| webhook.clone()).collect()
     }
 
     pub(in crate::simulator) fn webhook_access(&self, webhook_id: WebhookId) -> Option<WebhookAccess> {

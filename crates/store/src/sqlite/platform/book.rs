@@ -14,15 +14,16 @@ use super::registry::Registry;
 use super::replays::{self, jobs};
 use super::tally::{self, Moved, Tallied};
 use super::{
-    PlatformOptions, Published, attempts, audit, changes, deliveries, endings, expiry, reads, registrations,
-    tokens,
+    PlatformOptions, Published, attempts, audit, changes, deliveries, endings, expiry, once, reads,
+    registrations, tokens,
 };
 use crate::Error;
 use crate::fanout::Event;
 use crate::platform::{
     Activity, AddToken, Attempt, Business, Caller, Cancelled, Changed, Counts, EndpointSettings, HoldReason,
-    Invalid, NewToken, NewWebhook, Partner, PartnerChange, PendingDelivery, PutBusiness, PutWebhook,
-    ReplayRequest, Replayed, StartReplay, SteerReplay, SteeredReplay,
+    Invalid, NewToken, NewWebhook, Once, OnceKey, Partner, PartnerChange, PartnerMoveRequest, PartnerMoved,
+    PendingDelivery, PutBusiness, PutWebhook, Reason, ReplayRequest, Replayed, StartReplay, SteerReplay,
+    SteeredReplay,
 };
 use crate::sqlite::ids::DeliveryIds;
 use crate::sqlite::writer::Book;
@@ -34,9 +35,11 @@ pub(super) enum Command {
     NoteTest(WebhookId),
     Change(Prepared, Timestamp),
     Changes(Vec<Result<Prepared, Invalid>>, Timestamp),
+    MoveOnce(OnceKey, PartnerMoveRequest, Timestamp),
     Attempts(Vec<Attempt>, Timestamp),
     GiveUp(Vec<DeliverySeq>, Timestamp),
     ReplayDelivery(DeliveryId, Timestamp),
+    ReplayOnce(OnceKey, DeliveryId, Timestamp),
     StartReplay(ReplayRequest, Timestamp),
     StepReplay(jobs::Step, Timestamp),
     SteerReplay(ReplayId, SteerReplay, Timestamp),
@@ -63,6 +66,7 @@ impl Command {
             // They make deliveries, or change what the registry says.
             Command::Change(..)
             | Command::Changes(..)
+            | Command::MoveOnce(..)
             | Command::AddPartner(_)
             | Command::ChangePartner(..)
             | Command::AddToken(..)
@@ -74,6 +78,7 @@ impl Command {
             | Command::NoteTest(_) => {}
             // What they move on had ended, or was never given out here.
             Command::ReplayDelivery(..)
+            | Command::ReplayOnce(..)
             | Command::StartReplay(..)
             | Command::StepReplay(..)
             | Command::SteerReplay(..)
@@ -90,9 +95,11 @@ pub(super) enum Reply {
     Noted(()),
     Changed(Changed),
     ManyChanged(Vec<Changed>),
+    MovedOnce(Once<PartnerMoved>),
     Attempts(()),
     GivenUp(()),
     Replayed(Replayed),
+    ReplayedOnce(Once<Replayed>),
     ReplayStarted(StartReplay),
     ReplayStepped(()),
     ReplaySteered(SteeredReplay),
@@ -263,6 +270,11 @@ impl Book for PlatformBook {
                 Command::Changes(many, _) => {
                     many.iter().map(|one| EMPTY + one.as_ref().map_or(0, Prepared::bytes)).sum()
                 }
+                Command::MoveOnce(key, request, _) => {
+                    let reason = request.reason.as_ref();
+                    key.key.len()
+                        + reason.map_or(0, |r| if let Reason::Text(text) = r { text.len() } else { 0 })
+                }
                 Command::Attempts(attempts, _) => attempts.iter().map(|a| EMPTY + a.answer.len()).sum(),
                 Command::PutBusiness(business) => {
                     business.brands.iter().map(|b| EMPTY + 8 * b.branches.len()).sum()
@@ -277,6 +289,7 @@ impl Book for PlatformBook {
                 | Command::RevokeToken(..)
                 | Command::PutWebhook(..)
                 | Command::ReplayDelivery(..)
+                | Command::ReplayOnce(..)
                 | Command::StartReplay(..)
                 | Command::SteerReplay(..)
                 | Command::Supersede(..)
@@ -334,12 +347,18 @@ impl Book for PlatformBook {
                 })
                 .collect::<Result<_, _>>()
                 .map(Reply::ManyChanged),
+            Command::MoveOnce(key, request, now) => {
+                once::move_order(db, tick, &self.codes, key, request, *now).map(Reply::MovedOnce)
+            }
             Command::Attempts(attempts, now) => {
                 attempts::record(db, tick, attempts, *now).map(Reply::Attempts)
             }
             Command::GiveUp(seqs, now) => attempts::give_up(db, tick, seqs, *now).map(Reply::GivenUp),
             Command::ReplayDelivery(delivery_id, now) => {
                 replays::replay_delivery(db, tick, delivery_id, *now).map(Reply::Replayed)
+            }
+            Command::ReplayOnce(key, delivery_id, now) => {
+                once::replay(db, tick, key, delivery_id, *now).map(Reply::ReplayedOnce)
             }
             Command::StartReplay(request, now) => {
                 let registry = tick.registry(db)?;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use hookit_contract::{
     Actor, BranchId, BrandId, BusinessId, Changes, EventType, KnownStatus, MoveVerdict, OWNED_FIELDS,
     OrderId, OrderStatus, OwnedFields, Record, RecordError, StatusCodes, Timestamp, check_move,
+    check_partner_move,
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -12,7 +13,9 @@ use super::book::Tick;
 use super::order_rows::{CurrentOrder, current};
 use crate::Error;
 use crate::fanout::Event;
-use crate::platform::{Change, Changed, Invalid, RECORD_BYTES_MAX, Reason, StoredOrder};
+use crate::platform::{
+    Change, Changed, Invalid, PartnerMoveRequest, PartnerMoved, RECORD_BYTES_MAX, Reason, StoredOrder,
+};
 use crate::sqlite::failed;
 
 /// The fields beside the owned ones that the platform reads of a new order.
@@ -126,20 +129,7 @@ pub(super) fn apply(
                 MoveVerdict::Refused(refusal) => return Ok(Changed::MoveRefused(refusal)),
                 MoveVerdict::Allowed => {}
             }
-            let mut changes = Changes::new();
-            match reason.as_ref().filter(|_| *to == KnownStatus::Cancelled) {
-                Some(Reason::Code(code)) => changes.integer("cancellation_reason_id", *code),
-                Some(Reason::Text(text)) => changes.string("cancellation_reason", text),
-                None => {}
-            }
-            let record = if changes.is_empty() { order.record.clone() } else { order.record.with(&changes) };
-            let event = Occurrence {
-                event_type: EventType::OrderStatusUpdated,
-                status: OrderStatus::Known(*to),
-                actor: *actor,
-                occurred_at: *occurred_at,
-            };
-            renew(db, tick, codes, &order, &record, &event, now)
+            move_order(db, tick, codes, &order, *to, reason.as_ref(), *actor, *occurred_at, now)
         }
         Prepared::EditCart { order_id, edit, .. } => {
             let Some(order) = current(db, codes, *order_id)? else { return Ok(Changed::NoSuchOrder) };
@@ -168,6 +158,58 @@ pub(super) fn apply(
             renew(db, tick, codes, &order, &record, &event, now)
         }
     }
+}
+
+/// Moves an order for a partner: one of its business, as its narrower rules allow.
+pub(super) fn move_for_partner(
+    db: &Connection,
+    tick: &mut Tick,
+    codes: &StatusCodes,
+    request: &PartnerMoveRequest,
+    now: Timestamp,
+) -> Result<PartnerMoved, Error> {
+    let PartnerMoveRequest { business_id, order_id, asked, reason, occurred_at } = request;
+    let order = current(db, codes, *order_id)?.filter(|order| order.business_id == *business_id);
+    let Some(order) = order else { return Ok(PartnerMoved::NoSuchOrder) };
+    match check_partner_move(order.status, *asked) {
+        MoveVerdict::Unchanged => return Ok(PartnerMoved::Order(order.into_stored().record)),
+        MoveVerdict::Refused(refusal) => return Ok(PartnerMoved::Refused(refusal.to_string())),
+        MoveVerdict::Allowed => {}
+    }
+    let (to, reason) = (asked.to(), reason.as_ref());
+    match move_order(db, tick, codes, &order, to, reason, Actor::Partner, *occurred_at, now)? {
+        Changed::Done(order) => Ok(PartnerMoved::Order(order.record)),
+        other => Err(Error::Corrupt(format!("a move that is allowed came to {other:?}"))),
+    }
+}
+
+/// Makes a move that is allowed.
+#[expect(clippy::too_many_arguments, reason = "what a move says, and what it is written with")]
+fn move_order(
+    db: &Connection,
+    tick: &mut Tick,
+    codes: &StatusCodes,
+    order: &CurrentOrder,
+    to: KnownStatus,
+    reason: Option<&Reason>,
+    actor: Actor,
+    occurred_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<Changed, Error> {
+    let mut changes = Changes::new();
+    match reason.filter(|_| to == KnownStatus::Cancelled) {
+        Some(Reason::Code(code)) => changes.integer("cancellation_reason_id", *code),
+        Some(Reason::Text(text)) => changes.string("cancellation_reason", text),
+        None => {}
+    }
+    let record = if changes.is_empty() { order.record.clone() } else { order.record.with(&changes) };
+    let event = Occurrence {
+        event_type: EventType::OrderStatusUpdated,
+        status: OrderStatus::Known(to),
+        actor,
+        occurred_at,
+    };
+    renew(db, tick, codes, order, &record, &event, now)
 }
 
 /// Refuses a record that has grown too large to be delivered.
@@ -235,9 +277,12 @@ fn create(
     let event =
         Occurrence { event_type: EventType::OrderCreated, status, actor: Actor::Operator, occurred_at: None };
     let record_id = append(db, tick, codes, &owned, &record, None, &event, now).map_err(&writing)?;
+    let brands: Vec<i64> = new.brands.iter().map(|brand_id| brand_id.0).collect();
+    let brands = serde_json::to_string(&brands).expect("integers are always JSON");
     db.prepare_cached(
-        "INSERT INTO orders (order_id, business_id, branch_id, status, version, record_id, created_at, updated_at)
-         VALUES (?1, ?2, ?3, ?4, 1, ?5, ?6, ?6)",
+        "INSERT INTO orders (order_id, business_id, branch_id, status, version, record_id, created_at, updated_at,
+             brands)
+         VALUES (?1, ?2, ?3, ?4, 1, ?5, ?6, ?6, ?7)",
     )
     .and_then(|mut s| {
         s.execute(params![
@@ -246,7 +291,8 @@ fn create(
             new.branch_id.0,
             codes.code_of(status),
             record_id,
-            now.as_millis()
+            now.as_millis(),
+            brands
         ])
     })
     .map_err(&writing)?;

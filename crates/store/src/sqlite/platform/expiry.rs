@@ -169,6 +169,20 @@ pub(super) fn remove(db: &Connection, tick: &mut Tick, step: &Step) -> Result<()
     }
 }
 
+/// Removes a record that a key was the last to refer to.
+pub(super) fn remove_record(db: &Connection, record_id: i64) -> Result<(), Error> {
+    let removing = failed("removing an old record");
+    let order_id: Option<i64> = db
+        .prepare_cached("SELECT order_id FROM records WHERE record_id = ?1")
+        .and_then(|mut s| s.query_row([record_id], |row| row.get(0)).optional())
+        .map_err(&removing)?;
+    let Some(order_id) = order_id else { return Ok(()) };
+    db.prepare_cached(RECORDS)
+        .and_then(|mut s| s.execute([order_id, record_id]))
+        .map(|_| ())
+        .map_err(&removing)
+}
+
 /// Removes an event, and what nothing refers to after that.
 fn remove_event(db: &Connection, tick: &mut Tick, order_id: i64, event: i64) -> Result<(), Error> {
     let removing = failed("removing an old event");
@@ -177,6 +191,11 @@ fn remove_event(db: &Connection, tick: &mut Tick, order_id: i64, event: i64) -> 
         .and_then(|mut s| s.execute([event]))
         .map_err(&removing)?;
     tick.counts.events -= removed as u64;
+    if removed > 0 {
+        db.prepare_cached("UPDATE totals SET events_removed_to = max(events_removed_to, ?1)")
+            .and_then(|mut s| s.execute([event]))
+            .map_err(&removing)?;
+    }
     db.prepare_cached(RECORDS).and_then(|mut s| s.execute([order_id, event])).map(|_| ()).map_err(&removing)
 }
 
@@ -211,4 +230,5 @@ pub(super) const RECORDS: &str = "DELETE FROM records WHERE order_id = ?1
          AND b.version < (SELECT r.version FROM records r WHERE r.record_id = ?2) ORDER BY b.version DESC LIMIT 1))
      AND record_id <> (SELECT o.record_id FROM orders o WHERE o.order_id = ?1)
      AND NOT EXISTS (SELECT 1 FROM events e WHERE e.event_seq = records.record_id)
+     AND NOT EXISTS (SELECT 1 FROM partner_writes k WHERE k.record_id = records.record_id)
      AND NOT EXISTS (SELECT 1 FROM delivery_orders c WHERE c.order_id = ?1 AND c.record_id = records.record_id)";

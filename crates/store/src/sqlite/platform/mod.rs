@@ -8,6 +8,7 @@ mod deliveries;
 mod endings;
 mod expiry;
 mod fresh;
+mod once;
 mod order_rows;
 mod reads;
 mod registrations;
@@ -37,11 +38,12 @@ use super::readers::Readers;
 use super::writer::Writer;
 use crate::hints::Hints;
 use crate::platform::{
-    AddToken, Attempt, AuditPage, AuditQuery, Business, Caller, Cancelled, Change, Changed, Delivery,
-    DeliveryQuery, Endpoint, Expiry, Figures, HoldReason, NewToken, NewWebhook, NothingToSend, OperatorToken,
-    OrderQuery, Partner, PartnerChange, Payload, PendingPage, PutBusiness, PutWebhook, Replay, ReplayCount,
-    ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay, SteeredReplay, Store, StoredOrder,
-    Webhook, WebhookAccess,
+    AddToken, Attempt, AuditPage, AuditQuery, Business, Caller, Cancelled, Change, Changed, DeliveriesOf,
+    Delivery, DeliveryQuery, Endpoint, EventQuery, EventsRead, Expiry, Figures, HoldReason, NewToken,
+    NewWebhook, NothingToSend, Once, OnceKey, OperatorToken, OrderQuery, OrderSearch, OrdersFound, Partner,
+    PartnerChange, PartnerMoveRequest, PartnerMoved, Payload, PendingPage, PutBusiness, PutWebhook, Replay,
+    ReplayCount, ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay, SteeredReplay, Store,
+    StoredOrder, Webhook, WebhookAccess,
 };
 use crate::{Error, OpenError};
 
@@ -58,6 +60,7 @@ const KIND: Kind = Kind {
         include_str!("schema_5.sql"),
         include_str!("schema_6.sql"),
         include_str!("schema_7.sql"),
+        include_str!("schema_8.sql"),
     ],
 };
 
@@ -202,6 +205,15 @@ impl Store for PlatformStore {
         reply!(self.writer.run(Command::Changes(prepared, now)).await?, ManyChanged)
     }
 
+    async fn move_once(
+        &self,
+        key: OnceKey,
+        request: PartnerMoveRequest,
+        now: Timestamp,
+    ) -> Result<Once<PartnerMoved>, Error> {
+        reply!(self.writer.run(Command::MoveOnce(key, request, now)).await?, MovedOnce)
+    }
+
     async fn order(&self, order_id: OrderId) -> Result<Option<StoredOrder>, Error> {
         let codes = self.codes;
         self.readers.read("reading an order", move |db| reads::order(db, &codes, order_id)).await
@@ -210,6 +222,11 @@ impl Store for PlatformStore {
     async fn orders(&self, query: OrderQuery) -> Result<Vec<StoredOrder>, Error> {
         let codes = self.codes;
         self.readers.read("listing orders", move |db| reads::orders(db, &codes, &query)).await
+    }
+
+    async fn find_orders(&self, search: OrderSearch) -> Result<OrdersFound, Error> {
+        let codes = self.codes;
+        self.readers.read("finding orders", move |db| reads::find_orders(db, &codes, &search)).await
     }
 
     async fn pending(
@@ -240,6 +257,15 @@ impl Store for PlatformStore {
 
     async fn replay_delivery(&self, delivery_id: &DeliveryId, now: Timestamp) -> Result<Replayed, Error> {
         reply!(self.writer.run(Command::ReplayDelivery(delivery_id.clone(), now)).await?, Replayed)
+    }
+
+    async fn replay_once(
+        &self,
+        key: OnceKey,
+        delivery_id: &DeliveryId,
+        now: Timestamp,
+    ) -> Result<Once<Replayed>, Error> {
+        reply!(self.writer.run(Command::ReplayOnce(key, delivery_id.clone(), now)).await?, ReplayedOnce)
     }
 
     async fn start_replay(&self, request: ReplayRequest, now: Timestamp) -> Result<StartReplay, Error> {
@@ -291,6 +317,22 @@ impl Store for PlatformStore {
         self.readers.read("listing deliveries", move |db| reads::deliveries(db, &query)).await
     }
 
+    async fn deliveries_of(
+        &self,
+        partner_id: &PartnerId,
+        query: DeliveryQuery,
+    ) -> Result<DeliveriesOf, Error> {
+        let partner_id = partner_id.clone();
+        self.readers
+            .read("listing a partner's deliveries", move |db| reads::deliveries_of(db, &partner_id, &query))
+            .await
+    }
+
+    async fn events(&self, query: EventQuery) -> Result<EventsRead, Error> {
+        let codes = self.codes;
+        self.readers.read("reading events", move |db| reads::events(db, &codes, &query)).await
+    }
+
     async fn delivery(&self, delivery_id: &DeliveryId) -> Result<Option<(Delivery, Vec<Attempt>)>, Error> {
         let delivery_id = delivery_id.clone();
         self.readers.read("reading a delivery", move |db| reads::delivery(db, &delivery_id)).await
@@ -340,6 +382,12 @@ impl Store for PlatformStore {
 
     async fn webhooks(&self) -> Result<Vec<Webhook>, Error> {
         self.readers.read("listing registrations", registry::webhooks).await
+    }
+
+    async fn webhooks_of(&self, business_id: BusinessId) -> Result<Vec<Webhook>, Error> {
+        self.readers
+            .read("listing a business's registrations", move |db| registry::webhooks_of(db, business_id))
+            .await
     }
 
     async fn webhook_access(&self, webhook_id: WebhookId) -> Result<Option<WebhookAccess>, Error> {

@@ -1,11 +1,12 @@
 //! What is read from the platform's store, each from one snapshot.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
 use hookit_contract::{
-    AttemptOutcome, BranchId, BrandId, DeliveryId, DeliverySeq, DeliveryState, EndpointId, EventType,
+    Actor, AttemptOutcome, BranchId, BrandId, DeliveryId, DeliverySeq, DeliveryState, EndpointId, EventType,
     OrderId, PartnerId, StatusCodes, Timestamp, WebhookId, envelope_bytes,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
@@ -14,8 +15,9 @@ use super::order_rows::{COLUMNS, stored, text};
 use super::{endings, registry};
 use crate::Error;
 use crate::platform::{
-    Attempt, Delivery, DeliveryQuery, Endpoint, EndpointSettings, HoldReason, NothingToSend, OrderQuery,
-    Ordering, Payload, PendingDelivery, PendingPage, Phases, StoredOrder, Verdict,
+    Attempt, DeliveriesOf, Delivery, DeliveryQuery, Endpoint, EndpointSettings, EventPage, EventQuery,
+    EventsRead, HoldReason, NothingToSend, OrderQuery, OrderSearch, Ordering, OrdersFound, Payload,
+    PendingDelivery, PendingPage, Phases, StoredEvent, StoredOrder, Verdict,
 };
 use crate::sqlite::{count, failed, limit as sql_limit, word};
 
@@ -51,6 +53,53 @@ pub(super) fn orders(
         }
     }
     .map_err(failed("listing orders"))
+}
+
+/// Which orders a search is about. Its values are those that `find_orders` binds.
+macro_rules! search {
+    () => {
+        "FROM orders
+         WHERE business_id = ?1 AND created_at >= ?2 AND created_at < ?3
+           AND (?4 IS NULL OR status = ?4) AND (?5 IS NULL OR branch_id = ?5)
+           AND (?6 IS NULL OR EXISTS (SELECT 1 FROM json_each(brands) WHERE value = ?6))"
+    };
+}
+
+/// A page of them. Records are read for the page alone, not for what is passed over.
+pub(super) const FOUND: &str = concat!(
+    "SELECT o.order_id, o.business_id, o.branch_id, o.status, o.version, r.record
+     FROM (SELECT order_id, business_id, branch_id, status, version, record_id, created_at ",
+    search!(),
+    " ORDER BY created_at, order_id LIMIT ?7 OFFSET ?8) o
+     CROSS JOIN records r ON r.record_id = o.record_id
+     ORDER BY o.created_at, o.order_id"
+);
+
+/// How many there are.
+pub(super) const FOUND_IN_ALL: &str = concat!("SELECT count(*) ", search!());
+
+pub(super) fn find_orders(
+    db: &Connection,
+    codes: &StatusCodes,
+    search: &OrderSearch,
+) -> Result<OrdersFound, Error> {
+    let finding = failed("finding orders");
+    let (from, to) = (search.created_from.as_millis(), search.created_to.as_millis());
+    let status = search.status.map(|status| codes.code_of(status));
+    let (brand_id, branch_id) = (search.brand_id.map(|id| id.0), search.branch_id.map(|id| id.0));
+    let searched: [&dyn ToSql; 6] = [&search.business_id.0, &from, &to, &status, &branch_id, &brand_id];
+    let total = db
+        .prepare_cached(FOUND_IN_ALL)
+        .and_then(|mut s| s.query_row(&searched[..], |row| row.get(0)))
+        .map_err(&finding)?;
+    let (limit, skip) = (sql_limit(search.limit), i64::try_from(search.skip).unwrap_or(i64::MAX));
+    let mut values = searched.to_vec();
+    values.extend([&limit as &dyn ToSql, &skip]);
+    let orders = db
+        .prepare_cached(FOUND)
+        .and_then(|mut s| s.query_map(&values[..], |row| stored(row, codes))?.collect())
+        .map_err(&finding)?;
+    Ok(OrdersFound { orders, total: count(total, "a number of orders")? })
 }
 
 /// An endpoint's backlog, in the order of commits.
@@ -264,6 +313,127 @@ pub(super) fn deliveries(db: &Connection, query: &DeliveryQuery) -> Result<Vec<D
     rows.into_iter().map(|row| whole(db, row)).collect()
 }
 
+/// Deliveries that are looked at for one page of a partner's own: it has no index of its own, which every delivery would pay for.
+const LOOKS_FOR_PARTNER: usize = 10_000;
+
+/// Attempts that are shown of each.
+const ATTEMPTS_SHOWN: u32 = 20;
+
+pub(super) fn deliveries_of(
+    db: &Connection,
+    partner_id: &PartnerId,
+    query: &DeliveryQuery,
+) -> Result<DeliveriesOf, Error> {
+    let reading = failed("listing a partner's deliveries");
+    let own: HashSet<i64> = db
+        .prepare_cached("SELECT webhook_id FROM webhooks WHERE partner_id = ?1")
+        .and_then(|mut s| s.query_map([partner_id.as_str()], |row| row.get(0))?.collect())
+        .map_err(&reading)?;
+    // What has no index is looked for here, within what is looked at.
+    let is_rare = |state: &DeliveryState| !matches!(state, DeliveryState::Pending | DeliveryState::Delivered);
+    let looked_at = DeliveryQuery {
+        before: query.before,
+        state: query.state.filter(is_rare),
+        order_id: query.order_id,
+        limit: LOOKS_FOR_PARTNER,
+        ..DeliveryQuery::default()
+    };
+    let (sql, values) = listing(&looked_at);
+    let values: Vec<&dyn ToSql> = values.iter().map(AsRef::as_ref).collect();
+    let mut statement = db.prepare_cached(&sql).map_err(&reading)?;
+    let mut rows = statement.query(&values[..]).map_err(&reading)?;
+    let (mut found, mut looks, mut next_before) = (Vec::new(), 0, None);
+    while let Some(row) = rows.next().map_err(&reading)? {
+        looks += 1;
+        let seq = DeliverySeq(row.get(0).map_err(&reading)?);
+        let is_own = own.contains(&row.get(3).map_err(&reading)?);
+        if is_own
+            && query.state.is_none_or(|state| row.get_ref(7).is_ok_and(|s| s.as_str() == Ok(state.as_str())))
+        {
+            let delivery = whole(db, delivery_row(row).map_err(&reading)?)?;
+            let attempts = attempts_from(db, &delivery, delivery.attempts.saturating_sub(ATTEMPTS_SHOWN))?;
+            found.push((delivery, attempts));
+        }
+        if found.len() >= query.limit || looks == LOOKS_FOR_PARTNER {
+            next_before = Some(seq);
+            break;
+        }
+    }
+    Ok(DeliveriesOf { deliveries: found, next_before })
+}
+
+/// Events that are looked at for one page.
+const EVENTS_LOOKED_AT: i64 = 5_000;
+
+/// The events behind a place, each with its order's business. Records are large, and SQLite reads one only where it is asked
+/// for.
+pub(super) const EVENTS: &str =
+    "SELECT e.event_seq, o.business_id, e.event_type, r.order_id, r.version, e.status_from,
+         e.status_to, e.actor, e.occurred_at, e.created_at, r.record
+     FROM events e
+     CROSS JOIN records r ON r.record_id = e.event_seq
+     CROSS JOIN orders o ON o.order_id = r.order_id
+     WHERE e.event_seq > ?1 ORDER BY e.event_seq LIMIT ?2";
+
+pub(super) fn events(db: &Connection, codes: &StatusCodes, query: &EventQuery) -> Result<EventsRead, Error> {
+    let reading = failed("reading events");
+    let (removed_to, last): (i64, i64) = db
+        .prepare_cached(
+            "SELECT events_removed_to, coalesce((SELECT max(record_id) FROM records), 0) FROM totals",
+        )
+        .and_then(|mut s| s.query_row([], |row| Ok((row.get(0)?, row.get(1)?))))
+        .map_err(&reading)?;
+    let after = query.after.unwrap_or(removed_to);
+    if after < removed_to {
+        return Ok(EventsRead::Expired);
+    }
+    if after > last {
+        return Ok(EventsRead::Ahead);
+    }
+    let mut statement = db.prepare_cached(EVENTS).map_err(&reading)?;
+    let mut rows = statement.query([after, EVENTS_LOOKED_AT]).map_err(&reading)?;
+    let mut page = EventPage { events: Vec::new(), next: after, more: false };
+    let (mut looks, mut bytes) = (0, 0);
+    while let Some(row) = rows.next().map_err(&reading)? {
+        looks += 1;
+        if row.get::<_, i64>(1).map_err(&reading)? == query.business_id.0 {
+            let event = event(row, codes)?;
+            if !page.events.is_empty() && bytes + event.record.len() > query.record_bytes_max {
+                page.more = true;
+                break;
+            }
+            bytes += event.record.len();
+            page.events.push(event);
+        }
+        page.next = row.get(0).map_err(&reading)?;
+        if page.events.len() >= query.limit || looks == EVENTS_LOOKED_AT {
+            page.more = page.next < last;
+            break;
+        }
+    }
+    Ok(EventsRead::Page(page))
+}
+
+fn event(row: &Row<'_>, codes: &StatusCodes) -> Result<StoredEvent, Error> {
+    let read = || -> rusqlite::Result<_> {
+        let event = StoredEvent {
+            event_type: EventType::OrderCreated,
+            order_id: OrderId(row.get(3)?),
+            version: row.get(4)?,
+            status_from: row.get::<_, Option<i64>>(5)?.map(|code| codes.status(code)),
+            status: codes.status(row.get(6)?),
+            // The schema allows one other word.
+            actor: if row.get_ref(7)?.as_str()? == "partner" { Actor::Partner } else { Actor::Operator },
+            occurred_at: row.get::<_, Option<i64>>(8)?.map(Timestamp::from_millis),
+            created_at: Timestamp::from_millis(row.get(9)?),
+            record: text(row, 10)?,
+        };
+        Ok((event, row.get::<_, String>(2)?))
+    };
+    let (event, event_type) = read().map_err(failed("reading an event"))?;
+    Ok(StoredEvent { event_type: word(&event_type, "event type")?, ..event })
+}
+
 /// The statement for a query, from fixed pieces: no value from outside is ever part of the text.
 pub(super) fn listing(query: &DeliveryQuery) -> (String, Vec<Box<dyn ToSql>>) {
     let mut sql = format!("SELECT {DELIVERY} FROM ");
@@ -329,15 +499,20 @@ pub(super) fn delivery_in_row(db: &Connection, seq: DeliverySeq) -> Result<Optio
 }
 
 fn attempts(db: &Connection, delivery: &Delivery) -> Result<Vec<Attempt>, Error> {
+    attempts_from(db, delivery, 0)
+}
+
+/// Those of a number above `above`.
+fn attempts_from(db: &Connection, delivery: &Delivery, above: u32) -> Result<Vec<Attempt>, Error> {
     let reading = failed("reading attempts");
     let mut statement = db
         .prepare_cached(
             "SELECT attempt, started_at, duration_us, outcome, http_status, address, answer, error, next_attempt_at,
                  counted, resolve_us, connect_us, tls_us, first_byte_us
-             FROM webhook_logs WHERE delivery_seq = ?1 ORDER BY attempt",
+             FROM webhook_logs WHERE delivery_seq = ?1 AND attempt > ?2 ORDER BY attempt",
         )
         .map_err(&reading)?;
-    let mut rows = statement.query(params![delivery.seq.0]).map_err(&reading)?;
+    let mut rows = statement.query(params![delivery.seq.0, above]).map_err(&reading)?;
     let mut attempts = Vec::new();
     while let Some(row) = rows.next().map_err(&reading)? {
         attempts.push(attempt(row, delivery)?);

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use hookit_contract::{
     BranchId, BrandId, BusinessId, EndpointId, EventType, PartnerId, Timestamp, WebhookId,
 };
-use rusqlite::{Connection, OptionalExtension as _, Row};
+use rusqlite::{Connection, OptionalExtension as _, Row, ToSql};
 
 use super::tokens;
 use crate::Error;
@@ -226,11 +226,26 @@ const WEBHOOKS: &str =
 
 /// All registrations, by id.
 pub(super) fn webhooks(db: &Connection) -> Result<Vec<Webhook>, Error> {
+    webhooks_where(db, "w.removed_at IS NULL", &[])
+}
+
+/// The registrations of a business's partners, by id.
+pub(super) fn webhooks_of(db: &Connection, business_id: BusinessId) -> Result<Vec<Webhook>, Error> {
+    let of_business = "w.removed_at IS NULL
+         AND w.partner_id IN (SELECT p.partner_id FROM partners p WHERE p.business_id = ?1)";
+    webhooks_where(db, of_business, &[&business_id.0])
+}
+
+fn webhooks_where(
+    db: &Connection,
+    condition: &'static str,
+    values: &[&dyn ToSql],
+) -> Result<Vec<Webhook>, Error> {
     let reading = failed("reading registrations");
     let mut statement = db
-        .prepare_cached(&format!("{WEBHOOKS} WHERE w.removed_at IS NULL ORDER BY w.webhook_id"))
+        .prepare_cached(&format!("{WEBHOOKS} WHERE {condition} ORDER BY w.webhook_id"))
         .map_err(&reading)?;
-    let mut rows = statement.query([]).map_err(&reading)?;
+    let mut rows = statement.query(values).map_err(&reading)?;
     let mut webhooks = Vec::new();
     while let Some(row) = rows.next().map_err(&reading)? {
         let (webhook, event_type) = webhook(row).map_err(&reading)?;

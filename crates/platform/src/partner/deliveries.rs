@@ -1,0 +1,185 @@
+//! A partner's own deliveries: where each stands, how its attempts went, and sending one again.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequest as _, Request, State};
+use hookit_contract::{
+    AttemptOutcome, BranchId, BrandId, DeliveryId, DeliverySeq, DeliveryState, ErrorCode, EventType, OrderId,
+    Timestamp, WebhookId,
+};
+use hookit_server::routes::{Routes, get, post};
+use hookit_server::{Answer, NoBody, Params, PathText};
+use hookit_store::platform::{Attempt, Delivery, DeliveryQuery, Verdict};
+use http::HeaderMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::cursor::{self, List as CursorOf};
+use super::{once, page_limit};
+use crate::Shared;
+use crate::api::{self, Result, store_error};
+use crate::credentials::{self, Scope};
+
+pub(super) fn routes() -> Routes<Arc<Shared>> {
+    Routes::new(super::GROUP)
+        .route(
+            "/deliveries",
+            get(list)
+                .named("listOwnDeliveries", "The partner's own deliveries with their attempts, newest first.")
+                .details(
+                    "A page may have fewer than asked for, and none at all; the end is where `next_before` is null. `log` has the \
+                     newest 20 attempts.",
+                )
+                .needs(Scope::WebhooksRead.as_str()),
+        )
+        .route(
+            "/deliveries/{id}/replay",
+            once::keyed(post(replay))
+                .named("replayOwnDelivery", "Sends a delivery again that has ended, with the same id and bytes.")
+                .needs(Scope::WebhooksWrite.as_str())
+                .refuses(&[
+                    ErrorCode::RequestInvalid,
+                    ErrorCode::RequestTooLarge,
+                    ErrorCode::RequestTimeout,
+                    ErrorCode::ResourceNotFound,
+                    ErrorCode::StateInvalidTransition,
+                ]),
+        )
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ListParams {
+    state: Option<DeliveryState>,
+    order_id: Option<i64>,
+    before: Option<String>,
+    limit: Option<usize>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OwnDeliveryOrder")]
+struct ShownOrder {
+    order_id: OrderId,
+    version: i64,
+}
+
+/// A delivery. What a partner cannot know of, and would not need, is left out: endpoints, and addresses that were dialled.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OwnDelivery")]
+struct Shown<'a> {
+    delivery_id: &'a DeliveryId,
+    webhook_id: WebhookId,
+    event_type: EventType,
+    brand_id: BrandId,
+    branch_id: BranchId,
+    orders: Vec<ShownOrder>,
+    state: DeliveryState,
+    attempts: u32,
+    created_at: Timestamp,
+    next_attempt_at: Option<Timestamp>,
+    finished_at: Option<Timestamp>,
+    log: Vec<ShownAttempt<'a>>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OwnAttempt")]
+struct ShownAttempt<'a> {
+    attempt: u32,
+    started_at: Timestamp,
+    duration_us: u64,
+    outcome: AttemptOutcome,
+    status: Option<u16>,
+    error: &'a Option<String>,
+    next_attempt_at: Option<Timestamp>,
+}
+
+impl<'a> Shown<'a> {
+    fn of((delivery, attempts): &'a (Delivery, Vec<Attempt>)) -> Self {
+        let orders = delivery.orders.iter();
+        Shown {
+            delivery_id: &delivery.delivery_id,
+            webhook_id: delivery.webhook_id,
+            event_type: delivery.event_type,
+            brand_id: delivery.brand_id,
+            branch_id: delivery.branch_id,
+            orders: orders.map(|&(order_id, version)| ShownOrder { order_id, version }).collect(),
+            state: delivery.state,
+            attempts: delivery.attempts,
+            created_at: delivery.created_at,
+            next_attempt_at: delivery.next_attempt_at,
+            finished_at: delivery.finished_at,
+            log: attempts.iter().map(ShownAttempt::of).collect(),
+        }
+    }
+}
+
+impl<'a> ShownAttempt<'a> {
+    fn of(attempt: &'a Attempt) -> Self {
+        ShownAttempt {
+            attempt: attempt.number,
+            started_at: attempt.started_at,
+            duration_us: u64::try_from(attempt.duration.as_micros()).unwrap_or(u64::MAX),
+            outcome: attempt.outcome,
+            status: attempt.status,
+            error: &attempt.error,
+            next_attempt_at: match attempt.verdict {
+                Verdict::RetryAt { at, .. } => Some(at),
+                Verdict::Delivered | Verdict::Dead => None,
+            },
+        }
+    }
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OwnDeliveries")]
+struct List<'a> {
+    deliveries: Vec<Shown<'a>>,
+    next_before: Option<String>,
+}
+
+async fn list(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    params: Result<Params<ListParams>>,
+) -> Result<Answer<List<'static>>> {
+    let partner = credentials::partner(&shared, &headers, Scope::WebhooksRead).await?;
+    let Params(params) = params?;
+    let before = params.before.map(|before| cursor::place(CursorOf::Deliveries, "before", &before));
+    let query = DeliveryQuery {
+        before: before.transpose()?.map(DeliverySeq),
+        state: params.state,
+        order_id: params.order_id.map(OrderId),
+        limit: page_limit(params.limit)?,
+        ..DeliveryQuery::default()
+    };
+    let page = shared.store.deliveries_of(&partner.partner_id, query).await.map_err(store_error)?;
+    Ok(Answer::ok(&List {
+        deliveries: page.deliveries.iter().map(Shown::of).collect(),
+        next_before: page.next_before.map(|seq| cursor::cursor(CursorOf::Deliveries, seq.0)),
+    }))
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Replayed")]
+struct Again<'a> {
+    delivery_id: &'a DeliveryId,
+    state: DeliveryState,
+}
+
+async fn replay(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    id: Result<PathText>,
+    request: Request,
+) -> Result<Answer<Again<'static>>> {
+    let partner = credentials::partner(&shared, &headers, Scope::WebhooksWrite).await?;
+    let PathText(id) = id?;
+    let key = once::key(&headers)?;
+    NoBody::from_request(request, &()).await?;
+    let key = once::once_key(&partner, key, "replay a delivery", &id, b"");
+    let id = DeliveryId::from(id);
+    let replayed = shared.store.replay_once(key, &id, shared.clock.now()).await.map_err(store_error)?;
+    api::replayed(once::done(replayed)?)?;
+    tracing::info!(delivery_id = %id, partner_id = %partner.partner_id, "a partner replays a delivery");
+    Ok(Answer::ok(&Again { delivery_id: &id, state: DeliveryState::Pending }))
+}

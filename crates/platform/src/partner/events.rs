@@ -1,0 +1,140 @@
+//! What happened, in order and without gaps, so that a receiver that missed something can catch up by itself.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use bytes::{BufMut as _, Bytes, BytesMut};
+use hookit_contract::{Actor, ErrorCode, EventType, OrderId, StatusCodes, Timestamp};
+use hookit_server::routes::{Routes, get};
+use hookit_server::{Answer, ApiError, Params};
+use hookit_store::platform::{EventPage, EventQuery, EventsRead, StoredEvent};
+use http::HeaderMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::cursor::{self, List};
+use super::page_limit;
+use crate::Shared;
+use crate::api::{Result, store_error};
+use crate::credentials::{self, Scope};
+use crate::order_schema::Order;
+
+/// Bytes of records on one page, about; one record is on it in any case.
+const PAGE_BYTES_MAX: usize = 8 << 20;
+
+pub(super) fn routes() -> Routes<Arc<Shared>> {
+    Routes::new(super::GROUP).route(
+        "/events",
+        get(list)
+            .named("listEvents", "What happened to the business's orders, in order and without gaps.")
+            .details(
+                "Without `after` from the earliest that is kept on. `next_after` is always there and moves on, also where nothing \
+                 happened: ask with it again, at once where `has_more` is true. A cursor behind which events were removed for \
+                 their age gets 410: read the orders anew, and go on without one.",
+            )
+            .needs(Scope::WebhooksRead.as_str())
+            .refuses(&[ErrorCode::RequestCursorExpired]),
+    )
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ListParams {
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+/// An event, but for its record, which comes behind it as it is kept.
+#[derive(Serialize, JsonSchema)]
+struct Shown {
+    event_type: EventType,
+    created_at: Timestamp,
+    occurred_at: Option<Timestamp>,
+    actor: &'static str,
+    order_id: OrderId,
+    version: i64,
+    status_from: Option<i64>,
+    status: i64,
+}
+
+/// An event with its record, the bytes that the webhook of it carries.
+#[derive(JsonSchema)]
+#[schemars(rename = "Event")]
+#[expect(dead_code, reason = "an event is put together from texts")]
+struct WithRecord {
+    #[schemars(flatten)]
+    event: Shown,
+    order: Order,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename = "Events")]
+#[expect(dead_code, reason = "a page is put together from texts")]
+struct Page {
+    events: Vec<WithRecord>,
+    /// The `after` of the next call.
+    next_after: String,
+    /// True where there is more to be read at once.
+    has_more: bool,
+}
+
+impl Shown {
+    fn of(event: &StoredEvent, codes: &StatusCodes) -> Self {
+        Shown {
+            event_type: event.event_type,
+            created_at: event.created_at,
+            occurred_at: event.occurred_at,
+            actor: match event.actor {
+                Actor::Operator => "operator",
+                Actor::Partner => "partner",
+            },
+            order_id: event.order_id,
+            version: event.version,
+            status_from: event.status_from.map(|status| codes.code_of(status)),
+            status: codes.code_of(event.status),
+        }
+    }
+}
+
+fn written(page: &EventPage, codes: &StatusCodes) -> Bytes {
+    let size: usize = page.events.iter().map(|event| event.record.len() + 320).sum();
+    let mut out = BytesMut::with_capacity(size + 64);
+    out.put_slice(b"{\"events\":[");
+    for (i, event) in page.events.iter().enumerate() {
+        if i > 0 {
+            out.put_u8(b',');
+        }
+        let shown = serde_json::to_vec(&Shown::of(event, codes)).expect("an event is plain text");
+        // The object is left open for the record.
+        out.put_slice(&shown[..shown.len() - 1]);
+        out.put_slice(b",\"order\":");
+        out.put_slice(&event.record);
+        out.put_u8(b'}');
+    }
+    let next = cursor::cursor(List::Events, page.next);
+    out.put_slice(format!("],\"next_after\":\"{next}\",\"has_more\":{}}}", page.more).as_bytes());
+    out.freeze()
+}
+
+async fn list(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    params: Result<Params<ListParams>>,
+) -> Result<Answer<Page>> {
+    let partner = credentials::partner(&shared, &headers, Scope::WebhooksRead).await?;
+    let Params(params) = params?;
+    let query = EventQuery {
+        business_id: partner.business_id,
+        after: params.after.map(|after| cursor::place(List::Events, "after", &after)).transpose()?,
+        limit: page_limit(params.limit)?,
+        record_bytes_max: PAGE_BYTES_MAX,
+    };
+    match shared.store.events(query).await.map_err(store_error)? {
+        EventsRead::Page(page) => Ok(Answer::raw(written(&page, &shared.codes))),
+        EventsRead::Ahead => Err(cursor::malformed("after")),
+        EventsRead::Expired => Err(ApiError::new(
+            ErrorCode::RequestCursorExpired,
+            "after: events behind this cursor are not kept any more; read the orders anew, and go on without a cursor",
+        )),
+    }
+}

@@ -1,0 +1,264 @@
+//! A business's orders: finding, reading and moving them, and the tables of the codes in them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{FromRequest as _, Request, State};
+use hookit_contract::{
+    BranchId, BrandId, BusinessId, ErrorCode, FULFILLMENT_STATUSES, KnownStatus, OrderId, OrderStatus,
+    PartnerMove, StatusCodes, Timestamp,
+};
+use hookit_server::routes::{Routes, get, patch};
+use hookit_server::{Answer, ApiError, JsonBody, Params, PathId, RawBody};
+use hookit_store::platform::{OrderSearch, PartnerMoveRequest, PartnerMoved, Reason};
+use http::HeaderMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::once;
+use crate::Shared;
+use crate::api::{self, Result, no_such_order, store_error};
+use crate::credentials::{self, Scope};
+use crate::operator::orders::TextOrCode;
+use crate::order_schema::{Order, OrdersFound};
+
+/// From `created_from` to `created_to` at most.
+const WINDOW_MAX: Duration = Duration::from_secs(90 * 86_400);
+
+/// Orders on one page.
+const SIZE_MAX: u64 = 1000;
+const SIZE_DEFAULT: u64 = 100;
+
+/// Characters of a reason that is a text.
+const REASON_MAX: usize = 500;
+
+pub(super) fn routes() -> Routes<Arc<Shared>> {
+    let (read, missing) = (Scope::OrdersRead.as_str(), ErrorCode::ResourceNotFound);
+    Routes::new(super::GROUP)
+        .route(
+            "/orders",
+            get(list)
+                .named("listOwnOrders", "Orders by the time of their creation, the earliest first.")
+                .details(
+                    "`created_from` is inclusive and `created_to` exclusive, at most 90 days apart; without them the last 90 days. \
+                     `status` is a code or a name. What is new comes behind the pages that were read, and moves nothing on them.",
+                )
+                .needs(read)
+                .refuses(&[ErrorCode::RequestInvalidRange]),
+        )
+        .route(
+            "/orders/statuses",
+            get(statuses).named("listStatuses", "What the codes in `status` mean.").needs(read),
+        )
+        .route(
+            "/orders/fulfillment-statuses",
+            get(fulfillment_statuses)
+                .named("listFulfillmentStatuses", "What the codes in `fulfillment_status_id` mean.")
+                .needs(read),
+        )
+        .route(
+            "/orders/{id}",
+            get(one)
+                .named("getOrder", "The record, byte for byte the one in the webhook.")
+                .needs(read)
+                .refuses(&[missing]),
+        )
+        .route(
+            "/orders/{id}/status",
+            once::keyed(patch(move_to))
+                .named("moveOwnOrder", "Moves an order; the answer is its record.")
+                .details(
+                    "`rejected` is the refusal of a PLACED order, which ends in CANCELLED. `rejected` and `cancelled` need a \
+                     `reason_code`, an integer or a text.",
+                )
+                .needs(Scope::OrdersWrite.as_str())
+                .takes::<MoveBody>("application/json")
+                .refuses(&[missing, ErrorCode::StateInvalidTransition]),
+        )
+}
+
+async fn one(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    id: Result<PathId>,
+) -> Result<Answer<Order>> {
+    let partner = credentials::partner(&shared, &headers, Scope::OrdersRead).await?;
+    let PathId(id) = id?;
+    let order = shared.store.order(OrderId(id)).await.map_err(store_error)?;
+    let order = order.filter(|o| o.business_id == partner.business_id).ok_or_else(no_such_order)?;
+    Ok(Answer::raw(order.record))
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ListParams {
+    page: Option<u64>,
+    size: Option<u64>,
+    status: Option<String>,
+    brand_id: Option<i64>,
+    branch_id: Option<i64>,
+    created_from: Option<Timestamp>,
+    created_to: Option<Timestamp>,
+}
+
+/// A page as it was asked for.
+struct Page {
+    number: u64,
+    size: u64,
+    search: OrderSearch,
+}
+
+impl ListParams {
+    fn read(self, business_id: BusinessId, codes: &StatusCodes, now: Timestamp) -> Result<Page> {
+        let (number, size) = (self.page.unwrap_or(1), self.size.unwrap_or(SIZE_DEFAULT));
+        if number == 0 {
+            return Err(ApiError::invalid("page: expected 1 or more"));
+        }
+        if !(1..=SIZE_MAX).contains(&size) {
+            return Err(ApiError::invalid(format!("size: expected 1 to {SIZE_MAX}")));
+        }
+        for (name, id) in [("brand_id", self.brand_id), ("branch_id", self.branch_id)] {
+            if id.is_some_and(|id| id <= 0) {
+                return Err(ApiError::invalid(format!("{name}: expected an integer above zero")));
+            }
+        }
+        let (created_from, created_to) = self.window(now)?;
+        let search = OrderSearch {
+            business_id,
+            created_from,
+            created_to,
+            status: self.status.map(|text| status(&text, codes)).transpose()?,
+            brand_id: self.brand_id.map(BrandId),
+            branch_id: self.branch_id.map(BranchId),
+            skip: (number - 1).saturating_mul(size),
+            limit: usize::try_from(size).unwrap_or(usize::MAX),
+        };
+        Ok(Page { number, size, search })
+    }
+
+    /// The stretch of time that is asked about. Without an end it reaches up to now, without a beginning as far back as it
+    /// may.
+    fn window(&self, now: Timestamp) -> Result<(Timestamp, Timestamp)> {
+        // What was created in this millisecond is in it.
+        let to = self.created_to.unwrap_or_else(|| now.plus(Duration::from_millis(1)));
+        let Some(from) = self.created_from else {
+            let back = i64::try_from(WINDOW_MAX.as_millis()).unwrap_or(i64::MAX);
+            return Ok((Timestamp::from_millis(to.as_millis().saturating_sub(back)), to));
+        };
+        let message = match self.created_to {
+            Some(to) if from > to => "created_to: expected a time that is not before created_from",
+            Some(to) if to.since(from) > WINDOW_MAX => {
+                "created_from: expected a time at most 90 days before created_to"
+            }
+            None if now.since(from) > WINDOW_MAX => {
+                "created_from: expected a time at most 90 days ago where no created_to is given"
+            }
+            _ => return Ok((from, to)),
+        };
+        let is_range = from <= to;
+        let code = if is_range { ErrorCode::RequestInvalidRange } else { ErrorCode::RequestInvalid };
+        Err(ApiError::new(code, message))
+    }
+}
+
+/// A status by its name, in any case, or by its code, which may be one that has no name.
+fn status(text: &str, codes: &StatusCodes) -> Result<OrderStatus> {
+    let named = KnownStatus::from_name(text).map(OrderStatus::Known);
+    named.or_else(|| text.parse().ok().map(|code| codes.status(code))).ok_or_else(|| {
+        ApiError::invalid(format!("status: expected a status code, or one of {}", KnownStatus::names()))
+    })
+}
+
+async fn list(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    params: Result<Params<ListParams>>,
+) -> Result<Answer<OrdersFound>> {
+    let partner = credentials::partner(&shared, &headers, Scope::OrdersRead).await?;
+    let Params(params) = params?;
+    let Page { number, size, search } =
+        params.read(partner.business_id, &shared.codes, shared.clock.now())?;
+    let found = shared.store.find_orders(search).await.map_err(store_error)?;
+    let further = format!("\"page\":{number},\"size\":{size},\"total\":{}", found.total);
+    Ok(Answer::raw(api::order_page(&found.orders, &further)))
+}
+
+/// A row of a table of codes.
+#[derive(Serialize, JsonSchema)]
+struct Code {
+    id: i64,
+    status: &'static str,
+}
+
+async fn statuses(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Result<Answer<Vec<Code>>> {
+    credentials::partner(&shared, &headers, Scope::OrdersRead).await?;
+    let row = |status: KnownStatus| Code { id: shared.codes.code(status), status: status.name() };
+    Ok(Answer::ok(&KnownStatus::ALL.map(row).into()))
+}
+
+async fn fulfillment_statuses(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+) -> Result<Answer<Vec<Code>>> {
+    credentials::partner(&shared, &headers, Scope::OrdersRead).await?;
+    Ok(Answer::ok(&FULFILLMENT_STATUSES.map(|(id, status)| Code { id, status }).into()))
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "OwnMove")]
+struct MoveBody {
+    status: PartnerMove,
+    reason_code: Option<TextOrCode>,
+    occurred_at: Option<Timestamp>,
+}
+
+impl MoveBody {
+    fn reason(reason_code: Option<TextOrCode>, asked: PartnerMove) -> Result<Option<Reason>> {
+        let is_needed = asked.to() == KnownStatus::Cancelled;
+        match reason_code {
+            None if is_needed => {
+                Err(ApiError::invalid("reason_code: missing; a move to rejected or cancelled needs one"))
+            }
+            Some(_) if !is_needed => {
+                Err(ApiError::invalid("reason_code: only a move to rejected or cancelled has a reason"))
+            }
+            Some(TextOrCode::Text(text)) if text.trim().is_empty() || text.chars().count() > REASON_MAX => {
+                let message =
+                    format!("reason_code: expected an integer, or a text of 1 to {REASON_MAX} characters");
+                Err(ApiError::invalid(message))
+            }
+            reason => Ok(reason.map(Reason::from)),
+        }
+    }
+}
+
+async fn move_to(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    id: Result<PathId>,
+    request: Request,
+) -> Result<Answer<Order>> {
+    let partner = credentials::partner(&shared, &headers, Scope::OrdersWrite).await?;
+    let PathId(id) = id?;
+    let key = once::key(&headers)?;
+    let RawBody(bytes) = RawBody::from_request(request, &()).await?;
+    let JsonBody(MoveBody { status: asked, reason_code, occurred_at }) = JsonBody::parse(&bytes)?;
+    let reason = MoveBody::reason(reason_code, asked)?;
+    let key = once::once_key(&partner, key, "move an order", &id.to_string(), &bytes);
+    let request = PartnerMoveRequest {
+        business_id: partner.business_id,
+        order_id: OrderId(id),
+        asked,
+        reason,
+        occurred_at,
+    };
+    let moved = shared.store.move_once(key, request, shared.clock.now()).await.map_err(store_error)?;
+    match once::done(moved)? {
+        PartnerMoved::Order(record) => Ok(Answer::raw(record)),
+        PartnerMoved::NoSuchOrder => Err(no_such_order()),
+        PartnerMoved::Refused(refusal) => {
+            Err(ApiError::new(ErrorCode::StateInvalidTransition, format!("status: {refusal}")))
+        }
+    }
+}

@@ -52,7 +52,7 @@ fn a_store_of_a_newer_program_is_refused_and_left_as_it_is() {
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let before = std::fs::read(&path).unwrap();
     let error = refusal(folder.path());
-    assert!(matches!(error, OpenError::Newer { found: 99, known: 5, .. }), "{error}");
+    assert!(matches!(error, OpenError::Newer { found: 99, known: 1..99, .. }), "{error}");
     assert!(error.to_string().contains("newer hookit"), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }

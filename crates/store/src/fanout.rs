@@ -64,6 +64,8 @@ pub(crate) struct Registration {
 /// Where an event goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Route {
+    /// Whose it is: partners by number.
+    partner: usize,
     endpoint_id: EndpointId,
     webhook_id: WebhookId,
     orders_per_delivery_max: usize,
@@ -82,9 +84,12 @@ impl Routes {
     /// Sorts registrations for asking. Partners are served in the order in which they first occur.
     pub(crate) fn new(registrations: impl IntoIterator<Item = Registration>) -> Self {
         let mut routes = Routes::default();
+        let mut partners_seen: HashMap<PartnerId, usize> = HashMap::new();
         let mut places: HashMap<(BusinessId, EventType, PartnerId), usize> = HashMap::new();
         for registration in registrations {
             let Registration { business_id, event_type, .. } = registration;
+            let next = partners_seen.len();
+            let partner = *partners_seen.entry(registration.partner_id.clone()).or_insert(next);
             let partners = routes.by_event.entry((business_id, event_type)).or_default();
             let place =
                 *places.entry((business_id, event_type, registration.partner_id)).or_insert_with(|| {
@@ -94,6 +99,7 @@ impl Routes {
             partners[place].insert(
                 (registration.brand_id, registration.branch_id),
                 Route {
+                    partner,
                     endpoint_id: registration.endpoint_id,
                     webhook_id: registration.webhook_id,
                     orders_per_delivery_max: registration.orders_per_delivery_max,
@@ -143,9 +149,18 @@ pub(crate) struct Planned {
     pub(crate) at: Timestamp,
 }
 
+/// An order's events on their way to one partner.
+struct Line {
+    event: usize,
+    /// The first round for items of this event.
+    from: u32,
+    /// The first round for those of the next.
+    next: u32,
+}
+
 /// One event on its way to one endpoint for one brand.
 struct Item {
-    /// Which one of the order's items at this endpoint it is.
+    /// After those of the order's items before it at this endpoint, and of its events before it wherever they go.
     round: u32,
     event: usize,
     brand_id: BrandId,
@@ -175,10 +190,11 @@ struct Open {
 
 /// Forms the deliveries of a tick, in the order in which they are to be numbered.
 ///
-/// Batches are formed by rounds: round k holds each order's k-th item at each endpoint, and only items of one round
-/// share a delivery. Without rounds two batches could each hold an order's later state and another order's earlier
+/// Batches are formed by rounds: each order's items at each endpoint are in rounds one after the other, and only items of
+/// one round share a delivery. Without rounds two batches could each hold an order's later state and another order's earlier
 /// one; each would have to go before the other, and no numbering would be right. With rounds every delivery waits
-/// for deliveries of lower rounds only, which have lower numbers.
+/// for deliveries of lower rounds only, which have lower numbers. An order's later event is in a later round at the partner's
+/// other endpoints, too: where their URLs become one while deliveries wait, the numbers still say what comes first.
 ///
 /// `is_waiting` says whether an order has a delivery from an earlier tick pending at an endpoint. Such an order goes
 /// by itself rather than hold up a batch. It is asked only where a batch of two or more would be formed.
@@ -192,13 +208,21 @@ pub(crate) fn plan<E>(
     mut is_waiting: impl FnMut(EndpointId, OrderId) -> Result<bool, E>,
 ) -> Result<Vec<Planned>, E> {
     let mut rounds: HashMap<(EndpointId, OrderId), u32> = HashMap::with_capacity(events.len());
+    let mut lines: HashMap<(usize, OrderId), Line> = HashMap::with_capacity(events.len());
     let mut items = Vec::with_capacity(events.len());
     for (e, event) in events.iter().enumerate() {
         for brand_id in &event.brands {
             for route in routes.of(event, *brand_id) {
+                let line = (route.partner, event.order_id);
+                let line = lines.entry(line).or_insert(Line { event: e, from: 0, next: 0 });
+                if line.event != e {
+                    (line.event, line.from) = (e, line.next);
+                }
                 let next = rounds.entry((route.endpoint_id, event.order_id)).or_default();
-                items.push(Item { round: *next, event: e, brand_id: *brand_id, route });
-                *next += 1;
+                let round = line.from.max(*next);
+                items.push(Item { round, event: e, brand_id: *brand_id, route });
+                *next = round + 1;
+                line.next = line.next.max(round + 1);
             }
         }
     }

@@ -143,6 +143,22 @@ fn two_orders_that_cross_each_other_do_not_lock_two_batches_against_each_other()
 }
 
 #[test]
+fn an_orders_later_event_has_the_higher_number_at_every_url_of_a_partner() {
+    // Batched by endpoint alone, 101's move would join 100's, which comes before 101's creation.
+    let registrations = [registration(1, 1, 10, 0, 0, CREATED), registration(2, 1, 11, 0, 0, MOVED)];
+    let events = [event(1, 100, &[7], MOVED), event(2, 101, &[7], CREATED), event(3, 101, &[7], MOVED)];
+    check(&registrations, &events, &[], &["11/7: 100#1", "10/7: 101#2", "11/7: 101#3"]);
+    // Another partner's batch is its own affair; and one event's brands are of one round where their URLs differ.
+    let registrations = [
+        registration(1, 1, 10, 7, 0, CREATED),
+        registration(2, 1, 11, 8, 0, CREATED),
+        registration(3, 2, 20, 0, 0, MOVED),
+    ];
+    let events = [event(1, 100, &[7, 8], CREATED), event(2, 101, &[8], CREATED), event(3, 101, &[8], MOVED)];
+    check(&registrations, &events, &[], &["10/7: 100#1", "11/8: 100#1 101#2", "20/8: 101#3"]);
+}
+
+#[test]
 fn orders_that_wait_for_the_same_delivery_go_on_together_and_others_apart() {
     let registrations = [registration(1, 1, 10, 0, 0, CREATED), registration(2, 1, 10, 0, 0, MOVED)];
     let events = [
@@ -247,6 +263,7 @@ proptest! {
         prop_assert_eq!(served, expected);
 
         let mut latest: BTreeMap<(EndpointId, OrderId), (i64, usize)> = BTreeMap::new();
+        let mut latest_of_partner: BTreeMap<(i64, OrderId), i64> = BTreeMap::new();
         for (d, delivery) in planned.iter().enumerate() {
             let orders: HashSet<OrderId> = delivery.orders.iter().map(|(order, _)| *order).collect();
             prop_assert_eq!(orders.len(), delivery.orders.len(), "no order twice");
@@ -259,6 +276,9 @@ proptest! {
                 prop_assert_eq!(event.branch_id, delivery.branch_id);
                 let before = latest.insert((delivery.endpoint_id, *order), (*record, d));
                 prop_assert!(before.is_none_or(|(earlier, _)| earlier <= *record), "an order's events keep their order");
+                // Endpoints are numbered by tens from partner to partner.
+                let told = latest_of_partner.insert((delivery.endpoint_id.0 / 10, *order), *record);
+                prop_assert!(told.is_none_or(|earlier| earlier <= *record), "whatever the partner's URLs");
                 behind.insert(before.map(|(_, delivery)| delivery));
                 if waiting.contains(&(delivery.endpoint_id.0, order.0)) {
                     prop_assert_eq!(orders.len(), 1, "who waits goes alone");

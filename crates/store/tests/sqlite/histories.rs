@@ -49,11 +49,9 @@ const NEVER: [(&str, &str); 20] = [
     ("an order in a delivery of another event type",
      "SELECT 1 FROM deliveries d JOIN delivery_orders o USING (delivery_seq) JOIN events e ON e.event_seq = o.record_id
       WHERE e.event_type <> d.event_type AND d.replay_no IS NULL"),
-    // Deliveries of two registrations of 'pos' may have come to one endpoint by a change of URL, each from a line of its own.
     ("an order whose later state goes to an endpoint before an earlier one",
      "SELECT 1 FROM deliveries d JOIN delivery_orders o USING (delivery_seq)
-      JOIN deliveries d2 ON d2.webhook_id = d.webhook_id OR (d2.endpoint_id = d.endpoint_id
-         AND d.endpoint_id IN (SELECT endpoint_id FROM endpoints WHERE partner_id = 'ptn_all'))
+      JOIN deliveries d2 ON d2.webhook_id = d.webhook_id OR d2.endpoint_id = d.endpoint_id
       JOIN delivery_orders o2 ON o2.delivery_seq = d2.delivery_seq AND o2.order_id = o.order_id
       WHERE d2.delivery_seq > d.delivery_seq AND o2.record_id < o.record_id
         AND d.replay_no IS NULL AND d2.replay_no IS NULL"),

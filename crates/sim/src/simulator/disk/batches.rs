@@ -1,6 +1,6 @@
 //! Forms the deliveries of a tick for the simulated disk, simpler than the real store does it and with the same
 //! promises: the most specific registration of each partner, no order twice in a delivery, and an order's deliveries
-//! at an endpoint numbered in the order of its changes.
+//! to a partner numbered in the order of its changes.
 
 use std::collections::BTreeMap;
 
@@ -53,12 +53,12 @@ pub(super) fn plan(
 ) -> Vec<Planned> {
     let mut planned: Vec<Planned> = Vec::new();
     let mut open: BTreeMap<(usize, BrandId, BranchId), usize> = BTreeMap::new();
-    let mut latest: BTreeMap<(EndpointId, OrderId), usize> = BTreeMap::new();
+    let mut latest: BTreeMap<(usize, OrderId), usize> = BTreeMap::new();
     for (i, occurrence) in occurrences.iter().enumerate() {
         for &brand_id in &occurrence.brands {
             for webhook in routes(webhooks, &is_present, occurrence, brand_id) {
                 let endpoint_id = webhooks[webhook].0.endpoint_id;
-                let lane = (endpoint_id, occurrence.order_id);
+                let line = (webhooks[webhook].1, occurrence.order_id);
                 let key = (webhook, brand_id, occurrence.branch_id);
                 let alone = is_waiting(endpoint_id, occurrence.order_id);
                 // Joining a delivery that has a lower number than the order's last one would turn them round.
@@ -67,7 +67,7 @@ pub(super) fn plan(
                 let joins = open.get(&key).copied().filter(|&delivery| {
                     !alone
                         && planned[delivery].occurrences.len() < orders_max
-                        && latest.get(&lane).is_none_or(|&last| last < delivery)
+                        && latest.get(&line).is_none_or(|&last| last < delivery)
                 });
                 let delivery = joins.unwrap_or(planned.len());
                 match joins {
@@ -84,7 +84,7 @@ pub(super) fn plan(
                 if joins.is_none() && !alone {
                     open.insert(key, delivery);
                 }
-                latest.insert(lane, delivery);
+                latest.insert(line, delivery);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! What both APIs of the platform share: store outcomes as answers, lists of records, readiness.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -13,6 +14,11 @@ use crate::Shared;
 use crate::order_schema::Order;
 
 pub(crate) type Result<T> = std::result::Result<T, ApiError>;
+
+/// A duration as the answers show it.
+pub(crate) fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
 
 /// A store error as an answer.
 pub(crate) fn store_error(error: Error) -> ApiError {

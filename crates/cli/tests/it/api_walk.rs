@@ -1,8 +1,9 @@
 //! The walk of docs/api.md is run as it stands there, but for the ports: what a reader pastes must work.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
+
+use crate::harness::free_port;
 
 use serde_json::Value;
 
@@ -15,10 +16,6 @@ fn steps() -> Vec<(bool, &'static str)> {
             (kind.is_empty(), rest.split("\n```\n").next().unwrap())
         })
         .collect()
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 #[test]

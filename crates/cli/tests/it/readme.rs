@@ -1,8 +1,9 @@
 //! The tour of the README is run as it stands there, but for the ports: what a reader copies must work.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
+
+use crate::harness::free_port;
 
 /// The text between the tour's markers, without the fence.
 fn tour() -> String {
@@ -12,10 +13,6 @@ fn tour() -> String {
         .and_then(|(_, rest)| rest.split_once("```\n<!-- tour: end -->"))
         .expect("README.md has a tour between its markers");
     between.0.to_owned()
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Deliveries: where each stands, and every attempt that was made.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
@@ -17,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{By, page_limit};
 use crate::Shared;
-use crate::api::{self, Result, store_error};
+use crate::api::{self, Result, micros, store_error};
 use crate::credentials::{Acting, Operator};
 
 pub(super) fn routes() -> Routes<Arc<Shared>> {
@@ -150,10 +149,7 @@ impl<'a> ShownAttempt<'a> {
             address: &attempt.address,
             answer: String::from_utf8_lossy(&attempt.answer),
             error: &attempt.error,
-            next_attempt_at: match attempt.verdict {
-                Verdict::RetryAt { at, .. } => Some(at),
-                Verdict::Delivered | Verdict::Dead => None,
-            },
+            next_attempt_at: attempt.next_attempt_at(),
             counted: match attempt.verdict {
                 Verdict::Delivered => None,
                 Verdict::RetryAt { counted, .. } => Some(counted),
@@ -161,10 +157,6 @@ impl<'a> ShownAttempt<'a> {
             },
         }
     }
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[derive(Serialize, JsonSchema)]

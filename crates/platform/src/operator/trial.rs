@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
@@ -23,7 +22,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::Shared;
-use crate::api::{Result, store_error};
+use crate::api::{Result, micros, store_error};
 use crate::credentials::Acting;
 
 /// The order of a test. Orders have ids above zero, so no order ever has this one.
@@ -110,7 +109,6 @@ async fn test(
         created_at: now,
         is_superseded: false,
     };
-    let us = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
     let mut tested = Tested {
         webhook_id: webhook.webhook_id,
         endpoint_id: webhook.endpoint_id,
@@ -133,11 +131,11 @@ async fn test(
             attempt = shared.sender.post(post, now).await;
             tested.outcome = attempt.outcome;
             tested.status = attempt.status;
-            tested.duration_us = attempt.timings.total.map_or(0, us);
-            tested.resolve_us = attempt.timings.resolve.map(us);
-            tested.connect_us = attempt.timings.connect.map(us);
-            tested.tls_us = attempt.timings.tls.map(us);
-            tested.first_byte_us = attempt.timings.first_byte.map(us);
+            tested.duration_us = attempt.timings.total.map_or(0, micros);
+            tested.resolve_us = attempt.timings.resolve.map(micros);
+            tested.connect_us = attempt.timings.connect.map(micros);
+            tested.tls_us = attempt.timings.tls.map(micros);
+            tested.first_byte_us = attempt.timings.first_byte.map(micros);
             tested.address = attempt.address.map(|address| address.to_string());
             tested.answer = String::from_utf8_lossy(&attempt.answer);
             tested.error = attempt.error;

@@ -9,7 +9,7 @@ use hookit_contract::{
 };
 use hookit_server::routes::{Routes, get, post};
 use hookit_server::{Answer, NoBody, Params, PathText};
-use hookit_store::platform::{Attempt, Delivery, DeliveryQuery, Verdict};
+use hookit_store::platform::{Attempt, Delivery, DeliveryQuery};
 use http::HeaderMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::cursor::{self, List as CursorOf};
 use super::{once, page_limit};
 use crate::Shared;
-use crate::api::{self, Result, store_error};
+use crate::api::{self, Result, micros, store_error};
 use crate::credentials::{self, Scope};
 
 pub(super) fn routes() -> Routes<Arc<Shared>> {
@@ -89,7 +89,8 @@ struct ShownAttempt<'a> {
     duration_us: u64,
     outcome: AttemptOutcome,
     status: Option<u16>,
-    error: &'a Option<String>,
+    /// In words, unless they name addresses behind the URL: then the outcome has to do.
+    error: Option<&'a String>,
     next_attempt_at: Option<Timestamp>,
 }
 
@@ -118,16 +119,18 @@ impl<'a> ShownAttempt<'a> {
         ShownAttempt {
             attempt: attempt.number,
             started_at: attempt.started_at,
-            duration_us: u64::try_from(attempt.duration.as_micros()).unwrap_or(u64::MAX),
+            duration_us: micros(attempt.duration),
             outcome: attempt.outcome,
             status: attempt.status,
-            error: &attempt.error,
-            next_attempt_at: match attempt.verdict {
-                Verdict::RetryAt { at, .. } => Some(at),
-                Verdict::Delivered | Verdict::Dead => None,
-            },
+            error: attempt.error.as_ref().filter(|_| !names_addresses(attempt.outcome)),
+            next_attempt_at: attempt.next_attempt_at(),
         }
     }
+}
+
+/// Whether the words on an attempt that ended so name the addresses that were looked up or dialled.
+fn names_addresses(outcome: AttemptOutcome) -> bool {
+    matches!(outcome, AttemptOutcome::AddressForbidden | AttemptOutcome::ConnectFailed)
 }
 
 #[derive(Serialize, JsonSchema)]

@@ -172,6 +172,26 @@ async fn a_partner_sees_its_own_deliveries_with_their_attempts_page_by_page() {
 }
 
 #[tokio::test]
+async fn a_partner_does_not_read_which_addresses_were_dialled_for_it() {
+    let mut endpoint = ScriptedEndpoint::start().await.unwrap();
+    endpoint.stop().await.unwrap();
+    let platform = Running::start().await;
+    let partner = platform.listener(&endpoint).await;
+    platform.order().await;
+    let id = platform.deliveries("").await[0]["delivery_id"].as_str().unwrap().to_owned();
+    let delivery = platform.delivery_after_attempts(&id, 1).await;
+    let address = endpoint.address().to_string();
+    assert!(
+        delivery["log"][0]["error"].as_str().unwrap().contains(&address),
+        "an operator reads it: {delivery}"
+    );
+    let shown = page(&platform, &partner, "deliveries", "").await;
+    let log = &shown["deliveries"][0]["log"][0];
+    assert_eq!((&log["outcome"], &log["error"]), (&json!("connect_failed"), &Value::Null));
+    assert!(!shown.to_string().contains(&address), "{shown}");
+}
+
+#[tokio::test]
 async fn a_partner_has_a_delivery_of_its_own_sent_again_once_for_its_key() {
     let (endpoint, beside) =
         (ScriptedEndpoint::start().await.unwrap(), ScriptedEndpoint::start().await.unwrap());

@@ -32,6 +32,16 @@ pub struct Attempt {
     pub verdict: Verdict,
 }
 
+impl Attempt {
+    /// When the next one was to be, where one was.
+    pub fn next_attempt_at(&self) -> Option<Timestamp> {
+        match self.verdict {
+            Verdict::RetryAt { at, .. } => Some(at),
+            Verdict::Delivered | Verdict::Dead => None,
+        }
+    }
+}
+
 /// How long the phases of an attempt took; none for one that did not come to its end, or was not needed: a connection
 /// that is kept is resolved, made and secured once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

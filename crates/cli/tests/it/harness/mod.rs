@@ -14,6 +14,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+/// A port that nobody listens on just now, for a program that has to be told one.
+pub(crate) fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
 /// Long enough for the slowest machine; a test that gets here has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 

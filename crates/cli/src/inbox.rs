@@ -21,7 +21,13 @@ use crate::signals;
 /// Environment variable of the webhook secret, as in klikit's published receivers.
 const WEBHOOK_SECRET: &str = "KLIKIT_WEBHOOK_SECRET";
 
+/// Secrets come by the environment: arguments can be read by whoever lists processes.
+const ENVIRONMENT: &str = "\
+Environment:
+  KLIKIT_WEBHOOK_SECRET  The webhook_secret_key that klikit issued with the partner's credential";
+
 #[derive(clap::Args)]
+#[command(after_help = ENVIRONMENT)]
 pub(crate) struct ServeArgs {
     /// The folder that everything is kept in; made where there is none.
     #[arg(long, value_name = "DIR")]

@@ -27,7 +27,14 @@ pub(crate) const OPERATOR_TOKEN: &str = "HOOKIT_OPERATOR_TOKEN";
 /// Environment variable of the token that opens `/metrics` alone.
 const METRICS_TOKEN: &str = "HOOKIT_METRICS_TOKEN";
 
+/// Secrets come by the environment: arguments can be read by whoever lists processes.
+const ENVIRONMENT: &str = "\
+Environment:
+  HOOKIT_OPERATOR_TOKEN  The first operator token, 16 characters or more; where there is none it is made, and kept in DIR/operator.token
+  HOOKIT_METRICS_TOKEN   A token that opens /metrics and nothing else, 16 characters or more";
+
 #[derive(clap::Args)]
+#[command(after_help = ENVIRONMENT)]
 pub(crate) struct ServeArgs {
     /// The folder that everything is kept in; made where there is none.
     #[arg(long, value_name = "DIR")]

@@ -1,8 +1,8 @@
 //! Posting into a hostile network: vetted addresses, bounded time and bytes, a closed outcome.
 //!
-//! One call, [`Egress::post`], carries one attempt from the host name to the last byte of the answer. Whatever the
-//! other side does, the call ends within the time limit, holds a bounded number of bytes, and comes back as an
-//! [`Attempt`] whose outcome is one of a closed list.
+//! One call, [`Egress::post`], or [`Egress::call`] for another method, carries one attempt from the host name to the
+//! last byte of the answer. Whatever the other side does, the call ends within the time limit, holds a bounded number
+//! of bytes, and comes back as an [`Attempt`] whose outcome is one of a closed list.
 //!
 //! What this crate must not do: decide about retries, sign, follow a redirect, dial an address that the
 //! [`AddressPolicy`] has not passed, send a request a second time once any of it may have been read, start a task,
@@ -26,7 +26,7 @@ pub use rustls::pki_types::CertificateDer;
 
 pub use crate::address::{AddressKind, AddressPolicy};
 pub use crate::network::{NETWORKS_MAX, Network, NetworkError, Networks};
-pub use crate::post::{Attempt, Egress, Post, Timings};
+pub use crate::post::{Attempt, Call, Called, Egress, Post, Timings};
 pub use crate::url::{EndpointUrl, URL_BYTES_MAX, UrlRefused, UrlRules};
 
 /// The smallest `answer_head_bytes_max` that the HTTP parser can work with.

@@ -1,4 +1,4 @@
-//! One attempt: the request that goes out, and what comes of it.
+//! One attempt: the request that goes out, mostly a POST, and what comes of it.
 //!
 //! Every failure is turned into an [`AttemptOutcome`] in the place where it happens, and stays one. The text beside
 //! it is for the log, and nothing reads it.
@@ -58,6 +58,45 @@ impl fmt::Debug for Post {
             .field("body_bytes", &self.body.len())
             .finish_non_exhaustive()
     }
+}
+
+/// One request to be made, of whatever method. The rules for a [`Post`] hold for it.
+pub struct Call {
+    /// The method.
+    pub method: Method,
+    /// Where to.
+    pub url: EndpointUrl,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+}
+
+impl From<Post> for Call {
+    fn from(Post { url, headers, body }: Post) -> Self {
+        Call { method: Method::POST, url, headers, body }
+    }
+}
+
+impl fmt::Debug for Call {
+    /// Without headers and body, and without the query, which may name a customer.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = self.url.as_str();
+        f.debug_struct("Call")
+            .field("method", &self.method)
+            .field("url", &url.split('?').next().unwrap_or(url))
+            .field("body_bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a call went.
+#[derive(Debug)]
+pub struct Called {
+    /// What became of it; a refusal and an acknowledgement are told apart as they are for a post.
+    pub attempt: Attempt,
+    /// The headers of the answer, none where there was no answer.
+    pub headers: HeaderMap,
 }
 
 /// How a post went.
@@ -138,6 +177,7 @@ pub(crate) struct Failure {
 /// An exchange with an answer.
 struct Answer {
     status: u16,
+    headers: HeaderMap,
     retry_after: Option<Duration>,
     body: Bytes,
     truncated: bool,
@@ -187,10 +227,15 @@ impl Egress {
     /// Makes one attempt, within the time limit. Never an error: whatever happens is an outcome. `now` is what a date
     /// in `Retry-After` is compared with. An attempt that is dropped closes its connection.
     pub async fn post(&self, post: Post, now: Timestamp) -> Attempt {
+        self.call(Call::from(post), now).await.attempt
+    }
+
+    /// Makes one request of whatever method, under the same rules as a post, and hands on the answer's headers, too.
+    pub async fn call(&self, call: Call, now: Timestamp) -> Called {
         let started = Instant::now();
         let deadline = started + self.0.config.exchange_timeout;
         let mut progress = Progress::default();
-        let exchange = Box::pin(self.0.exchange(post, now, deadline, &mut progress));
+        let exchange = Box::pin(self.0.exchange(call, now, deadline, &mut progress));
         let result = timeout_at(deadline, exchange).await;
         progress.timings.total = Some(started.elapsed());
         let result = result.unwrap_or_else(|_| {
@@ -200,26 +245,32 @@ impl Egress {
         });
         let Progress { address, timings, .. } = progress;
         match result {
-            Ok(answer) => Attempt {
-                outcome: answer.outcome(),
-                status: answer.outcome().has_status().then_some(answer.status),
-                retry_after: answer.retry_after,
-                address,
-                timings,
-                answer: answer.body,
-                answer_truncated: answer.truncated,
-                error: answer.error.map(|text| one_line(&text)),
-            },
-            Err(failure) => Attempt {
-                outcome: failure.outcome,
-                status: None,
-                retry_after: None,
-                address,
-                timings,
-                answer: Bytes::new(),
-                answer_truncated: false,
-                error: Some(one_line(&failure.error)),
-            },
+            Ok(answer) => {
+                let attempt = Attempt {
+                    outcome: answer.outcome(),
+                    status: answer.outcome().has_status().then_some(answer.status),
+                    retry_after: answer.retry_after,
+                    address,
+                    timings,
+                    answer: answer.body,
+                    answer_truncated: answer.truncated,
+                    error: answer.error.map(|text| one_line(&text)),
+                };
+                Called { attempt, headers: answer.headers }
+            }
+            Err(failure) => {
+                let attempt = Attempt {
+                    outcome: failure.outcome,
+                    status: None,
+                    retry_after: None,
+                    address,
+                    timings,
+                    answer: Bytes::new(),
+                    answer_truncated: false,
+                    error: Some(one_line(&failure.error)),
+                };
+                Called { attempt, headers: HeaderMap::new() }
+            }
         }
     }
 
@@ -233,12 +284,12 @@ impl Egress {
 impl Shared {
     async fn exchange(
         &self,
-        post: Post,
+        call: Call,
         now: Timestamp,
         deadline: Instant,
         progress: &mut Progress,
     ) -> Result<Answer, Failure> {
-        let url = post.url.clone();
+        let url = call.url.clone();
         if self.config.https_required && !url.is_https() {
             // Registered while plain http was allowed.
             return Err(Failure {
@@ -246,7 +297,7 @@ impl Shared {
                 error: "the endpoint's URL is http, and https is required".to_owned(),
             });
         }
-        let mut request = self.request(post);
+        let mut request = self.request(call);
         // A connection looks at its socket before it writes: one that was closed while it was idle hands the request
         // back untouched.
         while let Some(connection) = self.pool.take(url.target()) {
@@ -265,18 +316,20 @@ impl Shared {
         }
     }
 
-    fn request(&self, post: Post) -> Request<Full<Bytes>> {
-        let Post { url, headers: mut given, body } = post;
+    fn request(&self, call: Call) -> Request<Full<Bytes>> {
+        let Call { method, url, headers: mut given, body } = call;
         for name in FRAMING {
             given.remove(name);
         }
         let mut headers = HeaderMap::with_capacity(given.len() + 3);
         headers.insert(header::HOST, url.host_header().clone());
         headers.insert(header::USER_AGENT, self.user_agent.clone());
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        if method != Method::GET {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        }
         headers.extend(given);
         let mut request = Request::new(Full::new(body));
-        *request.method_mut() = Method::POST;
+        *request.method_mut() = method;
         *request.uri_mut() = Uri::from(url.path_and_query().clone());
         *request.headers_mut() = headers;
         request
@@ -341,6 +394,7 @@ impl Shared {
         Answer {
             status: head.status.as_u16(),
             retry_after: retry_after(&head.headers, now),
+            headers: head.headers,
             body: Bytes::from(body),
             truncated,
             broke_off,

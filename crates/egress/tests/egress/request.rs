@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use hookit_contract::AttemptOutcome;
-use http::{HeaderMap, HeaderValue, header};
+use hookit_egress::{Call, Egress, EgressConfig, EndpointUrl};
+use http::{HeaderMap, HeaderValue, Method, header};
 
 use crate::support::{Server, config, egress, now, post_of};
 
@@ -55,5 +56,44 @@ async fn a_body_is_never_chunked_whatever_the_given_headers_say() {
             assert_eq!(seen.header(name), [""; 0], "{name}");
         }
         assert_eq!(seen.body, body.as_bytes());
+    }
+}
+
+#[tokio::test]
+async fn other_methods_go_the_same_way_and_the_answers_headers_come_back() {
+    let server = Server::answering(
+        "HTTP/1.1 429 Too Many Requests\r\nx-ratelimit-reset: 7\r\nretry-after: 3\r\ncontent-length: 4\r\n\r\nwait",
+    )
+    .await;
+    let url = EndpointUrl::parse(&format!("{}?page=2", server.url()), &config().url_rules()).unwrap();
+    for (method, body, first_line, length) in [
+        (Method::GET, "", "GET /in?page=2 HTTP/1.1", None),
+        (Method::PATCH, "{}", "PATCH /in?page=2 HTTP/1.1", Some("2")),
+    ] {
+        let call = Call { method, url: url.clone(), headers: HeaderMap::new(), body: body.into() };
+        assert!(!format!("{call:?}").contains("page"), "{call:?}");
+        let called = egress().call(call, now()).await;
+        assert_eq!((called.attempt.outcome, called.attempt.status), (AttemptOutcome::Refused, Some(429)));
+        assert_eq!(called.attempt.retry_after, Some(std::time::Duration::from_secs(3)));
+        assert_eq!(called.attempt.answer, "wait");
+        assert_eq!(called.headers["x-ratelimit-reset"], "7");
+        let seen = server.requests().pop().unwrap();
+        assert_eq!(seen.head.lines().next(), Some(first_line));
+        assert_eq!(seen.header("content-length").first().copied(), length);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_may_be_as_long_as_the_configuration_says() {
+    let page = "x".repeat(12 << 20);
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{page}", page.len());
+    let server = Server::answering(answer.leak()).await;
+    for (answer_bytes_max, truncated) in [(12 << 20, false), ((12 << 20) - 1, true)] {
+        let config = EgressConfig { answer_bytes_max, ..config() };
+        let url = EndpointUrl::parse(&server.url(), &config.url_rules()).unwrap();
+        let call = Call { method: Method::GET, url, headers: HeaderMap::new(), body: Bytes::new() };
+        let attempt = Egress::new(config).unwrap().call(call, now()).await.attempt;
+        assert_eq!(attempt.answer_truncated, truncated);
+        assert_eq!(attempt.answer.len(), answer_bytes_max);
     }
 }

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +15,7 @@ use serde_json::value::RawValue;
 
 use crate::client::Client;
 use crate::exit::{Exit, coded, usage};
+use crate::output::{self, Output};
 use crate::platform::OPERATOR_TOKEN;
 
 /// Orders asked for at a time.
@@ -45,14 +45,6 @@ pub(crate) struct Args {
     /// How to print the result.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
-}
-
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Output {
-    /// For people.
-    Table,
-    /// For scripts.
-    Json,
 }
 
 /// The two sides.
@@ -264,10 +256,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         business_id: args.business_id,
     };
     let found = compare(&sides, Duration::from_secs(args.settle)).await?;
-    let text = match args.output {
-        Output::Table => found.table(),
-        Output::Json => format!("{}\n", serde_json::to_string(&found)?),
-    };
-    std::io::stdout().write_all(text.as_bytes())?;
+    match args.output {
+        Output::Table => output::print(&found.table())?,
+        Output::Json => output::print_json(&found)?,
+    }
     Ok(if found.is_equal() { Exit::Success } else { Exit::Differs })
 }

@@ -19,7 +19,7 @@ use crate::platform::announce;
 use crate::signals;
 
 /// Environment variable of the webhook secret, as in klikit's published receivers.
-const WEBHOOK_SECRET: &str = "KLIKIT_WEBHOOK_SECRET";
+pub(crate) const WEBHOOK_SECRET: &str = "KLIKIT_WEBHOOK_SECRET";
 
 /// Secrets come by the environment: arguments can be read by whoever lists processes.
 const ENVIRONMENT: &str = "\

@@ -10,8 +10,10 @@ mod demo;
 mod diff;
 mod exit;
 mod inbox;
+mod output;
 mod platform;
 mod signals;
+mod workbench;
 
 use std::process::ExitCode;
 
@@ -52,6 +54,10 @@ enum Command {
     },
     /// Compares an inbox's view with the platform's orders, record by record.
     Diff(diff::Args),
+    /// Prints the signature of a body.
+    Sign(workbench::sign::Args),
+    /// Tells whether a signature is a body's, and why it is not.
+    Verify(workbench::verify::Args),
 }
 
 #[derive(Subcommand)]
@@ -102,6 +108,8 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
             }
             Command::Inbox { command: InboxCommand::Serve(args) } => Box::pin(inbox::serve(args)).await,
             Command::Diff(args) => Box::pin(diff::run(args)).await,
+            Command::Sign(args) => workbench::sign::run(&args),
+            Command::Verify(args) => workbench::verify::run(&args),
         }
     });
     // What still runs in the background has been waited for as long as it may be.

@@ -21,3 +21,4 @@ mod readme;
 mod secrets;
 mod startup;
 mod strangers;
+mod workbench;

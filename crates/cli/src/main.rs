@@ -54,6 +54,10 @@ enum Command {
     },
     /// Compares an inbox's view with the platform's orders, record by record.
     Diff(diff::Args),
+    /// Posts a realistic, signed event to a receiver, and shows the exchange.
+    Trigger(workbench::trigger::Args),
+    /// A receiver that verifies, shows and forwards what comes, and misbehaves where told to.
+    Listen(workbench::listen::Args),
     /// Prints the signature of a body.
     Sign(workbench::sign::Args),
     /// Tells whether a signature is a body's, and why it is not.
@@ -108,6 +112,8 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
             }
             Command::Inbox { command: InboxCommand::Serve(args) } => Box::pin(inbox::serve(args)).await,
             Command::Diff(args) => Box::pin(diff::run(args)).await,
+            Command::Trigger(args) => Box::pin(workbench::trigger::run(args)).await,
+            Command::Listen(args) => Box::pin(workbench::listen::run(args)).await,
             Command::Sign(args) => workbench::sign::run(&args),
             Command::Verify(args) => workbench::verify::run(&args),
         }

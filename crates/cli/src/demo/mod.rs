@@ -77,21 +77,16 @@ fn pace(text: &str) -> Result<f64, String> {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    let expected = || "expected a number with s, m or h, for example 30s".to_owned();
-    let (number, unit) = text.split_at(text.len() - text.chars().last().map_or(0, char::len_utf8));
-    let seconds = match unit {
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return Err(expected()),
+/// Reads a time of an argument.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    const UNITS: [(&str, f64); 4] = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+    let read = |(unit, seconds): &(&str, f64)| {
+        let number: f64 = text.strip_suffix(unit)?.parse().ok()?;
+        (number > 0.0 && number * seconds <= 86_400.0 * 30.0)
+            .then(|| Duration::from_secs_f64(number * seconds))
     };
-    let number: f64 = number.parse().map_err(|_| expected())?;
-    if number > 0.0 && number * seconds <= 86_400.0 * 30.0 {
-        Ok(Duration::from_secs_f64(number * seconds))
-    } else {
-        Err(expected())
-    }
+    let read = UNITS.iter().find_map(read);
+    read.ok_or_else(|| "expected a number with ms, s, m or h, for example 30s".to_owned())
 }
 
 /// What the view and the progress lines show.
@@ -213,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_time_is_a_number_with_a_unit() {
-        for (text, seconds) in [("30s", 30.0), ("1.5m", 90.0), ("2h", 7200.0)] {
+        for (text, seconds) in [("250ms", 0.25), ("30s", 30.0), ("1.5m", 90.0), ("2h", 7200.0)] {
             assert_eq!(duration(text), Ok(Duration::from_secs_f64(seconds)), "{text}");
         }
         for text in ["", "30", "s", "-1s", "0s", "1d", "NaNs", "infs", "9999h", "３s秒"] {

@@ -1,9 +1,14 @@
 //! The workbench: what a partner tries its receiver with, and needs no server for.
 //!
-//! A file a command. What they share is here: where secrets come from, and the body that is worked on.
+//! A file a command. What they share is here: where secrets come from, and the body that is worked on; in `events.rs` what
+//! is sent, and in `spelling.rs` how JSON is written.
 
 mod diagnose;
+mod events;
+pub(crate) mod listen;
 pub(crate) mod sign;
+mod spelling;
+pub(crate) mod trigger;
 pub(crate) mod verify;
 
 use std::io::Read as _;
@@ -115,4 +120,9 @@ fn read_body(file: &Path) -> anyhow::Result<Bytes> {
         return Err(usage(format!("{}: expected at most {BODY_BYTES_MAX} bytes", file.display())));
     }
     Ok(body.into())
+}
+
+fn base64(bytes: &[u8]) -> String {
+    use ::base64::Engine as _;
+    ::base64::engine::general_purpose::STANDARD.encode(bytes)
 }

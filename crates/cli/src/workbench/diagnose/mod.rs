@@ -7,7 +7,6 @@
 //! What this module must not do: decide that a signature is good. That is the contract's to say, and only one form is.
 
 mod notation;
-mod rewrite;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -18,8 +17,10 @@ use serde::Serialize;
 use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
+use crate::workbench::base64 as to_base64;
+use crate::workbench::spelling::{self, Spelling};
+
 use notation::{Reading, SHA1_LEN, SHA256_LEN, SHA384_LEN, SHA512_LEN, base64, hex, readings};
-use rewrite::Spelling;
 
 /// A larger body is not written anew in each of the ways: that would take too long.
 const REWRITTEN_BYTES_MAX: usize = 1 << 20;
@@ -338,11 +339,11 @@ impl Search {
         if body.len() > REWRITTEN_BYTES_MAX || !self.wants(SHA256_LEN) {
             return None;
         }
-        let node = rewrite::parse(body.strip_prefix(BOM).unwrap_or(body))?;
+        let node = spelling::parse(body.strip_prefix(BOM).unwrap_or(body))?;
         let keyed = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
         let mut tried = BTreeSet::new();
         for spelling in Spelling::all() {
-            let text = rewrite::write(&node, spelling);
+            let text = spelling::write(&node, spelling);
             let mut mac = keyed.clone();
             mac.update(text.as_bytes());
             let with_line_end = mac.clone().chain_update(b"\n").finalize().into_bytes();
@@ -495,11 +496,6 @@ fn windows_line_ends(body: &[u8]) -> Vec<u8> {
         out.push(byte);
     }
     out
-}
-
-fn to_base64(bytes: &[u8]) -> String {
-    use ::base64::Engine as _;
-    ::base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
 fn to_hex(bytes: &[u8]) -> String {

@@ -1,5 +1,6 @@
 //! The workbench, as a partner uses it who has nothing but the binary.
 
+mod exchange;
 mod signatures;
 
 use crate::harness::Scratch;

@@ -8,9 +8,20 @@ use serde_json::value::RawValue;
 /// Deeper than this a text is not looked into.
 const DEPTH_MAX: usize = 128;
 
+/// A JSON text in lines, every number and text of it as it stands; what is no JSON comes back as it is.
+pub(crate) fn pretty(body: &[u8]) -> String {
+    let lines = Spelling {
+        layout: Layout::Indented("  "),
+        strings: Strings::AsTheyStand,
+        numbers: Numbers::AsTheyStand,
+        keys: Keys::AsTheyStand,
+    };
+    parse(body).map_or_else(|| String::from_utf8_lossy(body).into_owned(), |node| write(&node, lines))
+}
+
 /// One way to write a text again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Spelling {
+pub(crate) struct Spelling {
     layout: Layout,
     strings: Strings,
     numbers: Numbers,
@@ -69,7 +80,7 @@ const KEYS: [Keys; 2] = [Keys::AsTheyStand, Keys::Sorted];
 
 impl Spelling {
     /// All of them; those that change least come first.
-    pub(super) fn all() -> Vec<Spelling> {
+    pub(crate) fn all() -> Vec<Spelling> {
         let mut all = Vec::with_capacity(LAYOUTS.len() * STRINGS.len() * NUMBERS.len() * KEYS.len());
         for layout in LAYOUTS {
             for strings in STRINGS {
@@ -88,7 +99,7 @@ impl Spelling {
     }
 
     /// The spelling in words.
-    pub(super) fn words(self) -> String {
+    pub(crate) fn words(self) -> String {
         let mut words = vec![match self.layout {
             Layout::Compact => "no white space",
             Layout::Spaced => "a space after each comma and colon",
@@ -116,7 +127,7 @@ impl Spelling {
 }
 
 /// A JSON value whose parts still know how they were written.
-pub(super) enum Node<'a> {
+pub(crate) enum Node<'a> {
     /// A number, true, false, null.
     Word(&'a str),
     Text(Text<'a>),
@@ -124,14 +135,14 @@ pub(super) enum Node<'a> {
     Map(Vec<(Text<'a>, Node<'a>)>),
 }
 
-pub(super) struct Text<'a> {
+pub(crate) struct Text<'a> {
     raw: &'a str,
     /// None where it is written with half of a surrogate pair.
     plain: Option<String>,
 }
 
 /// Reads a JSON text; none where it is not one, or too deep.
-pub(super) fn parse(body: &[u8]) -> Option<Node<'_>> {
+pub(crate) fn parse(body: &[u8]) -> Option<Node<'_>> {
     let text: &RawValue = serde_json::from_slice(body).ok()?;
     Reader { text: text.get(), at: 0 }.value(0)
 }
@@ -211,7 +222,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Writes a value in one of the spellings.
-pub(super) fn write(node: &Node<'_>, spelling: Spelling) -> String {
+pub(crate) fn write(node: &Node<'_>, spelling: Spelling) -> String {
     let mut out = String::new();
     Writer { spelling, out: &mut out }.value(node, 0);
     out

@@ -6,6 +6,7 @@ use std::time::Duration;
 use hookit_contract::StatusCodes;
 use hookit_egress::{AddressPolicy, EgressConfig, Network, Networks};
 use hookit_engine::{EngineConfig, RetryPlan};
+use hookit_platform::PartnerRates;
 use hookit_server::Limits;
 use hookit_store::sqlite::PlatformOptions;
 use serde::Deserialize;
@@ -23,6 +24,7 @@ pub(crate) struct PlatformFile {
     pub(crate) egress: EgressFile,
     pub(crate) retention: Retention,
     pub(crate) metrics: Metrics,
+    pub(crate) partner_api: PartnerApi,
     pub(crate) listen: Listen,
 }
 
@@ -164,6 +166,21 @@ enum MetricsFor {
     Open,
 }
 
+/// How much a partner may ask.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct PartnerApi {
+    reads_per_minute_max: u64,
+    writes_per_minute_max: u64,
+}
+
+impl Default for PartnerApi {
+    fn default() -> Self {
+        let PartnerRates { reads_per_minute_max, writes_per_minute_max } = PartnerRates::default();
+        PartnerApi { reads_per_minute_max, writes_per_minute_max }
+    }
+}
+
 /// The listener's limits.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
@@ -215,6 +232,8 @@ const PROBE_PAUSE_MIN_MS: Number = Number::new("delivery.probe_pause_min_ms", 1,
 const PROBE_PAUSE_MAX_MS: Number = Number::new("delivery.probe_pause_max_ms", 1, DAY_MS);
 const HOLD_TIME_S: Number = Number::new("delivery.hold_time_s", 1, 31_536_000);
 const RETENTION_DAYS: Number = Number::new("retention.retention_days", 1, 3_650);
+const READS_PER_MINUTE_MAX: Number = Number::new("partner_api.reads_per_minute_max", 1, 1_000_000);
+const WRITES_PER_MINUTE_MAX: Number = Number::new("partner_api.writes_per_minute_max", 1, 1_000_000);
 const CONNECTIONS_MAX: Number = Number::new("listen.connections_max", 1, 100_000);
 const LISTEN_BODY_BYTES_MAX: Number = Number::new("listen.body_bytes_max", 1, BODY_BYTES_MAX);
 
@@ -276,6 +295,7 @@ pub(crate) struct PlatformParts {
     pub(crate) retention: Duration,
     /// `/metrics` asks for no token.
     pub(crate) metrics_are_open: bool,
+    pub(crate) rates: PartnerRates,
 }
 
 impl PlatformFile {
@@ -308,6 +328,9 @@ impl PlatformFile {
         }
         problems.within(&HOLD_TIME_S, delivery.hold_time_s);
         problems.within(&RETENTION_DAYS, self.retention.retention_days);
+        let PartnerApi { reads_per_minute_max, writes_per_minute_max } = self.partner_api;
+        problems.within(&READS_PER_MINUTE_MAX, reads_per_minute_max);
+        problems.within(&WRITES_PER_MINUTE_MAX, writes_per_minute_max);
         problems.listen(&self.listen);
         let addresses = self.egress.resolve(&mut problems);
         problems.none()?;
@@ -340,6 +363,7 @@ impl PlatformFile {
             limits: self.listen.limits(Limits::default().body_bytes_max),
             retention: Duration::from_secs(self.retention.retention_days.saturating_mul(86_400)),
             metrics_are_open: self.metrics.access == MetricsFor::Open,
+            rates: PartnerRates { reads_per_minute_max, writes_per_minute_max },
         })
     }
 }
@@ -377,6 +401,7 @@ mod tests {
              egress = { allowed_networks = [\"10.0.0.0/8\"] }\n\
              retention = { retention_days = 35 }\n\
              metrics = { access = \"open\" }\n\
+             partner_api = { reads_per_minute_max = 36, writes_per_minute_max = 37 }\n\
              listen = { connections_max = 30, body_bytes_max = 31 }\n",
         )
         .unwrap();
@@ -393,6 +418,8 @@ mod tests {
         assert_eq!(parts.engine.hold_time, Duration::from_secs(34));
         assert_eq!(parts.retention, Duration::from_secs(35 * 86_400));
         assert!(parts.metrics_are_open && !PlatformFile::default().resolve(false).unwrap().metrics_are_open);
+        let rates = PartnerRates { reads_per_minute_max: 36, writes_per_minute_max: 37 };
+        assert_eq!(parts.rates, rates);
         assert_eq!((parts.limits.connections_max, parts.limits.body_bytes_max), (30, 31));
         let ours = Networks::new(&["10.0.0.0/8".parse().unwrap()]).unwrap();
         assert_eq!(parts.egress.addresses, AddressPolicy::PublicAnd(ours));
@@ -401,7 +428,7 @@ mod tests {
     }
 
     /// Every setting that is a number.
-    const NUMBERS: [&Number; 12] = [
+    const NUMBERS: [&Number; 14] = [
         &TICK_MS,
         &ORDERS_PER_DELIVERY_MAX,
         &QUEUE_MAX,
@@ -412,6 +439,8 @@ mod tests {
         &PROBE_PAUSE_MAX_MS,
         &HOLD_TIME_S,
         &RETENTION_DAYS,
+        &READS_PER_MINUTE_MAX,
+        &WRITES_PER_MINUTE_MAX,
         &CONNECTIONS_MAX,
         &LISTEN_BODY_BYTES_MAX,
     ];

@@ -90,6 +90,7 @@ impl Running {
             url_rules: parts.egress.url_rules(),
             operator_token: operator_token.clone(),
             metrics,
+            rates: parts.rates,
             codes: parts.codes,
             jitter_seed: getrandom::u64()?,
             retention: parts.retention,
@@ -152,6 +153,8 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<Exit> {
         exchange_timeout = ?parts.egress.exchange_timeout, addresses = ?parts.egress.addresses,
         tick_min = ?parts.options.tick_min, orders_per_delivery_max = parts.options.orders_per_delivery_max,
         retention = ?parts.retention, metrics_are_open = parts.metrics_are_open,
+        reads_per_minute_max = parts.rates.reads_per_minute_max,
+        writes_per_minute_max = parts.rates.writes_per_minute_max,
         "effective settings"
     );
     let running = Running::start(&args.data, args.listen, parts).await?;

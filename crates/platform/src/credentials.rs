@@ -1,11 +1,11 @@
 //! Who is calling: operators by token, partners by Basic authorization.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hookit_contract::{ErrorCode, TokenId};
@@ -16,9 +16,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::Shared;
 use crate::api::{Result, store_error};
 use crate::operator::{self, roles};
+use crate::{Shared, Vault};
 
 /// What a 401 of the Partner API asks for. The one of the operator API asks for a Bearer token, as is the rule.
 const PARTNER_CHALLENGE: &str = "Basic realm=\"klikit partner API\", charset=\"UTF-8\"";
@@ -28,12 +28,13 @@ pub(crate) const OPERATOR_TOKEN: &str = "operatorToken";
 pub(crate) const METRICS_TOKEN: &str = "metricsToken";
 pub(crate) const PARTNER_CREDENTIAL: &str = "partnerCredential";
 
-/// What a call of the Partner API refuses with whom it does not know or who may not.
-pub(crate) const PARTNER_REFUSALS: [ErrorCode; 4] = [
+/// What a call of the Partner API refuses with whom it does not know, who may not, or who asks too often.
+pub(crate) const PARTNER_REFUSALS: [ErrorCode; 5] = [
     ErrorCode::AuthMissing,
     ErrorCode::AuthInvalidCredential,
     ErrorCode::AuthRevoked,
     ErrorCode::AuthForbidden,
+    ErrorCode::RateLimited,
 ];
 
 /// What a call of the operator API refuses with whose token does not do.
@@ -205,9 +206,44 @@ pub(crate) async fn metrics_readers_only(
     }
 }
 
-/// The partner whose credential this request carries, which must have this scope. Key and secret are not told apart,
-/// in words or in time.
-pub(crate) async fn partner(shared: &Shared, headers: &HeaderMap, scope: Scope) -> Result<Partner> {
+/// The partner that is calling. The layer puts it into the request.
+#[derive(Clone)]
+pub(crate) struct CallingPartner(Arc<Partner>);
+
+impl CallingPartner {
+    /// The partner, whose credential must have this scope.
+    pub(crate) fn with(&self, scope: Scope) -> Result<&Partner> {
+        if !self.0.scopes.iter().any(|s| s == scope.as_str()) {
+            let message = format!("Authorization: this credential lacks the scope {}", scope.as_str());
+            return Err(ApiError::new(ErrorCode::AuthForbidden, message));
+        }
+        Ok(&self.0)
+    }
+}
+
+/// The layer around the Partner API: no credential, no answer. Every call with one is counted, and its answer says how the
+/// credential stands.
+pub(crate) async fn partners_only(
+    State(shared): State<Arc<Shared>>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response> {
+    let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+    let partner = partner(&shared, request.headers(), address).await?;
+    let standing = shared.rates.count(&partner.partner_id, request.method(), shared.clock.now());
+    let mut response = match standing.refusal() {
+        Some(refusal) => refusal.into_response(),
+        None => {
+            request.extensions_mut().insert(CallingPartner(Arc::new(partner)));
+            next.run(request).await
+        }
+    };
+    response.headers_mut().extend(standing.headers());
+    Ok(response)
+}
+
+/// The partner whose credential this request carries.
+async fn partner(shared: &Shared, headers: &HeaderMap, address: Option<IpAddr>) -> Result<Partner> {
     let refused = |code, message: &str| ApiError::new(code, message).with_challenge(PARTNER_CHALLENGE);
     let missing = || {
         refused(ErrorCode::AuthMissing, "Authorization: expected Basic and base64(partner_key:secret_key)")
@@ -222,17 +258,72 @@ pub(crate) async fn partner(shared: &Shared, headers: &HeaderMap, scope: Scope) 
     let pair = Zeroizing::new(STANDARD.decode(pair.trim()).map_err(|_| invalid())?);
     let pair = std::str::from_utf8(&pair).map_err(|_| invalid())?;
     let (key, secret) = pair.split_once(':').ok_or_else(invalid)?;
-    let partner = shared.store.partner_by_key(key).await.map_err(store_error)?;
-    // An unknown key costs the same comparison as a known one.
-    let hash = partner.as_ref().map_or(&[0; 32][..], |partner| &partner.secret_hash[..]);
-    let right = shared.vault.is_hash_of(hash, secret);
-    let partner = partner.filter(|_| right).ok_or_else(invalid)?;
+
+    let found = shared.store.partner_by_key(key).await.map_err(store_error)?;
+    let (id, now) = (found.as_ref().map(|partner| &partner.partner_id), shared.clock.now());
+    let (from, guesses) = (address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), &shared.guesses);
+    if let Some(seconds) = guesses.closed_for(from, id, now) {
+        let message = "Authorization: too many wrong keys and secrets came from this address within a minute";
+        return Err(ApiError::new(ErrorCode::RateLimited, message).with_retry_after(seconds));
+    }
+    let Some(partner) = holder(&shared.vault, found.as_ref(), secret) else {
+        guesses.wrong(from, id, now);
+        return Err(invalid());
+    };
     if partner.revoked_at.is_some() {
         return Err(ApiError::new(ErrorCode::AuthRevoked, "Authorization: this credential was revoked"));
     }
-    if !partner.scopes.iter().any(|s| s == scope.as_str()) {
-        let message = format!("Authorization: this credential lacks the scope {}", scope.as_str());
-        return Err(ApiError::new(ErrorCode::AuthForbidden, message));
+    guesses.right(from, &partner.partner_id, now);
+    Ok(found.expect("it has this secret"))
+}
+
+/// The partner that was found by its key, where it has this secret. Where none was found the work is the same, so that the time
+/// does not tell whether there is such a key.
+fn holder<'p>(vault: &Vault, found: Option<&'p Partner>, secret: &str) -> Option<&'p Partner> {
+    let is_right = vault.is_hash_of(hash_to_compare(found), secret);
+    found.filter(|_| is_right)
+}
+
+/// A hash of the same length where there is none.
+fn hash_to_compare(found: Option<&Partner>) -> &[u8] {
+    found.map_or(&[0; 32], |partner| &partner.secret_hash[..])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use hookit_contract::{BusinessId, PartnerId, Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn whether_there_is_such_a_key_costs_the_same_work() {
+        let vault = Vault::new(&[7; 32]);
+        let partner = Partner {
+            partner_id: PartnerId::from("ptn_1".to_owned()),
+            name: "Kitchen display".to_owned(),
+            business_id: BusinessId(7),
+            scopes: vec![],
+            partner_key: "pk_1".to_owned(),
+            secret_hash: vault.hash("sk_1"),
+            webhook_secret: bytes::Bytes::new(),
+            webhook_secret_next: None,
+            created_at: Timestamp::from_millis(0),
+            revoked_at: None,
+        };
+        for (found, secret, is_right) in [
+            (Some(&partner), "sk_1", true),
+            (Some(&partner), "sk_2", false),
+            (Some(&partner), "", false),
+            (None, "sk_1", false),
+            (None, "", false),
+        ] {
+            let before = vault.comparisons.load(Ordering::Relaxed);
+            assert_eq!(holder(&vault, found, secret).is_some(), is_right, "{secret}");
+            assert_eq!(vault.comparisons.load(Ordering::Relaxed), before + 1, "{secret}");
+            // The comparison takes as long as what is compared with, which has the same length either way.
+            assert_eq!(hash_to_compare(found).len(), vault.hash(secret).len());
+        }
     }
-    Ok(partner)
 }

@@ -12,11 +12,13 @@ mod api;
 mod chores;
 mod credentials;
 mod dispatcher;
+mod guesses;
 mod metrics;
 mod operator;
 mod order_schema;
 mod partner;
 mod payload;
+mod rates;
 mod recorder;
 mod reference;
 mod removals;
@@ -42,6 +44,7 @@ pub use operator::status::{
     ActivityStatus, BreakerStatus, DurationBucket, DurationStatus, EndpointStatus, HoldStatus, QueueStatus,
     SizeBucket, SizeStatus, Status, TickStatus,
 };
+pub use rates::PartnerRates;
 pub use sender::Sender;
 pub use vault::{Vault, VaultError};
 
@@ -58,6 +61,8 @@ pub struct PlatformConfig {
     pub operator_token: Secret,
     /// Who may read `/metrics`, beside operators.
     pub metrics: MetricsAccess,
+    /// How many calls a partner may make.
+    pub rates: PartnerRates,
     /// Which code stands for which status; the same as the store's.
     pub codes: StatusCodes,
     /// Seed of the jitter of retries. Any number; another one after each start.
@@ -101,6 +106,8 @@ struct Shared {
     vault: Vault,
     operator_token: Secret,
     metrics: MetricsAccess,
+    rates: rates::Rates,
+    guesses: guesses::Guesses,
     codes: StatusCodes,
     url_rules: UrlRules,
     posts: payload::Posts,
@@ -150,6 +157,8 @@ impl Platform {
             vault,
             operator_token: config.operator_token,
             metrics: config.metrics,
+            rates: rates::Rates::new(config.rates),
+            guesses: guesses::Guesses::default(),
             codes: config.codes,
             url_rules: config.url_rules,
             in_flight_max: config.engine.in_flight_max,

@@ -23,6 +23,9 @@ const KEY_LEN: usize = 32;
 pub struct Vault {
     cipher: XChaCha20Poly1305,
     hash: Hmac<Sha256>,
+    /// Secrets that were compared with a hash.
+    #[cfg(test)]
+    pub(crate) comparisons: std::sync::Arc<std::sync::atomic::AtomicUsize>,
 }
 
 impl fmt::Debug for Vault {
@@ -56,7 +59,7 @@ impl Vault {
         Ok(Vault::new(&key))
     }
 
-    fn new(master: &[u8; KEY_LEN]) -> Vault {
+    pub(crate) fn new(master: &[u8; KEY_LEN]) -> Vault {
         let derive = |purpose: &[u8]| {
             let mut mac = Hmac::<Sha256>::new_from_slice(master).expect("HMAC takes keys of any length");
             mac.update(purpose);
@@ -67,6 +70,8 @@ impl Vault {
         Vault {
             cipher: XChaCha20Poly1305::new_from_slice(&*cipher_key).expect("the key has the cipher's length"),
             hash: Hmac::new_from_slice(&*hash_key).expect("HMAC takes keys of any length"),
+            #[cfg(test)]
+            comparisons: std::sync::Arc::default(),
         }
     }
 
@@ -79,6 +84,8 @@ impl Vault {
 
     /// Says in constant time whether a secret is the one whose hash is kept.
     pub(crate) fn is_hash_of(&self, hash: &[u8], secret: &str) -> bool {
+        #[cfg(test)]
+        self.comparisons.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         self.hash(secret).as_ref().ct_eq(hash).into()
     }
 

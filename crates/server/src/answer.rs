@@ -87,7 +87,7 @@ impl ApiError {
 
     /// Not now; try again in a second.
     pub fn unavailable(message: impl Into<String>) -> Self {
-        ApiError { retry_after_seconds: Some(1), ..ApiError::new(ErrorCode::Unavailable, message) }
+        ApiError::new(ErrorCode::Unavailable, message).with_retry_after(1)
     }
 
     /// A fault of ours. What it was goes to the log, with the chain of causes; the answer says only that it was.
@@ -104,6 +104,12 @@ impl ApiError {
     pub fn with_details(mut self, details: &impl Serialize) -> Self {
         self.details = serde_json::value::to_raw_value(details).ok();
         self
+    }
+
+    /// Says after how many seconds it is worth trying again.
+    #[must_use]
+    pub fn with_retry_after(self, seconds: u32) -> Self {
+        ApiError { retry_after_seconds: Some(seconds), ..self }
     }
 
     /// Sets what a 401 asks for in `WWW-Authenticate`, where that is not a Bearer token.

@@ -44,6 +44,7 @@ pub struct Document {
     paths: BTreeMap<String, Map<String, Value>>,
     webhooks: Map<String, Value>,
     responses: BTreeMap<String, Value>,
+    headers: BTreeMap<&'static str, Value>,
 }
 
 #[derive(JsonSchema, serde::Serialize)]
@@ -75,6 +76,7 @@ impl Document {
             paths: BTreeMap::new(),
             webhooks: Map::new(),
             responses: BTreeMap::new(),
+            headers: BTreeMap::new(),
         }
     }
 
@@ -137,6 +139,9 @@ impl Document {
     }
 
     fn answers(&mut self, operation: &Operation) -> Map<String, Value> {
+        for (name, what) in operation.answer_headers {
+            self.headers.insert(name, json!({"description": what, "schema": {"type": "integer"}}));
+        }
         let mut answers = Map::new();
         if let Some(content) = operation.answer {
             let mut schema = (content.schema)(&mut self.given).to_value();
@@ -147,19 +152,11 @@ impl Document {
                     "required": ["request_id", "data"],
                 });
             }
-            let headers = operation.answer_headers.iter();
-            let headers: Map<String, Value> = headers
-                .map(|(name, what)| {
-                    ((*name).to_owned(), json!({"description": what, "schema": {"type": "string"}}))
-                })
-                .collect();
             for status in &operation.statuses {
                 let said = if *status == 201 { "It is new." } else { "It is done, or here it is." };
                 let mut answer =
                     json!({"description": said, "content": {content.media_type: {"schema": schema}}});
-                if !headers.is_empty() {
-                    answer["headers"] = headers.clone().into();
-                }
+                add_headers(&mut answer, operation.answer_headers);
                 answers.insert(status.to_string(), answer);
             }
         }
@@ -169,9 +166,13 @@ impl Document {
         }
         for (status, codes) in by_status {
             let codes: Vec<&str> = codes.into_iter().map(ErrorCode::as_str).collect();
-            let name = codes.join(".");
+            let headers = if status == 401 { &[] } else { operation.answer_headers };
+            let mut name = codes.join(".");
+            if !headers.is_empty() {
+                name.push_str(".counted");
+            }
             let refused = json!({"$ref": format!("#/components/responses/{name}")});
-            self.responses.entry(name).or_insert_with(|| refusal(status, &codes));
+            self.responses.entry(name).or_insert_with(|| refusal(status, &codes, headers));
             answers.insert(status.to_string(), refused);
         }
         answers
@@ -218,7 +219,9 @@ impl Document {
             "tags": tags.collect::<Vec<_>>(),
             "paths": paths,
             "webhooks": self.webhooks,
-            "components": {"schemas": schemas, "responses": self.responses, "securitySchemes": credentials},
+            "components": {
+                "schemas": schemas, "responses": self.responses, "headers": self.headers, "securitySchemes": credentials,
+            },
         })
     }
 }
@@ -266,7 +269,13 @@ fn without_null(mut schema: Value) -> Value {
     schema
 }
 
-fn refusal(status: u16, codes: &[&str]) -> Value {
+fn add_headers(answer: &mut Value, headers: &[(&str, &str)]) {
+    for (name, _) in headers {
+        answer["headers"][name] = json!({"$ref": format!("#/components/headers/{name}")});
+    }
+}
+
+fn refusal(status: u16, codes: &[&str], headers: &[(&str, &str)]) -> Value {
     let named: Vec<String> = codes.iter().map(|code| format!("`{code}`")).collect();
     let mut refused = json!({
         "description": named.join(", "),
@@ -283,5 +292,6 @@ fn refusal(status: u16, codes: &[&str]) -> Value {
     if let Some((name, description, kind)) = header {
         refused["headers"] = json!({name: {"description": description, "schema": {"type": kind}}});
     }
+    add_headers(&mut refused, headers);
     refused
 }

@@ -52,8 +52,8 @@ pub struct Operation {
     pub answer: Option<Content>,
     /// The statuses that this answer comes with.
     pub statuses: BTreeSet<u16>,
-    /// Headers of this answer: name, and what is in it.
-    pub answer_headers: Vec<(&'static str, &'static str)>,
+    /// Headers of whatever is answered to who has the right credential, each an integer: name, and what is in it.
+    pub answer_headers: &'static [(&'static str, &'static str)],
     /// What it refuses with, beside what every call may.
     pub refusals: BTreeSet<ErrorCode>,
 }
@@ -90,7 +90,7 @@ impl Operation {
             body_required: false,
             answer: None,
             statuses: BTreeSet::from([200]),
-            answer_headers: Vec::new(),
+            answer_headers: &[],
             refusals: BTreeSet::from(Operation::REFUSALS),
         }
     }
@@ -340,12 +340,6 @@ impl<S> Call<S> {
         self
     }
 
-    /// A header of its answer.
-    pub fn answers_header(mut self, name: &'static str, what: &'static str) -> Self {
-        self.operation.answer_headers.push((name, what));
-        self
-    }
-
     /// What is in a body that the handler reads by itself.
     pub fn takes<T: JsonSchema>(mut self, media_type: &'static str) -> Self {
         self.operation.takes(media_type, SchemaGenerator::subschema_for::<T>, true);
@@ -406,6 +400,15 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         for operation in &mut self.operations {
             operation.credential.get_or_insert_default().0 = credential;
             operation.refusals.extend(refusals);
+        }
+        self
+    }
+
+    /// Says that all of them answer with these headers, each an integer, who has the right credential. That they do is up to a
+    /// layer.
+    pub fn answering(mut self, headers: &'static [(&'static str, &'static str)]) -> Self {
+        for operation in &mut self.operations {
+            operation.answer_headers = headers;
         }
         self
     }

@@ -92,6 +92,7 @@ async fn test(
     let (webhook, now) = (&access.webhook, shared.clock.now());
     let _turn = shared.trials.begin(webhook.endpoint_id).ok_or_else(|| {
         ApiError::new(ErrorCode::RateLimited, "the endpoint is being tested; try again when that has ended")
+            .with_retry_after(1)
     })?;
     store.note_test(webhook.webhook_id).await.map_err(store_error)?;
     let delivery_id = DeliveryId::from(format!("test_{}", Uuid::now_v7().simple()));

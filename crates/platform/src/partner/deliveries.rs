@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::{FromRequest as _, Request, State};
 use hookit_contract::{
     AttemptOutcome, BranchId, BrandId, DeliveryId, DeliverySeq, DeliveryState, ErrorCode, EventType, OrderId,
@@ -18,7 +19,7 @@ use super::cursor::{self, List as CursorOf};
 use super::{once, page_limit};
 use crate::Shared;
 use crate::api::{self, Result, micros, store_error};
-use crate::credentials::{self, Scope};
+use crate::credentials::{CallingPartner, Scope};
 
 pub(super) fn routes() -> Routes<Arc<Shared>> {
     Routes::new(super::GROUP)
@@ -142,10 +143,10 @@ struct List<'a> {
 
 async fn list(
     State(shared): State<Arc<Shared>>,
-    headers: HeaderMap,
+    Extension(caller): Extension<CallingPartner>,
     params: Result<Params<ListParams>>,
 ) -> Result<Answer<List<'static>>> {
-    let partner = credentials::partner(&shared, &headers, Scope::WebhooksRead).await?;
+    let partner = caller.with(Scope::WebhooksRead)?;
     let Params(params) = params?;
     let before = params.before.map(|before| cursor::place(CursorOf::Deliveries, "before", &before));
     let query = DeliveryQuery {
@@ -171,15 +172,16 @@ struct Again<'a> {
 
 async fn replay(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<CallingPartner>,
     headers: HeaderMap,
     id: Result<PathText>,
     request: Request,
 ) -> Result<Answer<Again<'static>>> {
-    let partner = credentials::partner(&shared, &headers, Scope::WebhooksWrite).await?;
+    let partner = caller.with(Scope::WebhooksWrite)?;
     let PathText(id) = id?;
     let key = once::key(&headers)?;
     NoBody::from_request(request, &()).await?;
-    let key = once::once_key(&partner, key, "replay a delivery", &id, b"");
+    let key = once::once_key(partner, key, "replay a delivery", &id, b"");
     let id = DeliveryId::from(id);
     let replayed = shared.store.replay_once(key, &id, shared.clock.now()).await.map_err(store_error)?;
     api::replayed(once::done(replayed)?)?;

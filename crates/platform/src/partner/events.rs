@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use hookit_contract::{Actor, ErrorCode, EventType, OrderId, StatusCodes, Timestamp};
 use hookit_server::routes::{Routes, get};
 use hookit_server::{Answer, ApiError, Params};
 use hookit_store::platform::{EventPage, EventQuery, EventsRead, StoredEvent};
-use http::HeaderMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ use super::cursor::{self, List};
 use super::page_limit;
 use crate::Shared;
 use crate::api::{Result, store_error};
-use crate::credentials::{self, Scope};
+use crate::credentials::{CallingPartner, Scope};
 use crate::order_schema::Order;
 
 /// Bytes of records on one page, about; one record is on it in any case.
@@ -118,10 +118,10 @@ fn written(page: &EventPage, codes: &StatusCodes) -> Bytes {
 
 async fn list(
     State(shared): State<Arc<Shared>>,
-    headers: HeaderMap,
+    Extension(caller): Extension<CallingPartner>,
     params: Result<Params<ListParams>>,
 ) -> Result<Answer<Page>> {
-    let partner = credentials::partner(&shared, &headers, Scope::WebhooksRead).await?;
+    let partner = caller.with(Scope::WebhooksRead)?;
     let Params(params) = params?;
     let query = EventQuery {
         business_id: partner.business_id,

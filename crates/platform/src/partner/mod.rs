@@ -1,7 +1,7 @@
 //! The Partner API, a file a noun.
 //!
-//! Each call asks first who is calling, and only then looks at what was sent: whoever has no credential learns nothing of
-//! what a call expects. What belongs to another business is not found, rather than forbidden.
+//! Who is calling is asked by the layer around all of them, and what that credential allows first thing in each: whoever may
+//! not make a call learns nothing of what it expects. What belongs to another business is not found, rather than forbidden.
 
 mod cursor;
 mod deliveries;
@@ -12,12 +12,14 @@ mod webhooks;
 
 use std::sync::Arc;
 
+use axum::middleware;
 use hookit_server::ApiError;
 use hookit_server::routes::Routes;
 
 use crate::Shared;
 use crate::api::Result;
-use crate::credentials::{PARTNER_CREDENTIAL, PARTNER_REFUSALS};
+use crate::credentials::{PARTNER_CREDENTIAL, PARTNER_REFUSALS, partners_only};
+use crate::rates;
 
 /// The heading of all of them.
 const GROUP: &str = "Partner API";
@@ -29,6 +31,8 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Routes {
         .merge(deliveries::routes())
         .merge(events::routes())
         .guarded(PARTNER_CREDENTIAL, &PARTNER_REFUSALS)
+        .answering(&rates::HEADERS)
+        .map(|router| router.route_layer(middleware::from_fn_with_state(shared.clone(), partners_only)))
         .under("/v1/partner")
         .with_state(shared)
 }

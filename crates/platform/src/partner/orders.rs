@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::{FromRequest as _, Request, State};
 use hookit_contract::{
     BranchId, BrandId, BusinessId, ErrorCode, FULFILLMENT_STATUSES, KnownStatus, OrderId, OrderStatus,
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::once;
 use crate::Shared;
 use crate::api::{self, Result, no_such_order, store_error};
-use crate::credentials::{self, Scope};
+use crate::credentials::{CallingPartner, Scope};
 use crate::operator::orders::TextOrCode;
 use crate::order_schema::{Order, OrdersFound};
 
@@ -79,10 +80,10 @@ pub(super) fn routes() -> Routes<Arc<Shared>> {
 
 async fn one(
     State(shared): State<Arc<Shared>>,
-    headers: HeaderMap,
+    Extension(caller): Extension<CallingPartner>,
     id: Result<PathId>,
 ) -> Result<Answer<Order>> {
-    let partner = credentials::partner(&shared, &headers, Scope::OrdersRead).await?;
+    let partner = caller.with(Scope::OrdersRead)?;
     let PathId(id) = id?;
     let order = shared.store.order(OrderId(id)).await.map_err(store_error)?;
     let order = order.filter(|o| o.business_id == partner.business_id).ok_or_else(no_such_order)?;
@@ -171,10 +172,10 @@ fn status(text: &str, codes: &StatusCodes) -> Result<OrderStatus> {
 
 async fn list(
     State(shared): State<Arc<Shared>>,
-    headers: HeaderMap,
+    Extension(caller): Extension<CallingPartner>,
     params: Result<Params<ListParams>>,
 ) -> Result<Answer<OrdersFound>> {
-    let partner = credentials::partner(&shared, &headers, Scope::OrdersRead).await?;
+    let partner = caller.with(Scope::OrdersRead)?;
     let Params(params) = params?;
     let Page { number, size, search } =
         params.read(partner.business_id, &shared.codes, shared.clock.now())?;
@@ -190,17 +191,17 @@ struct Code {
     status: &'static str,
 }
 
-async fn statuses(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Result<Answer<Vec<Code>>> {
-    credentials::partner(&shared, &headers, Scope::OrdersRead).await?;
+async fn statuses(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<CallingPartner>,
+) -> Result<Answer<Vec<Code>>> {
+    caller.with(Scope::OrdersRead)?;
     let row = |status: KnownStatus| Code { id: shared.codes.code(status), status: status.name() };
     Ok(Answer::ok(&KnownStatus::ALL.map(row).into()))
 }
 
-async fn fulfillment_statuses(
-    State(shared): State<Arc<Shared>>,
-    headers: HeaderMap,
-) -> Result<Answer<Vec<Code>>> {
-    credentials::partner(&shared, &headers, Scope::OrdersRead).await?;
+async fn fulfillment_statuses(Extension(caller): Extension<CallingPartner>) -> Result<Answer<Vec<Code>>> {
+    caller.with(Scope::OrdersRead)?;
     Ok(Answer::ok(&FULFILLMENT_STATUSES.map(|(id, status)| Code { id, status }).into()))
 }
 
@@ -235,17 +236,18 @@ impl MoveBody {
 
 async fn move_to(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<CallingPartner>,
     headers: HeaderMap,
     id: Result<PathId>,
     request: Request,
 ) -> Result<Answer<Order>> {
-    let partner = credentials::partner(&shared, &headers, Scope::OrdersWrite).await?;
+    let partner = caller.with(Scope::OrdersWrite)?;
     let PathId(id) = id?;
     let key = once::key(&headers)?;
     let RawBody(bytes) = RawBody::from_request(request, &()).await?;
     let JsonBody(MoveBody { status: asked, reason_code, occurred_at }) = JsonBody::parse(&bytes)?;
     let reason = MoveBody::reason(reason_code, asked)?;
-    let key = once::once_key(&partner, key, "move an order", &id.to_string(), &bytes);
+    let key = once::once_key(partner, key, "move an order", &id.to_string(), &bytes);
     let request = PartnerMoveRequest {
         business_id: partner.business_id,
         order_id: OrderId(id),

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use hookit_contract::{BranchId, BrandId, EventType, PartnerId, Timestamp, WebhookId};
 use hookit_server::Answer;
 use hookit_server::routes::{Routes, get};
 use hookit_store::platform::Webhook;
-use http::HeaderMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::Shared;
 use crate::api::{Result, store_error};
-use crate::credentials::{self, Scope};
+use crate::credentials::{CallingPartner, Scope};
 
 pub(super) fn routes() -> Routes<Arc<Shared>> {
     Routes::new(super::GROUP).route(
@@ -60,8 +60,11 @@ struct List<'a> {
     webhooks: Vec<Shown<'a>>,
 }
 
-async fn list(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Result<Answer<List<'static>>> {
-    let partner = credentials::partner(&shared, &headers, Scope::WebhooksRead).await?;
+async fn list(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<CallingPartner>,
+) -> Result<Answer<List<'static>>> {
+    let partner = caller.with(Scope::WebhooksRead)?;
     let webhooks = shared.store.webhooks_of(partner.business_id).await.map_err(store_error)?;
     Ok(Answer::ok(&List { webhooks: webhooks.iter().map(Shown::of).collect() }))
 }

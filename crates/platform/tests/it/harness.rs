@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use hookit_contract::{Clock, EventType, StatusCodes, Timestamp, WebhookSecret};
 use hookit_egress::{AddressPolicy, Egress, EgressConfig};
 use hookit_engine::{EngineConfig, RetryPlan};
-use hookit_platform::{MetricsAccess, Platform, PlatformConfig, StartError, Vault};
+use hookit_platform::{MetricsAccess, PartnerRates, Platform, PlatformConfig, StartError, Vault};
 use hookit_server::{Limits, Secret, SystemClock, Tasks, serve};
 use hookit_sim::endpoints::{Received, ScriptedEndpoint};
 use hookit_store::sqlite::{PlatformOptions, PlatformStore};
@@ -48,6 +48,7 @@ pub(crate) struct Setup {
     pub(crate) limits: Limits,
     pub(crate) retention: Duration,
     pub(crate) metrics: MetricsAccess,
+    pub(crate) rates: PartnerRates,
 }
 
 impl Default for Setup {
@@ -65,6 +66,7 @@ impl Default for Setup {
             limits: Limits::default(),
             retention: hookit_platform::RETENTION,
             metrics: MetricsAccess::default(),
+            rates: PartnerRates::default(),
         };
         setup.retry_after(&[HOUR; 3]);
         setup
@@ -128,6 +130,7 @@ impl Running {
             url_rules: setup.egress.url_rules(),
             operator_token: Secret::new(TOKEN),
             metrics: setup.metrics,
+            rates: setup.rates,
             codes: StatusCodes::default(),
             jitter_seed: 1,
             retention: setup.retention,

@@ -26,6 +26,39 @@ pub(crate) fn head(method: &str, path: &str, headers: &[(&str, &str)], length: O
     text.into_bytes()
 }
 
+/// A request's head, without a body; the connection stays.
+pub(crate) fn head_to_keep_open(method: &str, path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
+    let text = String::from_utf8(head(method, path, headers, None)).unwrap();
+    text.replace("connection: close\r\n", "").into_bytes()
+}
+
+/// A connection for one request after the other.
+pub(crate) struct KeptOpen(TcpStream);
+
+impl KeptOpen {
+    pub(crate) async fn to(address: SocketAddr) -> Self {
+        KeptOpen(TcpStream::connect(address).await.unwrap())
+    }
+
+    /// Sends a request and reads its answer, which says how long it is.
+    pub(crate) async fn exchange(&mut self, request: &[u8]) -> Answer {
+        patiently(async {
+            self.0.write_all(request).await.unwrap();
+            let mut raw = Vec::new();
+            loop {
+                if let Some(answer) = Answer::read(&raw) {
+                    let length: usize = answer.header("content-length").expect("a length").parse().unwrap();
+                    if answer.body.len() == length {
+                        return answer;
+                    }
+                }
+                assert_ne!(self.0.read_buf(&mut raw).await.unwrap(), 0, "the connection was closed");
+            }
+        })
+        .await
+    }
+}
+
 /// Sends a whole request and reads to the end.
 pub(crate) async fn exchange(address: SocketAddr, request: Vec<u8>) -> Answer {
     stream(address, |mut to| async move {

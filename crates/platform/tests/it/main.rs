@@ -19,6 +19,7 @@ mod partner_feeds;
 mod partner_moves;
 mod partner_orders;
 mod queue;
+mod rates;
 mod registrations;
 mod replay;
 mod replay_jobs;

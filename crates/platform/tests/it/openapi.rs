@@ -27,6 +27,17 @@ pub(crate) struct Call {
     described: Value,
 }
 
+impl Call {
+    /// What is said of each status.
+    pub(crate) fn answers(&self) -> impl Iterator<Item = (String, Value)> {
+        self.described["responses"].as_object().unwrap().iter().map(|(status, answer)| {
+            let shared =
+                answer["$ref"].as_str().map(|to| DOCUMENT.pointer(to.strip_prefix('#').unwrap()).unwrap());
+            (status.clone(), shared.unwrap_or(answer).clone())
+        })
+    }
+}
+
 /// Every call of the document.
 pub(crate) fn calls() -> Vec<Call> {
     let paths = DOCUMENT["paths"].as_object().unwrap();

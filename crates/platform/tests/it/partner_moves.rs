@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use hookit_platform::PartnerRates;
 use hookit_sim::endpoints::ScriptedEndpoint;
 use serde_json::{Value, json};
 
@@ -193,7 +194,8 @@ async fn of_requests_at_one_time_with_one_key_one_acts_and_the_others_get_its_an
 #[tokio::test]
 async fn of_a_thousand_moves_at_one_time_each_valid_step_is_made_once_and_in_order() {
     let endpoint = ScriptedEndpoint::start().await.unwrap();
-    let platform = Running::start().await;
+    let rates = PartnerRates { writes_per_minute_max: 1000, ..PartnerRates::default() };
+    let platform = Running::with(Setup { rates, ..Setup::default() }).await;
     let partner = platform.listener(&endpoint).await;
     let order = platform.order().await;
     let asked = [

@@ -216,7 +216,8 @@ impl<'d> Page<'d> {
                 escaped(status),
                 prose(text(&answer["description"]))
             );
-            for (name, header) in fields(&answer["headers"]) {
+            // Those that every answer has are described once, at the beginning.
+            for (name, header) in fields(&answer["headers"]).filter(|(_, header)| header["$ref"].is_null()) {
                 let _ = write!(
                     self.out,
                     "<br><span class=\"quiet\"><code>{}</code>: {}</span>",

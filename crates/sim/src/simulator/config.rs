@@ -5,7 +5,7 @@ use std::time::Duration;
 use hookit_contract::StatusCodes;
 use hookit_egress::{AddressPolicy, UrlRules};
 use hookit_engine::{EngineConfig, RetryPlan};
-use hookit_platform::{MetricsAccess, PlatformConfig};
+use hookit_platform::{MetricsAccess, PartnerRates, PlatformConfig};
 use hookit_server::Secret;
 use rand::RngExt as _;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -84,6 +84,7 @@ pub(super) fn draw(dice: &mut Xoshiro256PlusPlus) -> (PlatformConfig, Rules, usi
         url_rules: UrlRules { addresses: AddressPolicy::PublicOnly, https_required: true },
         operator_token: Secret::new(OPERATOR_TOKEN),
         metrics: MetricsAccess::default(),
+        rates: PartnerRates::default(),
         codes: StatusCodes::default(),
         jitter_seed: dice.random_range(0..u64::MAX),
         retention: hookit_platform::RETENTION,

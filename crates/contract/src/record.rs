@@ -319,7 +319,16 @@ impl Record {
     /// The time of the last change, where the record has one that can be read: RFC 3339, or a number of seconds or
     /// milliseconds since 1970.
     pub fn updated_at(&self) -> Option<Timestamp> {
-        let text = self.get("updated_at")?;
+        self.time("updated_at")
+    }
+
+    /// The time at which the order was made, read as [`Record::updated_at`] is.
+    pub fn created_at(&self) -> Option<Timestamp> {
+        self.time("created_at")
+    }
+
+    fn time(&self, name: &str) -> Option<Timestamp> {
+        let text = self.get(name)?;
         if let Ok(number) = text.parse::<i64>() {
             // Seconds reach this bound in the year 5138, milliseconds passed it in 1973.
             const SECONDS_BELOW: u64 = 100_000_000_000;
@@ -331,6 +340,15 @@ impl Record {
         }
         let text: String = serde_json::from_str(text).ok()?;
         Timestamp::parse(&text).ok()
+    }
+
+    /// A field by which people know an order, such as `external_id`: its text, or the digits where it is an integer.
+    pub fn name(&self, field: &str) -> Option<Cow<'_, str>> {
+        let text = self.get(field)?;
+        if text.parse::<i64>().is_ok() {
+            return Some(Cow::Borrowed(text));
+        }
+        serde_json::from_str::<String>(text).ok().filter(|name| !name.is_empty()).map(Cow::Owned)
     }
 
     /// The order type: 1 pickup, 2 delivery, 3 dine-in, other numbers as they are.

@@ -45,7 +45,7 @@ struct Shared {
 
 /// A secret ready to verify with, and what to call it in a log.
 struct KeyedSecret {
-    name: String,
+    name: Arc<str>,
     secret: WebhookSecret,
 }
 
@@ -61,7 +61,7 @@ impl Inbox {
     ) -> Result<Self, InboxConfigError> {
         config.check()?;
         let keyed = |named: &NamedSecret| KeyedSecret {
-            name: named.name.clone(),
+            name: named.name.as_str().into(),
             secret: WebhookSecret::new(named.secret.expose().as_bytes()),
         };
         Ok(Inbox(Arc::new(Shared {

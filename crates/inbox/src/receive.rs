@@ -24,7 +24,7 @@ use bytes::Bytes;
 use hookit_contract::{DeliveryId, ErrorCode, header as klikit};
 use hookit_server::{ApiError, Limits, read_body};
 use hookit_store::Error as StoreError;
-use hookit_store::inbox::{Receipt, Received};
+use hookit_store::inbox::{Receipt, Received, Source};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -33,6 +33,21 @@ use tokio::sync::SemaphorePermit;
 use crate::config::SMALL_BODY_BYTES;
 use crate::counters::{RefusalReason, add};
 use crate::{KeyedSecret, Shared};
+
+/// The headers that are kept with a delivery: what it says of itself and where it came from, and no credentials.
+const KEPT_HEADERS: [&str; 8] = [
+    "content-type",
+    "user-agent",
+    "date",
+    "x-klikit-signature",
+    "x-klikit-event-id",
+    "x-klikit-event-type",
+    "x-request-id",
+    "x-forwarded-for",
+];
+
+/// Of a header's value so many bytes are kept.
+const KEPT_HEADER_BYTES_MAX: usize = 512;
 
 /// A longer `x-klikit-event-id` is not kept but replaced, so that nobody's header sizes our index.
 const DELIVERY_ID_BYTES_MAX: usize = 255;
@@ -74,13 +89,16 @@ impl Shared {
         let received = Received {
             delivery_id: delivery_id.clone(),
             event_type: event_type.clone(),
+            source: Source::Webhook,
+            secret: Some(Arc::clone(&secret.name)),
+            headers: worth_keeping(headers),
             body: body.clone(),
             received_at: self.clock.now(),
         };
         let receipt = self.store.receive(received).await.map_err(Refusal::from)?;
         self.count(&receipt, with_id);
         let event_type = event_type.as_deref().unwrap_or("");
-        let (body_bytes, secret) = (body.len(), secret.name.as_str());
+        let (body_bytes, secret) = (body.len(), &*secret.name);
         match receipt {
             Receipt::Received { applied, stale, quarantined } => {
                 tracing::debug!(
@@ -232,6 +250,18 @@ fn delivery_id(headers: &HeaderMap, body: &[u8]) -> (DeliveryId, bool) {
             (DeliveryId::from(id), false)
         }
     }
+}
+
+/// What is kept of the headers. One given more than once is kept as one, as a proxy would pass it on.
+fn worth_keeping(headers: &HeaderMap) -> Vec<(&'static str, String)> {
+    let kept = |name: &&'static str| {
+        let values: Vec<_> =
+            headers.get_all(*name).iter().map(|v| String::from_utf8_lossy(v.as_bytes())).collect();
+        let mut value = values.join(", ");
+        value.truncate(value.floor_char_boundary(KEPT_HEADER_BYTES_MAX));
+        (!values.is_empty()).then_some((*name, value))
+    };
+    KEPT_HEADERS.iter().filter_map(kept).collect()
 }
 
 /// What stands after `Basic` in the `Authorization` header.

@@ -19,7 +19,7 @@ use hookit_contract::{
     Timestamp,
 };
 use hookit_store::hints::Hint;
-use hookit_store::inbox::{Received, Store as _};
+use hookit_store::inbox::{Received, Source, Store as _};
 use hookit_store::platform::{
     Attempt, Change, Changed, NewWebhook, Partner, Phases, Store, Verdict, WebhookSettings,
 };
@@ -165,10 +165,16 @@ async fn receive(callers: usize, bodies: Vec<Bytes>) {
         tasks.spawn(async move {
             for (i, body) in share.into_iter().enumerate() {
                 let delivery_id = format!("evt_{i:026}{caller:06}").into();
-                store
-                    .receive(Received { delivery_id, event_type: None, body, received_at: at(4) })
-                    .await
-                    .unwrap();
+                let received = Received {
+                    delivery_id,
+                    event_type: None,
+                    source: Source::Webhook,
+                    secret: None,
+                    headers: Vec::new(),
+                    body,
+                    received_at: at(4),
+                };
+                store.receive(received).await.unwrap();
             }
         });
     }

@@ -3,19 +3,55 @@
 //! The heart is [`Store::receive`]: "seen this id" and "the view is updated" are one transaction (G7), and many
 //! concurrent deliveries share one commit.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
-use hookit_contract::{DeliveryId, OrderId, OrderStatus, Timestamp};
+use hookit_contract::{BranchId, BrandId, DeliveryId, OrderId, OrderStatus, Timestamp};
+use tokio::sync::watch;
 
 use crate::Error;
 
-/// A delivery whose signature was right.
+/// How a delivery came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Posted to us, its signature verified.
+    Webhook,
+    /// Asked for, because it had not come: an envelope that we formed ourselves.
+    Reconcile,
+}
+
+impl Source {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Source::Webhook => "webhook",
+            Source::Reconcile => "reconcile",
+        }
+    }
+}
+
+impl std::str::FromStr for Source {
+    type Err = ();
+
+    fn from_str(word: &str) -> Result<Self, ()> {
+        [Source::Webhook, Source::Reconcile].into_iter().find(|source| source.as_str() == word).ok_or(())
+    }
+}
+
+/// A delivery that is genuine.
 #[derive(Clone, Debug)]
 pub struct Received {
-    /// Its id, `x-klikit-event-id`.
+    /// Its id, `x-klikit-event-id`; of one that did not come as a webhook an id that no webhook has.
     pub delivery_id: DeliveryId,
     /// `x-klikit-event-type` as it came; kept, never refused.
     pub event_type: Option<String>,
+    /// How it came.
+    pub source: Source,
+    /// The name of the secret that it was signed with.
+    pub secret: Option<Arc<str>>,
+    /// The headers worth keeping, each name once, in lowercase.
+    pub headers: Vec<(&'static str, String)>,
     /// The raw body.
     pub body: Bytes,
     /// When it came.
@@ -91,6 +127,143 @@ pub struct Quarantined {
     pub received_at: Timestamp,
 }
 
+/// A delivery as it is kept.
+#[derive(Clone, Debug)]
+pub struct KeptDelivery {
+    /// Its id.
+    pub delivery_id: DeliveryId,
+    /// The event type.
+    pub event_type: Option<String>,
+    /// How it came.
+    pub source: Source,
+    /// The name of the secret that it was signed with.
+    pub secret: Option<String>,
+    /// The headers that were kept.
+    pub headers: Vec<(String, String)>,
+    /// The envelope's brand.
+    pub brand_id: Option<BrandId>,
+    /// The envelope's branch.
+    pub branch_id: Option<BranchId>,
+    /// The raw body.
+    pub body: Bytes,
+    /// When it came.
+    pub received_at: Timestamp,
+}
+
+/// One renewal of the view.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// Its place in the line of changes, above zero. A backup that is restored gives no number again.
+    pub change_seq: i64,
+    /// The order.
+    pub order_id: OrderId,
+    /// The status it then had, where the record has one.
+    pub status: Option<OrderStatus>,
+    /// The version it then had, where the record has one.
+    pub version: Option<i64>,
+    /// The event type of the delivery.
+    pub event_type: Option<String>,
+    /// The delivery that brought it.
+    pub delivery_id: DeliveryId,
+    /// Which element of the delivery's `orders` it is.
+    pub position: u32,
+    /// The brand of the delivery's envelope.
+    pub brand_id: Option<BrandId>,
+    /// The branch of the delivery's envelope.
+    pub branch_id: Option<BranchId>,
+    /// When the delivery came.
+    pub received_at: Timestamp,
+    /// The record, byte for byte as it came.
+    pub record: Bytes,
+}
+
+/// A piece of the line of changes.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    /// In the order of the line; where there are none, there are none so far.
+    pub changes: Vec<Change>,
+    /// Changes up to here were removed for their age: who asks behind a lower number has missed some.
+    pub removed_to: i64,
+}
+
+/// Records in one [`Changes`] have about so many bytes together at most; one that has more by itself comes alone.
+pub const CHANGES_BYTES_MAX: usize = 8 << 20;
+
+/// A sink as the configuration has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SinkWanted {
+    /// Its name, unique and never another sink's.
+    pub name: String,
+    /// Where it begins when it is new.
+    pub start: SinkStart,
+}
+
+/// Where a new sink begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SinkStart {
+    /// With the oldest change that is kept.
+    Oldest,
+    /// With what comes from now on.
+    Next,
+}
+
+/// How far a sink has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SinkPosition {
+    /// Its name.
+    pub name: String,
+    /// Every change up to here has ended.
+    pub position: i64,
+    /// What has ended above it, rising.
+    pub ended: Vec<i64>,
+    /// Changes that it has given up, and that were not handed on since.
+    pub given_up: u64,
+}
+
+/// Changes that may have ended above a sink's position.
+pub const SINK_ENDED_MAX: usize = 10_000;
+
+/// How a change ended for a sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SinkEnd {
+    /// It took it.
+    HandedOn,
+    /// It will not be tried again unless somebody asks for it.
+    GivenUp {
+        /// Why, in a sentence.
+        reason: String,
+    },
+}
+
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SinkAdvanced {
+    /// It is on disk.
+    To {
+        /// Every change up to here has ended.
+        position: i64,
+    },
+    /// More than [`SINK_ENDED_MAX`] changes would have ended above the position. Nothing was done.
+    TooFarAhead,
+    /// No sink has that name. Nothing was done.
+    NoSuchSink,
+}
+
+/// A change that a sink has given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GivenUp {
+    /// The change.
+    pub change_seq: i64,
+    /// Its order.
+    pub order_id: OrderId,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub given_up_at: Timestamp,
+    /// True where it is to be handed on again, and was not yet.
+    pub again: bool,
+}
+
 /// How much there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -121,6 +294,40 @@ pub trait Store: Send + Sync {
 
     /// What is in quarantine, oldest first, above `after`, at most `limit`.
     async fn quarantine(&self, after: Option<i64>, limit: usize) -> Result<Vec<Quarantined>, Error>;
+
+    /// A delivery.
+    async fn delivery(&self, delivery_id: &DeliveryId) -> Result<Option<KeptDelivery>, Error>;
+
+    /// The line of changes behind `after`, at most `limit` and [`CHANGES_BYTES_MAX`]. Of one order an older state never
+    /// comes after a newer one.
+    async fn changes(&self, after: i64, limit: usize) -> Result<Changes, Error>;
+
+    /// The number of the newest change that is on disk, 0 where there was none; it tells of each commit.
+    fn changed(&self) -> watch::Receiver<i64>;
+
+    /// Has these sinks, and no others: a new one begins where it wants to, one that was there before goes on where it
+    /// was, and what is not among them leaves and holds nothing up any more. Answers in the order of `wanted`.
+    async fn put_sinks(&self, wanted: Vec<SinkWanted>, now: Timestamp) -> Result<Vec<SinkPosition>, Error>;
+
+    /// The sinks that have not left, by name.
+    async fn sinks(&self) -> Result<Vec<SinkPosition>, Error>;
+
+    /// Notes how changes ended for a sink, and moves its position on over all that have.
+    async fn sink_ended(
+        &self,
+        name: &str,
+        ended: Vec<(i64, SinkEnd)>,
+        now: Timestamp,
+    ) -> Result<SinkAdvanced, Error>;
+
+    /// What a sink has given up, above `after`, at most `limit`.
+    async fn given_up(&self, name: &str, after: i64, limit: usize) -> Result<Vec<GivenUp>, Error>;
+
+    /// Asks that changes which a sink has given up be handed on again; how many there were of them.
+    async fn hand_on_again(&self, name: &str, changes: Vec<i64>) -> Result<usize, Error>;
+
+    /// The changes that were asked for again, at most `limit` and [`CHANGES_BYTES_MAX`], until they end anew.
+    async fn asked_again(&self, name: &str, limit: usize) -> Result<Vec<Change>, Error>;
 
     /// How much there is. Cheap: asked every second.
     async fn counts(&self) -> Result<Counts, Error>;

@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use hookit_contract::OrderId;
+use hookit_contract::{DeliveryId, OrderId, Timestamp};
 use hookit_inbox::RefusalReason;
 use hookit_store::Error;
-use hookit_store::inbox::{Counts, HistoryEntry, Quarantined, Receipt, Received, Store, ViewedOrder};
+use hookit_store::inbox::{
+    Change, Changes, Counts, GivenUp, HistoryEntry, KeptDelivery, Quarantined, Receipt, Received,
+    SinkAdvanced, SinkEnd, SinkPosition, SinkWanted, Store, ViewedOrder,
+};
+use tokio::sync::watch;
 
 use crate::harness::{Running, config, envelope};
 
@@ -32,6 +36,42 @@ impl Store for Broken {
     }
 
     async fn quarantine(&self, _: Option<i64>, _: usize) -> Result<Vec<Quarantined>, Error> {
+        Err(self.0())
+    }
+
+    async fn delivery(&self, _: &DeliveryId) -> Result<Option<KeptDelivery>, Error> {
+        Err(self.0())
+    }
+
+    async fn changes(&self, _: i64, _: usize) -> Result<Changes, Error> {
+        Err(self.0())
+    }
+
+    fn changed(&self) -> watch::Receiver<i64> {
+        watch::channel(0).1
+    }
+
+    async fn put_sinks(&self, _: Vec<SinkWanted>, _: Timestamp) -> Result<Vec<SinkPosition>, Error> {
+        Err(self.0())
+    }
+
+    async fn sinks(&self) -> Result<Vec<SinkPosition>, Error> {
+        Err(self.0())
+    }
+
+    async fn sink_ended(&self, _: &str, _: Vec<(i64, SinkEnd)>, _: Timestamp) -> Result<SinkAdvanced, Error> {
+        Err(self.0())
+    }
+
+    async fn given_up(&self, _: &str, _: i64, _: usize) -> Result<Vec<GivenUp>, Error> {
+        Err(self.0())
+    }
+
+    async fn hand_on_again(&self, _: &str, _: Vec<i64>) -> Result<usize, Error> {
+        Err(self.0())
+    }
+
+    async fn asked_again(&self, _: &str, _: usize) -> Result<Vec<Change>, Error> {
         Err(self.0())
     }
 

@@ -3,6 +3,18 @@
 //! Start reading at the two schemas (`platform/schema_1.sql`, `inbox/schema_1.sql`), then `writer.rs`: one thread
 //! owns the writing connection and commits in groups. Reads go to a few connections of their own, in `readers.rs`.
 
+/// Takes the one kind of reply that a command has.
+macro_rules! reply {
+    ($reply:expr, $kind:ident) => {
+        match $reply {
+            Reply::$kind(reply) => Ok(reply),
+            _ => Err(Error::Corrupt(
+                concat!("a command was answered with something else than ", stringify!($kind)).to_owned(),
+            )),
+        }
+    };
+}
+
 mod checkpoint;
 mod file;
 mod ids;

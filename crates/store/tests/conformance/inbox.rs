@@ -1,9 +1,12 @@
 //! The inbox's store.
 
 use bytes::Bytes;
-use hookit_contract::{DeliveryId, KnownStatus, OrderId};
+use hookit_contract::{BranchId, BrandId, DeliveryId, KnownStatus, OrderId};
 use hookit_store::Error;
-use hookit_store::inbox::{Counts, Receipt, Received, Store};
+use hookit_store::inbox::{
+    CHANGES_BYTES_MAX, Counts, Receipt, Received, SINK_ENDED_MAX, SinkAdvanced, SinkEnd, SinkPosition,
+    SinkStart, SinkWanted, Source, Store,
+};
 
 use crate::fixture::at;
 
@@ -11,6 +14,9 @@ fn delivery(id: &str, body: &str) -> Received {
     Received {
         delivery_id: DeliveryId::from(id),
         event_type: Some("klikit.order.status.updated".to_owned()),
+        source: Source::Webhook,
+        secret: None,
+        headers: Vec::new(),
         body: Bytes::copy_from_slice(body.as_bytes()),
         received_at: at(id.len() as i64),
     }
@@ -139,4 +145,174 @@ pub(crate) async fn a_closed_inbox_is_busy(store: &impl Store) {
     store.close().await;
     assert!(matches!(store.receive(delivery("b", "{}")).await, Err(Error::Busy)));
     assert!(matches!(store.order(OrderId(7)).await, Err(Error::Busy)));
+}
+
+fn wanted(name: &str, start: SinkStart) -> SinkWanted {
+    SinkWanted { name: name.to_owned(), start }
+}
+
+/// The numbers and orders of the changes behind a number.
+async fn line(store: &impl Store, after: i64, limit: usize) -> Vec<(i64, i64)> {
+    let found = store.changes(after, limit).await.unwrap();
+    found.changes.iter().map(|change| (change.change_seq, change.order_id.0)).collect()
+}
+
+async fn ended(store: &impl Store, name: &str, changes: &[i64]) -> SinkAdvanced {
+    let ended = changes.iter().map(|seq| (*seq, SinkEnd::HandedOn)).collect();
+    store.sink_ended(name, ended, at(50)).await.unwrap()
+}
+
+async fn given_up(store: &impl Store, name: &str, seq: i64, reason: &str) -> SinkAdvanced {
+    let end = SinkEnd::GivenUp { reason: reason.to_owned() };
+    store.sink_ended(name, vec![(seq, end)], at(seq)).await.unwrap()
+}
+
+fn to(position: i64) -> SinkAdvanced {
+    SinkAdvanced::To { position }
+}
+
+pub(crate) async fn each_renewal_of_the_view_is_a_change_and_nothing_else_is(store: &impl Store) {
+    let mut changed = store.changed();
+    assert_eq!(*changed.borrow_and_update(), 0);
+    let second = r#"{"id":7, "status":2,"version":2}"#;
+    receive(
+        store,
+        "a",
+        &format!(r#"{{"id":7,"version":1}},null,{second},{{"id":7,"version":1}},{{"id":8}}"#),
+    )
+    .await;
+    receive(store, "a", r#"{"id":9}"#).await;
+    receive(store, "b", r#"{"id":7,"version":2}"#).await;
+    receive(store, "c", r#"{"id":5}"#).await;
+    assert_eq!(*changed.borrow_and_update(), 4);
+    assert_eq!(line(store, 0, 9).await, [(1, 7), (2, 7), (3, 8), (4, 5)]);
+    assert_eq!(line(store, 1, 2).await, [(2, 7), (3, 8)]);
+    assert_eq!(line(store, 4, 9).await, []);
+    let found = store.changes(1, 1).await.unwrap();
+    assert_eq!(found.removed_to, 0);
+    let change = &found.changes[0];
+    assert_eq!((&change.record[..], change.position), (second.as_bytes(), 2));
+    assert_eq!((change.version, change.status), (Some(2), Some(KnownStatus::Accepted.into())));
+    assert_eq!(change.event_type.as_deref(), Some("klikit.order.status.updated"));
+    assert_eq!((change.brand_id, change.branch_id), (Some(BrandId(663)), Some(BranchId(1062))));
+    assert_eq!((change.delivery_id.as_str(), change.received_at), ("a", at(1)));
+}
+
+pub(crate) async fn a_piece_of_the_line_is_bounded_in_bytes_and_never_empty(store: &impl Store) {
+    let large = |id: i64, bytes: usize| format!(r#"{{"id":{id},"x":"{}"}}"#, "x".repeat(bytes));
+    receive(store, "a", &large(1, CHANGES_BYTES_MAX + 1)).await;
+    receive(store, "b", &large(2, CHANGES_BYTES_MAX / 2)).await;
+    receive(store, "c", &large(3, CHANGES_BYTES_MAX / 3)).await;
+    receive(store, "d", &large(4, CHANGES_BYTES_MAX / 3)).await;
+    assert_eq!(line(store, 0, 9).await, [(1, 1)]);
+    assert_eq!(line(store, 1, 9).await, [(2, 2), (3, 3)]);
+    assert_eq!(line(store, 3, 9).await, [(4, 4)]);
+}
+
+pub(crate) async fn a_delivery_is_kept_with_where_it_came_from(store: &impl Store) {
+    let received = Received {
+        source: Source::Reconcile,
+        secret: Some("kitchen".into()),
+        headers: vec![("user-agent", "Gửi \"🍜\"".to_owned()), ("date", "today".to_owned())],
+        ..delivery("a", r#"{"branch_id":1062,"orders":[null]}"#)
+    };
+    store.receive(received).await.unwrap();
+    receive(store, "b", "null").await;
+    let kept = store.delivery(&DeliveryId::from("a")).await.unwrap().unwrap();
+    assert_eq!((kept.source, kept.secret.as_deref()), (Source::Reconcile, Some("kitchen")));
+    let headers = [("date", "today"), ("user-agent", "Gửi \"🍜\"")];
+    assert_eq!(kept.headers, headers.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    assert_eq!((kept.brand_id, kept.branch_id), (None, Some(BranchId(1062))));
+    assert_eq!(kept.body, r#"{"branch_id":1062,"orders":[null]}"#);
+    assert_eq!((kept.delivery_id.as_str(), kept.received_at), ("a", at(1)));
+    let other = store.delivery(&DeliveryId::from("b")).await.unwrap().unwrap();
+    assert_eq!((other.source, other.secret, other.headers), (Source::Webhook, None, Vec::new()));
+    assert!(store.delivery(&DeliveryId::from("c")).await.unwrap().is_none());
+}
+
+pub(crate) async fn a_sink_begins_where_it_wants_to_and_goes_on_where_it_was(store: &impl Store) {
+    receive(store, "a", r#"{"id":1},{"id":2}"#).await;
+    let both = vec![wanted("late", SinkStart::Next), wanted("all", SinkStart::Oldest)];
+    let positions = |sinks: Vec<SinkPosition>| -> Vec<(String, i64)> {
+        sinks.into_iter().map(|sink| (sink.name, sink.position)).collect()
+    };
+    let first = positions(store.put_sinks(both.clone(), at(0)).await.unwrap());
+    assert_eq!(first, [("late".to_owned(), 2), ("all".to_owned(), 0)]);
+    assert_eq!(ended(store, "all", &[1]).await, to(1));
+    receive(store, "b", r#"{"id":3}"#).await;
+    assert_eq!(ended(store, "late", &[3]).await, to(3));
+
+    // One leaves; nothing can be noted for it, and it is not forgotten.
+    store.put_sinks(vec![wanted("all", SinkStart::Next)], at(1)).await.unwrap();
+    assert_eq!(ended(store, "late", &[]).await, SinkAdvanced::NoSuchSink);
+    assert_eq!(ended(store, "nobody", &[3]).await, SinkAdvanced::NoSuchSink);
+    assert_eq!(positions(store.sinks().await.unwrap()), [("all".to_owned(), 1)]);
+    let again = positions(store.put_sinks(both, at(2)).await.unwrap());
+    assert_eq!(again, [("late".to_owned(), 3), ("all".to_owned(), 1)]);
+    assert_eq!(positions(store.sinks().await.unwrap()), [("all".to_owned(), 1), ("late".to_owned(), 3)]);
+}
+
+pub(crate) async fn a_sinks_position_moves_over_all_that_has_ended(store: &impl Store) {
+    receive(store, "a", r#"{"id":1},{"id":2},{"id":3},{"id":4},{"id":5}"#).await;
+    let sinks = vec![wanted("one", SinkStart::Oldest), wanted("other", SinkStart::Oldest)];
+    store.put_sinks(sinks, at(0)).await.unwrap();
+    let of =
+        async |name: &str| store.sinks().await.unwrap().into_iter().find(|sink| sink.name == name).unwrap();
+    assert_eq!(ended(store, "one", &[2, 4]).await, to(0));
+    assert_eq!(of("one").await.ended, [2, 4]);
+    // What never was does not count, and what is noted again changes nothing.
+    assert_eq!(ended(store, "one", &[4, 6, 77]).await, to(0));
+    assert_eq!(of("one").await.ended, [2, 4]);
+    assert_eq!(ended(store, "one", &[1]).await, to(2));
+    assert_eq!(of("one").await.ended, [4]);
+    assert_eq!(ended(store, "one", &[5, 3, 1]).await, to(5));
+    assert_eq!(of("one").await.ended, [0; 0]);
+    assert_eq!((of("other").await.position, of("other").await.ended), (0, vec![]));
+}
+
+pub(crate) async fn a_sink_may_be_only_so_far_ahead_of_its_position(store: &impl Store) {
+    let orders = |ids: std::ops::RangeInclusive<usize>| -> String {
+        ids.map(|id| format!(r#"{{"id":{id}}}"#)).collect::<Vec<_>>().join(",")
+    };
+    receive(store, "a", &orders(1..=SINK_ENDED_MAX + 2)).await;
+    store.put_sinks(vec![wanted("one", SinkStart::Oldest)], at(0)).await.unwrap();
+    let last = SINK_ENDED_MAX as i64 + 1;
+    let all: Vec<i64> = (2..=last).collect();
+    assert_eq!(ended(store, "one", &all).await, to(0));
+    assert_eq!(ended(store, "one", &[last + 1]).await, SinkAdvanced::TooFarAhead);
+    assert_eq!(store.sinks().await.unwrap()[0].ended, all);
+    assert_eq!(ended(store, "one", &[1, last + 1]).await, to(last + 1));
+}
+
+pub(crate) async fn what_a_sink_gives_up_is_kept_until_it_is_handed_on_after_all(store: &impl Store) {
+    receive(store, "a", r#"{"id":1},{"id":2},{"id":3},{"id":4}"#).await;
+    store.put_sinks(vec![wanted("one", SinkStart::Oldest)], at(0)).await.unwrap();
+    assert_eq!(given_up(store, "one", 3, "It said 400.").await, to(0));
+    assert_eq!(given_up(store, "one", 77, "It never was.").await, to(0));
+    assert_eq!(ended(store, "one", &[1, 2]).await, to(3));
+    assert_eq!(given_up(store, "one", 4, "It said 404.").await, to(4));
+    let listed = async |after, limit| -> Vec<(i64, i64, String, bool)> {
+        let found = store.given_up("one", after, limit).await.unwrap();
+        assert!(found.iter().all(|given_up| given_up.given_up_at == at(given_up.change_seq)));
+        found.into_iter().map(|g| (g.change_seq, g.order_id.0, g.reason, g.again)).collect()
+    };
+    let (three, four) = ((3, 3, "It said 400.".to_owned(), false), (4, 4, "It said 404.".to_owned(), false));
+    assert_eq!(listed(0, 9).await, [three.clone(), four.clone()]);
+    assert_eq!(listed(0, 1).await, std::slice::from_ref(&three));
+    assert_eq!(listed(3, 9).await, [four]);
+    assert_eq!(store.sinks().await.unwrap()[0].given_up, 2);
+
+    assert!(store.asked_again("one", 9).await.unwrap().is_empty());
+    assert_eq!(store.hand_on_again("one", vec![1, 3, 4, 77]).await.unwrap(), 2);
+    assert_eq!(store.hand_on_again("one", vec![3]).await.unwrap(), 0, "it is asked for already");
+    let asked: Vec<_> =
+        store.asked_again("one", 9).await.unwrap().iter().map(|c| (c.change_seq, c.record.clone())).collect();
+    assert_eq!(asked, [(3, Bytes::from(r#"{"id":3}"#)), (4, Bytes::from(r#"{"id":4}"#))]);
+    assert_eq!(store.asked_again("one", 1).await.unwrap().len(), 1);
+    assert!(listed(0, 9).await.iter().all(|(.., again)| *again));
+    assert_eq!(ended(store, "one", &[4]).await, to(4));
+    assert_eq!(given_up(store, "one", 3, "It said 400 again.").await, to(4));
+    assert_eq!(listed(0, 9).await, [(3, 3, "It said 400 again.".to_owned(), false)]);
+    let sink = store.sinks().await.unwrap().remove(0);
+    assert_eq!((sink.position, sink.ended, sink.given_up), (4, vec![], 1));
 }

@@ -253,6 +253,13 @@ macro_rules! inbox_suite {
                 an_order_twice_in_one_envelope_is_applied_in_order,
                 what_cannot_be_read_is_kept_aside_and_does_not_hinder_its_neighbours,
                 orders_and_quarantine_are_read_in_pages,
+                each_renewal_of_the_view_is_a_change_and_nothing_else_is,
+                a_piece_of_the_line_is_bounded_in_bytes_and_never_empty,
+                a_delivery_is_kept_with_where_it_came_from,
+                a_sink_begins_where_it_wants_to_and_goes_on_where_it_was,
+                a_sinks_position_moves_over_all_that_has_ended,
+                a_sink_may_be_only_so_far_ahead_of_its_position,
+                what_a_sink_gives_up_is_kept_until_it_is_handed_on_after_all,
                 a_closed_inbox_is_busy,
             ]
         );

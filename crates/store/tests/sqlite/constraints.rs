@@ -1,7 +1,7 @@
 //! The schema itself refuses what must not be, whoever writes it.
 
 use hookit_contract::KnownStatus;
-use hookit_store::inbox::Store as _;
+use hookit_store::inbox::{SinkStart, SinkWanted, Source, Store as _};
 use hookit_store::platform::{Store as _, Verdict};
 use rusqlite::{Connection, ErrorCode};
 
@@ -106,16 +106,23 @@ async fn the_inboxs_schema_refuses_what_must_not_be() {
     let received = hookit_store::inbox::Received {
         delivery_id: hookit_contract::DeliveryId::from("a"),
         event_type: None,
+        source: Source::Webhook,
+        secret: None,
+        headers: Vec::new(),
         body: r#"{"orders":[{"id":7},null]}"#.into(),
         received_at: at(0),
     };
     store.receive(received).await.unwrap();
+    let sink = SinkWanted { name: "sink".to_owned(), start: SinkStart::Next };
+    store.put_sinks(vec![sink], at(0)).await.unwrap();
     store.close().await;
     let db = Connection::open(folder.path().join("inbox.db")).unwrap();
     check_refused(
         &db,
         &[
-            "INSERT INTO deliveries SELECT 77, delivery_id, event_type, body, received_at FROM deliveries",
+            "INSERT INTO deliveries (delivery_seq, delivery_id, body, received_at)
+             SELECT 77, delivery_id, body, received_at FROM deliveries",
+            "UPDATE deliveries SET source = 'elsewhere'",
             "DELETE FROM deliveries",
             "UPDATE orders SET delivery_seq = 77",
             "UPDATE orders SET record_bytes = 0",
@@ -124,6 +131,15 @@ async fn the_inboxs_schema_refuses_what_must_not_be() {
             "UPDATE order_history SET applied = 2",
             "UPDATE quarantine SET delivery_seq = 77",
             "UPDATE totals SET orders = -1",
+            "UPDATE totals SET changes_removed_to = last_change + 1",
+            "INSERT INTO order_brands VALUES (663, 77)",
+            "UPDATE changes SET order_id = 77",
+            "UPDATE changes SET delivery_seq = 77",
+            "INSERT INTO sink_changes VALUES ('nobody', 1, 'ended', NULL, NULL)",
+            "INSERT INTO sink_changes VALUES ('sink', 77, 'ended', NULL, NULL)",
+            "INSERT INTO sink_changes VALUES ('sink', 1, 'given_up', NULL, 0)",
+            "INSERT INTO sink_changes VALUES ('sink', 1, 'ended', 'a reason', 0)",
+            "INSERT INTO sinks VALUES ('other', -1, 0, NULL)",
         ],
     );
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use hookit_contract::{DeliveryId, DeliverySeq, KnownStatus, OrderId};
 use hookit_store::OpenError;
-use hookit_store::inbox::{self, Receipt, Received};
+use hookit_store::inbox::{self, Receipt, Received, Source};
 use hookit_store::platform::{DeliveryQuery, Expiry, Store as _};
 use hookit_store::sqlite::{InboxOptions, InboxStore, PlatformOptions, PlatformStore};
 use rusqlite::Connection;
@@ -213,6 +213,9 @@ async fn an_inbox_knows_after_a_crash_what_it_has_received() {
     let received = Received {
         delivery_id: DeliveryId::from("a"),
         event_type: None,
+        source: Source::Webhook,
+        secret: None,
+        headers: Vec::new(),
         body: r#"{"orders":[{"id":7,"version":2},null]}"#.into(),
         received_at: at(0),
     };

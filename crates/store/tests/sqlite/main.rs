@@ -9,3 +9,4 @@ mod files;
 #[allow(dead_code)]
 mod fixture;
 mod histories;
+mod inbox_migrations;

@@ -1,16 +1,26 @@
 //! A delivery as it is read before it is queued: which orders it brings, and what of it cannot be read. Pure.
 
+use std::borrow::Cow;
 use std::error::Error as _;
 
 use bytes::Bytes;
-use hookit_contract::{Envelope, OrderId, RecordError, RecordState, StatusCodes};
+use hookit_contract::{
+    BranchId, BrandId, Envelope, OrderId, Record, RecordError, RecordState, StatusCodes, Timestamp,
+};
 
 use crate::inbox::Received;
+
+/// A name of an order that has more bytes is not looked for by.
+const NAME_BYTES_MAX: usize = 255;
 
 /// A delivery, read.
 #[derive(Debug)]
 pub(super) struct Arrival {
     pub(super) received: Received,
+    /// The headers as an object of texts.
+    pub(super) headers: Option<String>,
+    pub(super) brand_id: Option<BrandId>,
+    pub(super) branch_id: Option<BranchId>,
     pub(super) parts: Vec<Part>,
 }
 
@@ -18,13 +28,7 @@ pub(super) struct Arrival {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Part {
     /// A state of an order.
-    Order {
-        order_id: OrderId,
-        state: RecordState,
-        /// Where the record stands in the body.
-        offset: usize,
-        bytes: usize,
-    },
+    Order { order_id: OrderId, state: RecordState, found_by: Box<FoundBy>, place: Place },
     /// Something to be kept aside.
     Unreadable {
         /// Which element; none for the whole body.
@@ -34,36 +38,81 @@ pub(super) enum Part {
     },
 }
 
+/// Where a record stands in its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) offset: usize,
+    pub(super) bytes: usize,
+}
+
+/// What an order is looked for by.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct FoundBy {
+    /// Those that the record names, and the envelope's.
+    pub(super) brands: Vec<BrandId>,
+    pub(super) branch_id: Option<BranchId>,
+    pub(super) external_id: Option<String>,
+    pub(super) short_id: Option<String>,
+    pub(super) identity: Option<String>,
+    pub(super) created_at: Option<Timestamp>,
+}
+
+impl FoundBy {
+    /// What of it cannot be read is left out: it decides nothing.
+    fn of(record: &Record, brand_id: Option<BrandId>, branch_id: Option<BranchId>) -> Self {
+        let name =
+            |field| record.name(field).filter(|name| name.len() <= NAME_BYTES_MAX).map(Cow::into_owned);
+        let mut brands = record.brand_ids().unwrap_or_default();
+        brands.extend(brand_id.filter(|id| !brands.contains(id)));
+        FoundBy {
+            brands,
+            branch_id: record.branch_id().ok().flatten().or(branch_id),
+            external_id: name("external_id"),
+            short_id: name("short_id"),
+            identity: name("identity"),
+            created_at: record.created_at(),
+        }
+    }
+}
+
 impl Arrival {
     pub(super) fn read(received: Received, codes: &StatusCodes) -> Self {
         let body = &received.body;
+        let (mut brand_id, mut branch_id) = (None, None);
         let parts = match Envelope::read(body) {
-            Ok(envelope) => (0u32..)
-                .zip(envelope.orders)
-                .map(|(position, order)| {
-                    let state = order.record.and_then(|record| {
-                        let order_id = record.id()?.ok_or_else(|| RecordError::Missing {
-                            field: "id".into(),
-                            expected: "an integer above zero",
-                        })?;
-                        Ok((order_id, RecordState::of(&record, codes)?))
-                    });
-                    match state {
-                        Ok((order_id, state)) => Part::Order {
-                            order_id,
-                            state,
-                            // An element shares the body's memory, so a difference of addresses is an offset.
-                            offset: order.bytes.as_ptr().addr() - body.as_ptr().addr(),
-                            bytes: order.bytes.len(),
-                        },
-                        Err(error) => Part::Unreadable {
-                            position: Some(position),
-                            reason: format!("This order record cannot be read: {error}."),
-                            bytes: order.bytes,
-                        },
-                    }
-                })
-                .collect(),
+            Ok(envelope) => {
+                (brand_id, branch_id) = (envelope.brand_id, envelope.branch_id);
+                (0u32..)
+                    .zip(envelope.orders)
+                    .map(|(position, order)| {
+                        let state = order.record.and_then(|record| {
+                            let order_id = record.id()?.ok_or_else(|| RecordError::Missing {
+                                field: "id".into(),
+                                expected: "an integer above zero",
+                            })?;
+                            let state = RecordState::of(&record, codes)?;
+                            Ok((order_id, state, Box::new(FoundBy::of(&record, brand_id, branch_id))))
+                        });
+                        match state {
+                            Ok((order_id, state, found_by)) => Part::Order {
+                                order_id,
+                                state,
+                                found_by,
+                                place: Place {
+                                    // An element shares the body's memory, so a difference of addresses is an offset.
+                                    offset: order.bytes.as_ptr().addr() - body.as_ptr().addr(),
+                                    bytes: order.bytes.len(),
+                                },
+                            },
+                            Err(error) => Part::Unreadable {
+                                position: Some(position),
+                                reason: format!("This order record cannot be read: {error}."),
+                                bytes: order.bytes,
+                            },
+                        }
+                    })
+                    .collect()
+            }
             Err(error) => {
                 let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
                 vec![Part::Unreadable {
@@ -73,19 +122,31 @@ impl Arrival {
                 }]
             }
         };
-        Arrival { received, parts }
+        let headers = (!received.headers.is_empty()).then(|| {
+            let object: serde_json::Map<_, _> = received
+                .headers
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.as_str().into()))
+                .collect();
+            serde_json::Value::Object(object).to_string()
+        });
+        Arrival { received, headers, brand_id, branch_id, parts }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hookit_contract::{DeliveryId, KnownStatus, Timestamp};
+    use crate::inbox::Source;
+    use hookit_contract::{DeliveryId, KnownStatus};
 
     fn parts(body: &'static str) -> Vec<Part> {
         let received = Received {
             delivery_id: DeliveryId::from("evt_1"),
             event_type: None,
+            source: Source::Webhook,
+            secret: None,
+            headers: Vec::new(),
             body: Bytes::from_static(body.as_bytes()),
             received_at: Timestamp::from_millis(0),
         };
@@ -98,7 +159,7 @@ mod tests {
         let found: Vec<_> = parts(body)
             .into_iter()
             .map(|part| match part {
-                Part::Order { order_id, state, offset, bytes } => {
+                Part::Order { order_id, state, place: Place { offset, bytes }, .. } => {
                     (order_id.0, state.status, state.version, &body[offset..offset + bytes])
                 }
                 Part::Unreadable { reason, .. } => panic!("{reason}"),

@@ -1,43 +1,73 @@
-//! The inbox's one command: "seen this id" and "the view is updated" in one transaction.
+//! The inbox's commands. The heart of it: "seen this id" and "the view is updated" are one transaction.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hookit_contract::{Freshness, OrderId, OrderStatus, RecordState, StatusCodes, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
+use tokio::sync::watch;
 
-use super::arrival::{Arrival, Part};
+use super::arrival::{Arrival, FoundBy, Part, Place};
+use super::sinks;
 use crate::Error;
-use crate::inbox::{Counts, Receipt};
+use crate::inbox::{Counts, Receipt, SinkAdvanced, SinkEnd, SinkPosition, SinkWanted};
 use crate::sqlite::writer::Book;
 use crate::sqlite::{count, failed};
+
+/// What is asked of the writing thread.
+pub(super) enum Command {
+    Receive(Box<Arrival>),
+    PutSinks(Vec<SinkWanted>, Timestamp),
+    SinkEnded(Box<str>, Vec<(i64, SinkEnd)>, Timestamp),
+    HandOnAgain(Box<str>, Vec<i64>),
+}
+
+/// What it answers.
+pub(super) enum Reply {
+    Received(Receipt),
+    Sinks(Vec<SinkPosition>),
+    Advanced(SinkAdvanced),
+    Marked(usize),
+}
+
+/// What everybody may see without asking the writing thread, as of the last commit.
+#[derive(Clone)]
+pub(super) struct Published {
+    pub(super) counts: Arc<Mutex<Counts>>,
+    /// The newest change.
+    pub(super) changed: Arc<watch::Sender<i64>>,
+}
+
+impl Default for Published {
+    fn default() -> Self {
+        Published { counts: Arc::default(), changed: Arc::new(watch::Sender::new(0)) }
+    }
+}
 
 /// What the writing thread knows between ticks.
 pub(super) struct InboxBook {
     codes: StatusCodes,
     next_seq: i64,
+    last_change: i64,
     counts: Counts,
-    published: Arc<Mutex<Counts>>,
+    published: Published,
 }
 
 /// What one tick gathers.
 pub(super) struct Tick {
     next_seq: i64,
+    last_change: i64,
     counts: Counts,
 }
 
 impl InboxBook {
-    pub(super) fn load(
-        db: &Connection,
-        codes: StatusCodes,
-        published: Arc<Mutex<Counts>>,
-    ) -> Result<Self, Error> {
+    pub(super) fn load(db: &Connection, codes: StatusCodes, published: Published) -> Result<Self, Error> {
         let reading = failed("reading the totals");
         let last: Option<i64> = db
             .query_row("SELECT max(delivery_seq) FROM deliveries", [], |row| row.get(0))
             .map_err(&reading)?;
-        let (orders, received, quarantined) = db
-            .query_row("SELECT orders, received, quarantined FROM totals", [], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        let (orders, received, quarantined, last_change) = db
+            .query_row("SELECT orders, received, quarantined, last_change FROM totals", [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
             })
             .map_err(&reading)?;
         let counts = Counts {
@@ -45,43 +75,72 @@ impl InboxBook {
             received: count(received, "the total of deliveries")?,
             quarantined: count(quarantined, "the total of the quarantine")?,
         };
-        *published.lock().unwrap_or_else(PoisonError::into_inner) = counts;
-        Ok(InboxBook { codes, next_seq: last.unwrap_or(0) + 1, counts, published })
+        published.publish(counts, last_change);
+        Ok(InboxBook { codes, next_seq: last.unwrap_or(0) + 1, last_change, counts, published })
+    }
+}
+
+impl Published {
+    fn publish(&self, counts: Counts, last_change: i64) {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = counts;
+        self.changed.send_if_modified(|newest| std::mem::replace(newest, last_change) != last_change);
     }
 }
 
 impl Book for InboxBook {
-    type Command = Arrival;
-    type Reply = Receipt;
+    type Command = Command;
+    type Reply = Reply;
     type Tick = Tick;
 
-    fn bytes(arrival: &Arrival) -> usize {
-        arrival.received.body.len() + 256 * (1 + arrival.parts.len())
+    fn bytes(command: &Command) -> usize {
+        match command {
+            Command::Receive(arrival) => arrival.received.body.len() + 512 * (1 + arrival.parts.len()),
+            Command::PutSinks(sinks, _) => 64 * (1 + sinks.len()),
+            Command::SinkEnded(_, ended, _) => 64 * (1 + ended.len()),
+            Command::HandOnAgain(_, changes) => 64 + 8 * changes.len(),
+        }
     }
 
     fn begin(&mut self) -> Tick {
-        Tick { next_seq: self.next_seq, counts: self.counts }
+        Tick { next_seq: self.next_seq, last_change: self.last_change, counts: self.counts }
     }
 
-    fn apply(&mut self, db: &Connection, tick: &mut Tick, arrival: &Arrival) -> Result<Receipt, Error> {
-        receive(db, tick, &self.codes, arrival).map_err(failed("receiving a delivery"))
+    fn apply(&mut self, db: &Connection, tick: &mut Tick, command: &Command) -> Result<Reply, Error> {
+        match command {
+            Command::Receive(arrival) => receive(db, tick, &self.codes, arrival)
+                .map(Reply::Received)
+                .map_err(failed("receiving a delivery")),
+            Command::PutSinks(wanted, now) => {
+                sinks::put(db, wanted, tick.last_change, *now).map(Reply::Sinks)
+            }
+            Command::SinkEnded(name, ended, now) => sinks::ended(db, name, ended, *now)
+                .map(Reply::Advanced)
+                .map_err(failed("noting what ended for a sink")),
+            Command::HandOnAgain(name, changes) => sinks::hand_on_again(db, name, changes)
+                .map(Reply::Marked)
+                .map_err(failed("asking for changes again")),
+        }
     }
 
     fn finish(&mut self, db: &Connection, tick: &mut Tick) -> Result<(), Error> {
-        if tick.counts == self.counts {
+        if tick.counts == self.counts && tick.last_change == self.last_change {
             return Ok(());
         }
         let Counts { orders, received, quarantined } = tick.counts;
-        db.prepare_cached("UPDATE totals SET orders = ?1, received = ?2, quarantined = ?3")
-            .and_then(|mut s| s.execute([orders, received, quarantined].map(|n| n as i64)))
+        db.prepare_cached("UPDATE totals SET orders = ?1, received = ?2, quarantined = ?3, last_change = ?4")
+            .and_then(|mut s| {
+                let [orders, received, quarantined] = [orders, received, quarantined].map(|n| n as i64);
+                s.execute([orders, received, quarantined, tick.last_change])
+            })
             .map(|_| ())
             .map_err(failed("writing the totals"))
     }
 
     fn committed(&mut self, tick: Tick) {
         self.next_seq = tick.next_seq;
+        self.last_change = tick.last_change;
         self.counts = tick.counts;
-        *self.published.lock().unwrap_or_else(PoisonError::into_inner) = tick.counts;
+        self.published.publish(tick.counts, tick.last_change);
     }
 }
 
@@ -89,21 +148,28 @@ fn receive(
     db: &Connection,
     tick: &mut Tick,
     codes: &StatusCodes,
-    Arrival { received, parts }: &Arrival,
+    Arrival { received, headers, brand_id, branch_id, parts }: &Arrival,
 ) -> rusqlite::Result<Receipt> {
     let seq = tick.next_seq;
-    let is_new =
-        db.prepare_cached(
-            "INSERT INTO deliveries (delivery_seq, delivery_id, event_type, body, received_at)
-             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (delivery_id) DO NOTHING",
+    let is_new = db
+        .prepare_cached(
+            "INSERT INTO deliveries (delivery_seq, delivery_id, event_type, body, received_at, source, secret, headers,
+                 brand_id, branch_id)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (delivery_id) DO NOTHING",
         )?
         .execute(params![
             seq,
             received.delivery_id.as_str(),
             received.event_type,
             &received.body[..],
-            received.received_at.as_millis()
-        ])? > 0;
+            received.received_at.as_millis(),
+            received.source.as_str(),
+            received.secret,
+            headers,
+            brand_id.map(|id| id.0),
+            branch_id.map(|id| id.0),
+        ])?
+        > 0;
     if !is_new {
         return Ok(Receipt::Duplicate);
     }
@@ -112,30 +178,13 @@ fn receive(
     let (mut applied, mut stale, mut quarantined) = (0, 0, 0);
     for (position, part) in (0i64..).zip(parts) {
         match part {
-            Part::Order { order_id, state, offset, bytes } => {
-                let kept = kept_state(db, codes, *order_id)?;
-                let is_newer = kept.is_none_or(|kept| state.compare(&kept) == Freshness::Newer);
-                if is_newer {
-                    let place = (*offset as i64, *bytes as i64);
-                    put_order(db, codes, *order_id, state, seq, place, received.received_at)?;
-                    tick.counts.orders += u64::from(kept.is_none());
+            Part::Order { order_id, state, found_by, place } => {
+                let came = Came { seq, position, at: received.received_at };
+                if receive_order(db, tick, codes, *order_id, state, found_by, *place, came)? {
                     applied += 1;
                 } else {
                     stale += 1;
                 }
-                db.prepare_cached(
-                    "INSERT INTO order_history (order_id, delivery_seq, position, status, version, updated_at, applied)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                )?
-                .execute(params![
-                    order_id.0,
-                    seq,
-                    position,
-                    state.status.map(|s| codes.code_of(s)),
-                    state.version,
-                    state.updated_at.map(Timestamp::as_millis),
-                    is_newer
-                ])?;
             }
             Part::Unreadable { position, reason, bytes } => {
                 db.prepare_cached(
@@ -148,6 +197,66 @@ fn receive(
         }
     }
     Ok(Receipt::Received { applied, stale, quarantined })
+}
+
+/// Where in which delivery a state came, and when.
+#[derive(Clone, Copy)]
+struct Came {
+    seq: i64,
+    position: i64,
+    at: Timestamp,
+}
+
+/// Takes one state of an order in. True where it renewed the view.
+#[expect(clippy::too_many_arguments, reason = "what a state is, where it stands, and how it came")]
+fn receive_order(
+    db: &Connection,
+    tick: &mut Tick,
+    codes: &StatusCodes,
+    order_id: OrderId,
+    state: &RecordState,
+    found_by: &FoundBy,
+    place: Place,
+    came: Came,
+) -> rusqlite::Result<bool> {
+    let kept = kept_state(db, codes, order_id)?;
+    let is_newer = kept.is_none_or(|kept| state.compare(&kept) == Freshness::Newer);
+    if is_newer {
+        put_order(db, codes, order_id, state, found_by, place, came)?;
+        tick.counts.orders += u64::from(kept.is_none());
+        tick.last_change += 1;
+        db.prepare_cached(
+            "INSERT INTO changes (change_seq, order_id, delivery_seq, position, record_offset, record_bytes)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![
+            tick.last_change,
+            order_id.0,
+            came.seq,
+            came.position,
+            place.offset as i64,
+            place.bytes as i64
+        ])?;
+    }
+    // Also those of a state that changes nothing: an order of several brands comes once for each.
+    for brand_id in &found_by.brands {
+        db.prepare_cached("INSERT OR IGNORE INTO order_brands (brand_id, order_id) VALUES (?1, ?2)")?
+            .execute([brand_id.0, order_id.0])?;
+    }
+    db.prepare_cached(
+        "INSERT INTO order_history (order_id, delivery_seq, position, status, version, updated_at, applied)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?
+    .execute(params![
+        order_id.0,
+        came.seq,
+        came.position,
+        state.status.map(|s| codes.code_of(s)),
+        state.version,
+        state.updated_at.map(Timestamp::as_millis),
+        is_newer
+    ])?;
+    Ok(is_newer)
 }
 
 /// How new the state is that the view has of an order.
@@ -176,28 +285,35 @@ fn put_order(
     codes: &StatusCodes,
     order_id: OrderId,
     state: &RecordState,
-    seq: i64,
-    (offset, bytes): (i64, i64),
-    received_at: Timestamp,
+    found_by: &FoundBy,
+    place: Place,
+    came: Came,
 ) -> rusqlite::Result<()> {
     db.prepare_cached(
         "INSERT INTO orders (order_id, status, version, updated_at, delivery_seq, record_offset, record_bytes,
-             received_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+             received_at, branch_id, external_id, short_id, identity, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
          ON CONFLICT (order_id) DO UPDATE SET status = excluded.status, version = excluded.version,
              updated_at = excluded.updated_at, delivery_seq = excluded.delivery_seq,
              record_offset = excluded.record_offset, record_bytes = excluded.record_bytes,
-             received_at = excluded.received_at",
+             received_at = excluded.received_at, branch_id = excluded.branch_id,
+             external_id = excluded.external_id, short_id = excluded.short_id, identity = excluded.identity,
+             created_at = excluded.created_at",
     )?
     .execute(params![
         order_id.0,
         state.status.map(|s| codes.code_of(s)),
         state.version,
         state.updated_at.map(Timestamp::as_millis),
-        seq,
-        offset,
-        bytes,
-        received_at.as_millis()
+        came.seq,
+        place.offset as i64,
+        place.bytes as i64,
+        came.at.as_millis(),
+        found_by.branch_id.map(|id| id.0),
+        found_by.external_id,
+        found_by.short_id,
+        found_by.identity,
+        found_by.created_at.map(Timestamp::as_millis),
     ])
     .map(|_| ())
 }

@@ -3,20 +3,25 @@
 mod arrival;
 mod book;
 mod reads;
+mod sinks;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hookit_contract::{OrderId, StatusCodes};
+use hookit_contract::{DeliveryId, OrderId, StatusCodes, Timestamp};
+use tokio::sync::watch;
 
 use self::arrival::Arrival;
-use self::book::InboxBook;
+use self::book::{Command, InboxBook, Published, Reply};
 use super::file::{self, Kind};
 use super::readers::Readers;
 use super::writer::Writer;
-use crate::inbox::{Counts, HistoryEntry, Quarantined, Receipt, Received, Store, ViewedOrder};
+use crate::inbox::{
+    Change, Changes, Counts, GivenUp, HistoryEntry, KeptDelivery, Quarantined, Receipt, Received,
+    SinkAdvanced, SinkEnd, SinkPosition, SinkWanted, Store, ViewedOrder,
+};
 use crate::{Error, OpenError};
 
 const KIND: Kind = Kind {
@@ -24,7 +29,7 @@ const KIND: Kind = Kind {
     words: "a hookit inbox's store",
     // "hkIN"
     application_id: 0x686b_494e,
-    migrations: &[include_str!("schema_1.sql")],
+    migrations: &[include_str!("schema_1.sql"), include_str!("schema_2.sql")],
 };
 
 /// How to open an inbox's store.
@@ -48,7 +53,7 @@ impl Default for InboxOptions {
 pub struct InboxStore {
     writer: Writer<InboxBook>,
     readers: Readers,
-    counts: Arc<Mutex<Counts>>,
+    published: Published,
     codes: StatusCodes,
 }
 
@@ -64,12 +69,12 @@ impl InboxStore {
             path: path.clone(),
             source,
         };
-        let counts = Arc::new(Mutex::default());
-        let book = InboxBook::load(&opened.writer, options.codes, Arc::clone(&counts))
+        let published = Published::default();
+        let book = InboxBook::load(&opened.writer, options.codes, published.clone())
             .map_err(|e| database(Box::new(e)))?;
         let readers = Readers::open(&path).map_err(|e| database(Box::new(e)))?;
         let writer = Writer::start(KIND.name, opened, book, options.queue_max, options.tick_min)?;
-        Ok(InboxStore { writer, readers, counts, codes: options.codes })
+        Ok(InboxStore { writer, readers, published, codes: options.codes })
     }
 }
 
@@ -77,7 +82,8 @@ impl InboxStore {
 impl Store for InboxStore {
     async fn receive(&self, received: Received) -> Result<Receipt, Error> {
         // Read here, so that the one writing thread does not have to.
-        self.writer.run(Arrival::read(received, &self.codes)).await
+        let arrival = Box::new(Arrival::read(received, &self.codes));
+        reply!(self.writer.run(Command::Receive(arrival)).await?, Received)
     }
 
     async fn order(&self, order_id: OrderId) -> Result<Option<ViewedOrder>, Error> {
@@ -99,8 +105,57 @@ impl Store for InboxStore {
         self.readers.read("listing the quarantine", move |db| reads::quarantine(db, after, limit)).await
     }
 
+    async fn delivery(&self, delivery_id: &DeliveryId) -> Result<Option<KeptDelivery>, Error> {
+        let delivery_id = delivery_id.clone();
+        self.readers.read("reading a delivery", move |db| reads::delivery(db, &delivery_id)).await
+    }
+
+    async fn changes(&self, after: i64, limit: usize) -> Result<Changes, Error> {
+        let codes = self.codes;
+        self.readers.read("reading the changes", move |db| reads::changes(db, &codes, after, limit)).await
+    }
+
+    fn changed(&self) -> watch::Receiver<i64> {
+        self.published.changed.subscribe()
+    }
+
+    async fn put_sinks(&self, wanted: Vec<SinkWanted>, now: Timestamp) -> Result<Vec<SinkPosition>, Error> {
+        reply!(self.writer.run(Command::PutSinks(wanted, now)).await?, Sinks)
+    }
+
+    async fn sinks(&self) -> Result<Vec<SinkPosition>, Error> {
+        self.readers.read("reading the sinks", reads::sinks).await
+    }
+
+    async fn sink_ended(
+        &self,
+        name: &str,
+        ended: Vec<(i64, SinkEnd)>,
+        now: Timestamp,
+    ) -> Result<SinkAdvanced, Error> {
+        reply!(self.writer.run(Command::SinkEnded(name.into(), ended, now)).await?, Advanced)
+    }
+
+    async fn given_up(&self, name: &str, after: i64, limit: usize) -> Result<Vec<GivenUp>, Error> {
+        let name = name.to_owned();
+        self.readers
+            .read("listing what a sink has given up", move |db| reads::given_up(db, &name, after, limit))
+            .await
+    }
+
+    async fn hand_on_again(&self, name: &str, changes: Vec<i64>) -> Result<usize, Error> {
+        reply!(self.writer.run(Command::HandOnAgain(name.into(), changes)).await?, Marked)
+    }
+
+    async fn asked_again(&self, name: &str, limit: usize) -> Result<Vec<Change>, Error> {
+        let (name, codes) = (name.to_owned(), self.codes);
+        self.readers
+            .read("reading what is asked for again", move |db| reads::asked_again(db, &codes, &name, limit))
+            .await
+    }
+
     async fn counts(&self) -> Result<Counts, Error> {
-        Ok(*self.counts.lock().unwrap_or_else(PoisonError::into_inner))
+        Ok(*self.published.counts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     async fn close(&self) {

@@ -1,13 +1,18 @@
 //! What is read from the inbox's store, each from one snapshot.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
-use hookit_contract::{DeliveryId, OrderId, StatusCodes, Timestamp};
-use rusqlite::{Connection, OptionalExtension as _, Row};
+use hookit_contract::{BranchId, BrandId, DeliveryId, OrderId, StatusCodes, Timestamp};
+use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 
 use super::book::status;
 use crate::Error;
-use crate::inbox::{HistoryEntry, Quarantined, ViewedOrder};
-use crate::sqlite::{failed, limit as sql_limit};
+use crate::inbox::{
+    CHANGES_BYTES_MAX, Change, Changes, GivenUp, HistoryEntry, KeptDelivery, Quarantined, SinkPosition,
+    Source, ViewedOrder,
+};
+use crate::sqlite::{count, failed, limit as sql_limit, word};
 
 const ORDER: &str =
     "SELECT o.order_id, o.status, o.version, substr(d.body, o.record_offset + 1, o.record_bytes),
@@ -101,4 +106,155 @@ pub(super) fn quarantine(
     )
     .and_then(|mut s| s.query_map([after.unwrap_or(0), sql_limit(limit)], kept)?.collect())
     .map_err(failed("listing the quarantine"))
+}
+
+pub(super) fn delivery(db: &Connection, delivery_id: &DeliveryId) -> Result<Option<KeptDelivery>, Error> {
+    let kept = |row: &Row<'_>| -> rusqlite::Result<(KeptDelivery, String, Option<String>)> {
+        let kept = KeptDelivery {
+            delivery_id: delivery_id.clone(),
+            event_type: row.get(0)?,
+            // Put in below, where an error of ours can be told.
+            source: Source::Webhook,
+            headers: Vec::new(),
+            secret: row.get(2)?,
+            brand_id: row.get::<_, Option<i64>>(4)?.map(BrandId),
+            branch_id: row.get::<_, Option<i64>>(5)?.map(BranchId),
+            body: Bytes::from(row.get::<_, Vec<u8>>(6)?),
+            received_at: Timestamp::from_millis(row.get(7)?),
+        };
+        Ok((kept, row.get(1)?, row.get(3)?))
+    };
+    let found = db
+        .prepare_cached(
+            "SELECT event_type, source, secret, headers, brand_id, branch_id, body, received_at
+             FROM deliveries WHERE delivery_id = ?1",
+        )
+        .and_then(|mut s| s.query_row([delivery_id.as_str()], kept).optional())
+        .map_err(failed("reading a delivery"))?;
+    let Some((mut kept, source, headers)) = found else { return Ok(None) };
+    kept.source = word(&source, "source of a delivery")?;
+    if let Some(headers) = headers {
+        let object: BTreeMap<String, String> = serde_json::from_str(&headers)
+            .map_err(|error| Error::Corrupt(format!("headers of a delivery: {error}")))?;
+        kept.headers = object.into_iter().collect();
+    }
+    Ok(Some(kept))
+}
+
+const CHANGE: &str =
+    "SELECT c.change_seq, c.order_id, h.status, h.version, d.event_type, d.delivery_id, c.position,
+         d.brand_id, d.branch_id, d.received_at, substr(d.body, c.record_offset + 1, c.record_bytes)
+     FROM changes c
+     CROSS JOIN deliveries d ON d.delivery_seq = c.delivery_seq
+     CROSS JOIN order_history h
+         ON h.order_id = c.order_id AND h.delivery_seq = c.delivery_seq AND h.position = c.position";
+
+/// Reads changes until their records have so many bytes together.
+fn read_changes(
+    db: &Connection,
+    codes: &StatusCodes,
+    which: &str,
+    values: impl Params,
+) -> Result<Vec<Change>, Error> {
+    let read = || -> rusqlite::Result<Vec<Change>> {
+        let mut statement = db.prepare_cached(&format!("{CHANGE} {which}"))?;
+        let mut rows = statement.query(values)?;
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        while let Some(row) = rows.next()? {
+            let record = row.get_ref(10)?.as_bytes()?;
+            bytes += record.len();
+            if bytes > CHANGES_BYTES_MAX && !found.is_empty() {
+                break;
+            }
+            found.push(Change {
+                change_seq: row.get(0)?,
+                order_id: OrderId(row.get(1)?),
+                status: status(codes, row.get(2)?),
+                version: row.get(3)?,
+                event_type: row.get(4)?,
+                delivery_id: delivery_id(row, 5)?,
+                position: row.get(6)?,
+                brand_id: row.get::<_, Option<i64>>(7)?.map(BrandId),
+                branch_id: row.get::<_, Option<i64>>(8)?.map(BranchId),
+                received_at: Timestamp::from_millis(row.get(9)?),
+                record: Bytes::copy_from_slice(record),
+            });
+        }
+        Ok(found)
+    };
+    read().map_err(failed("reading changes"))
+}
+
+pub(super) fn changes(
+    db: &Connection,
+    codes: &StatusCodes,
+    after: i64,
+    limit: usize,
+) -> Result<Changes, Error> {
+    let removed_to = db
+        .prepare_cached("SELECT changes_removed_to FROM totals")
+        .and_then(|mut s| s.query_row([], |row| row.get(0)))
+        .map_err(failed("reading the totals"))?;
+    let which = "WHERE c.change_seq > ?1 ORDER BY c.change_seq LIMIT ?2";
+    Ok(Changes { changes: read_changes(db, codes, which, [after, sql_limit(limit)])?, removed_to })
+}
+
+pub(super) fn asked_again(
+    db: &Connection,
+    codes: &StatusCodes,
+    name: &str,
+    limit: usize,
+) -> Result<Vec<Change>, Error> {
+    let which = "WHERE c.change_seq IN (SELECT change_seq FROM sink_changes
+             WHERE name = ?1 AND state = 'again' AND state <> 'ended' ORDER BY change_seq LIMIT ?2)
+         ORDER BY c.change_seq";
+    read_changes(db, codes, which, params![name, sql_limit(limit)])
+}
+
+pub(super) fn sinks(db: &Connection) -> Result<Vec<SinkPosition>, Error> {
+    let names: Vec<String> = db
+        .prepare_cached("SELECT name FROM sinks WHERE left_at IS NULL ORDER BY name")
+        .and_then(|mut s| s.query_map([], |row| row.get(0))?.collect())
+        .map_err(failed("reading the sinks"))?;
+    names.iter().filter_map(|name| sink(db, name).transpose()).collect()
+}
+
+pub(super) fn sink(db: &Connection, name: &str) -> Result<Option<SinkPosition>, Error> {
+    let reading = failed("reading a sink");
+    let position: Option<i64> = db
+        .prepare_cached("SELECT position FROM sinks WHERE name = ?1 AND left_at IS NULL")
+        .and_then(|mut s| s.query_row([name], |row| row.get(0)).optional())
+        .map_err(&reading)?;
+    let Some(position) = position else { return Ok(None) };
+    let ended = db
+        .prepare_cached(
+            "SELECT change_seq FROM sink_changes WHERE name = ?1 AND change_seq > ?2 ORDER BY change_seq",
+        )
+        .and_then(|mut s| s.query_map(params![name, position], |row| row.get(0))?.collect())
+        .map_err(&reading)?;
+    let given_up = db
+        .prepare_cached("SELECT count(*) FROM sink_changes WHERE name = ?1 AND state <> 'ended'")
+        .and_then(|mut s| s.query_row([name], |row| row.get(0)))
+        .map_err(&reading)?;
+    let given_up = count(given_up, "the number of changes that a sink has given up")?;
+    Ok(Some(SinkPosition { name: name.to_owned(), position, ended, given_up }))
+}
+
+pub(super) fn given_up(db: &Connection, name: &str, after: i64, limit: usize) -> Result<Vec<GivenUp>, Error> {
+    let line = |row: &Row<'_>| -> rusqlite::Result<GivenUp> {
+        Ok(GivenUp {
+            change_seq: row.get(0)?,
+            order_id: OrderId(row.get(1)?),
+            reason: row.get(2)?,
+            given_up_at: Timestamp::from_millis(row.get(3)?),
+            again: row.get(4)?,
+        })
+    };
+    db.prepare_cached(
+        "SELECT s.change_seq, c.order_id, s.reason, s.given_up_at, s.state = 'again'
+         FROM sink_changes s CROSS JOIN changes c ON c.change_seq = s.change_seq
+         WHERE s.name = ?1 AND s.state <> 'ended' AND s.change_seq > ?2 ORDER BY s.change_seq LIMIT ?3",
+    )
+    .and_then(|mut s| s.query_map(params![name, after, sql_limit(limit)], line)?.collect())
+    .map_err(failed("listing what a sink has given up"))
 }

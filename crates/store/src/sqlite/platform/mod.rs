@@ -160,18 +160,6 @@ impl PlatformStore {
     }
 }
 
-/// Takes the one kind of reply that a command has.
-macro_rules! reply {
-    ($reply:expr, $kind:ident) => {
-        match $reply {
-            Reply::$kind(reply) => Ok(reply),
-            _ => Err(Error::Corrupt(
-                concat!("a command was answered with something else than ", stringify!($kind)).to_owned(),
-            )),
-        }
-    };
-}
-
 #[async_trait]
 impl Store for PlatformStore {
     fn in_name_of(self: Arc<Self>, caller: Caller) -> Arc<dyn Store> {

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hookit_contract::{AttemptOutcome, DeliverySeq, EndpointId, Timestamp};
+use hookit_contract::{AttemptOutcome, DeliveryId, DeliverySeq, EndpointId, Timestamp};
 use hookit_engine::{
     Action, EndpointSettings, EndpointStats, Engine, EngineConfig, Flow, Input, NotSent, Ordering as InOrder,
     Verdict, Waiting,
@@ -54,7 +54,8 @@ enum Report {
 
 /// An attempt that ended.
 struct Ended {
-    /// When the delivery was committed; none where nothing was read of it.
+    /// The delivery's id, and when it was committed; none where nothing was read of it.
+    delivery_id: Option<DeliveryId>,
     committed_at: Option<Timestamp>,
     started_at: Timestamp,
     duration: Duration,
@@ -82,6 +83,7 @@ impl Ended {
     /// Nothing went out, and nothing came back.
     fn without_attempt(started_at: Timestamp, outcome: AttemptOutcome, error: String) -> Self {
         Ended {
+            delivery_id: None,
             committed_at: None,
             started_at,
             duration: Duration::ZERO,
@@ -390,6 +392,7 @@ impl Dispatcher {
         );
         let attempt = store::Attempt {
             seq,
+            delivery_id: ended.delivery_id,
             number: attempt,
             started_at: ended.started_at,
             duration: ended.duration,
@@ -483,12 +486,14 @@ async fn attempt(
             }
         }
     };
-    let (committed_at, started_at) = (payload.created_at, shared.clock.now());
+    let (delivery_id, committed_at) = (Some(payload.delivery_id.clone()), Some(payload.created_at));
+    let started_at = shared.clock.now();
     match shared.posts.post(payload, started_at) {
         Ok(post) => {
             let attempt = sender.post(post, started_at).await;
             Ok(Ended {
-                committed_at: Some(committed_at),
+                delivery_id,
+                committed_at,
                 started_at,
                 duration: attempt.timings.total.unwrap_or_default(),
                 phases: store::Phases {
@@ -507,7 +512,10 @@ async fn attempt(
         }
         // What was fine when it was registered is not allowed any more, or cannot be read: logged like any failure,
         // retried like any failure, and visible as dead in the end.
-        Err(error) => Ok(Ended::without_attempt(started_at, AttemptOutcome::AddressForbidden, error)),
+        Err(error) => {
+            let forbidden = Ended::without_attempt(started_at, AttemptOutcome::AddressForbidden, error);
+            Ok(Ended { delivery_id, ..forbidden })
+        }
     }
 }
 

@@ -118,6 +118,7 @@ mod tests {
     fn attempt(seq: i64) -> Attempt {
         Attempt {
             seq: DeliverySeq(seq),
+            delivery_id: None,
             number: 1,
             started_at: Timestamp::from_millis(0),
             duration: Duration::ZERO,

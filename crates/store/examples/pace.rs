@@ -90,6 +90,7 @@ async fn live(store: &impl Store, record: &Record) {
 fn acknowledged(seq: DeliverySeq) -> Attempt {
     Attempt {
         seq,
+        delivery_id: None,
         number: 1,
         started_at: at(2),
         duration: Duration::from_millis(3),

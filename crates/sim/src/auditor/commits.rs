@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::event::{Attempt, Change, Commit, Delivery, End, Verdict};
 use super::health::Free;
 use super::routing::{Book, Due};
-use super::{Auditor, Ended, Held, Refused, State};
+use super::{Auditor, Ended, Held, Plan, Refused, State};
 
 /// What is in the cart of a record.
 fn items(record: &[u8]) -> Vec<i64> {
@@ -199,15 +199,13 @@ impl Auditor {
             body: self.envelope(delivery),
             state: State::Pending,
             attempts: 0,
-            failures: 0,
-            created_ms: delivery.due_ms,
-            created_at: self.now,
+            unknown: 0,
+            plan: Plan { failures: 0, created_ms: delivery.due_ms, created_at: self.now },
             due_ms: delivery.due_ms,
             due_at: self.now,
             due_since: self.now,
             due_by: self.now,
             last_was_free: false,
-            ended_at: 0,
             moved: None,
             idle_since: None,
             seen: false,
@@ -240,14 +238,11 @@ impl Auditor {
         [head.as_bytes(), &records.join(&b","[..]), b"]}"].concat().into()
     }
 
-    /// G2: an attempt is recorded once, under its number, with the verdict that the plan has for its end.
+    /// G2: every attempt is recorded, once, under its number, with the verdict that the plan has for its end.
     fn recorded(&mut self, attempt: &Attempt) {
-        let Attempt { seq, number, .. } = *attempt;
-        // It was under way when its delivery was taken back and replayed: the log begins anew with the replay.
-        if let Some(to) = self.left.remove(&seq).filter(|_| !attempt.applied) {
-            self.open.remove(&to);
-            return;
-        }
+        let Attempt { number, .. } = *attempt;
+        let seq = self.number_now(attempt.seq);
+        let was_replayed = seq != attempt.seq;
         let Some(held) = self.deliveries.get(&seq) else {
             return self
                 .broken("G2", format!("an attempt of delivery {seq}, which does not exist, was recorded"));
@@ -257,39 +252,46 @@ impl Auditor {
                 .broken("G2", format!("attempt {number} of delivery {seq} was handed in without need"));
         }
         // What was under way when its delivery was taken back came to its end later.
-        let was_taken_back =
-            held.state == State::Cancelled || (held.replayed && held.state == State::Delivered);
+        let was_taken_back = was_replayed
+            || held.state == State::Cancelled
+            || (held.replayed && held.state == State::Delivered);
         self.counts.late += u64::from(was_taken_back);
         if held.state != State::Pending && !was_taken_back {
             return self
                 .broken("G2", format!("delivery {seq} was {:?} and got attempt {number}", held.state));
         }
-        if number != held.attempts + 1 {
+        // The number is the platform's count and one.
+        let next = held.attempts + 1;
+        let first = if was_replayed { 1 } else { next - held.unknown };
+        if !(first..=next).contains(&number) {
             return self
                 .broken("G2", format!("attempt {number} of delivery {seq} follows {}", held.attempts));
         }
-        let Some(ended) = self.open.remove(&seq).and_then(|open| open.ended) else {
+        let open = self.open.remove(&attempt.seq);
+        let Some((plan, ended)) = open.and_then(|open| Some((open.plan, open.ended?))) else {
             return self
                 .broken("G2", format!("attempt {number} of delivery {seq} was recorded and none had ended"));
         };
         self.counts.attempts += 1;
-        if let Err((guarantee, what)) = self.judged(&ended, attempt) {
+        if let Err((guarantee, what)) = self.judged(&ended, attempt, plan) {
             self.broken(guarantee, format!("attempt {number} of delivery {seq} {what}"));
         }
         let now = self.now;
         let (earliest, latest) = self.walls.between(ended.at, now);
         let Some(held) = self.deliveries.get_mut(&seq) else { return };
-        (held.attempts, held.ended_at) = (number, ended.at);
+        held.attempts += 1;
         held.idle_since = None;
         if was_taken_back {
-            if attempt.acknowledged {
+            self.counts.left += u64::from(was_replayed);
+            held.unknown += u32::from(was_replayed);
+            if attempt.acknowledged && held.state != State::Pending {
                 held.state = State::Delivered;
             }
             return;
         }
         match attempt.verdict {
             Verdict::RetryAt { at_ms, counted } => {
-                held.failures += u32::from(counted);
+                held.plan.failures += u32::from(counted);
                 held.last_was_free = !counted;
                 self.counts.free += u64::from(!counted);
                 (held.due_ms, held.due_since) = (at_ms, now);
@@ -330,7 +332,8 @@ impl Auditor {
             return self.broken("G2", format!("delivery {seq} is given up and was not pending"));
         };
         held.state = State::Dead;
-        if !self.is_too_old(seq) {
+        let plan = held.plan;
+        if !self.is_too_old(plan) {
             self.broken("G2", format!("delivery {seq} is given up for its age and is not old"));
         }
         if self.open.contains_key(&seq) {
@@ -375,17 +378,15 @@ impl Auditor {
         self.finished(seq);
     }
 
-    fn is_too_old(&self, seq: i64) -> bool {
-        let held = &self.deliveries[&seq];
-        self.walls.between(held.created_at, self.now).1 - held.created_ms >= self.rules.hold_ms
+    fn is_too_old(&self, plan: Plan) -> bool {
+        self.walls.between(plan.created_at, self.now).1 - plan.created_ms >= self.rules.hold_ms
     }
 
     /// Whether the verdict is the one that this end must have: by the plan (G2), by the breaker (G6).
-    fn judged(&self, ended: &Ended, attempt: &Attempt) -> Result<(), (&'static str, String)> {
+    fn judged(&self, ended: &Ended, attempt: &Attempt, at: Plan) -> Result<(), (&'static str, String)> {
         let end = &ended.end;
         let acknowledged = *end == End::Acknowledged;
-        let held = &self.deliveries[&attempt.seq];
-        let index = usize::try_from(held.failures).expect("a count of attempts is small");
+        let index = usize::try_from(at.failures).expect("a count of attempts is small");
         let delay = self.rules.delays_ms.get(index).copied();
         let floor = end.floor_ms().min(self.rules.retry_after_max_ms);
         let (earliest, latest) = self.walls.between(ended.at, self.now);
@@ -398,7 +399,7 @@ impl Auditor {
             Verdict::Delivered if acknowledged => Ok(()),
             _ if acknowledged => plan(format!("was acknowledged and became {:?}", attempt.verdict)),
             Verdict::Delivered => plan(format!("ended {end:?} and became delivered")),
-            Verdict::Dead if self.is_too_old(attempt.seq) => Ok(()),
+            Verdict::Dead if self.is_too_old(at) => Ok(()),
             Verdict::Dead if delay.is_some() => plan("was the last, and the plan has more".to_owned()),
             Verdict::Dead if ended.free == Free::Must => {
                 Err(("G6", format!("ended {end:?} at an endpoint that is down, and was the last")))

@@ -328,9 +328,9 @@ pub struct Attempt {
     pub acknowledged: bool,
     /// What follows.
     pub verdict: Verdict,
-    /// False where the store refused it: there is one of that number, or the delivery is not pending.
+    /// False where it is in the log already, or there is no such delivery.
     pub applied: bool,
-    /// The delivery had been taken back before: it was under way then.
+    /// The delivery had been taken back before, and perhaps replayed: it was under way then.
     pub late: bool,
 }
 

@@ -107,11 +107,10 @@ struct Held {
     body: Bytes,
     state: State,
     attempts: u32,
-    /// Those that counted against the plan.
-    failures: u32,
-    /// By the wall clock, when it was committed.
-    created_ms: i64,
-    created_at: i64,
+    /// Those among them that had been under way at a replay: the platform may not know of so many.
+    unknown: u32,
+    /// How far its plan is.
+    plan: Plan,
     /// By the wall clock.
     due_ms: i64,
     /// When it falls due whatever the wall clock is set to.
@@ -121,8 +120,6 @@ struct Held {
     due_by: i64,
     /// Its last failure cost nothing: it says more about the endpoint there than about this delivery.
     last_was_free: bool,
-    /// When its last attempt ended.
-    ended_at: i64,
     /// It has come here from another endpoint; `Some(None)` while the platform has not been told.
     moved: Option<Option<i64>>,
     /// Since when it waits for nothing, as of the last look.
@@ -139,10 +136,24 @@ struct Held {
     stopped_no: u64,
 }
 
+/// What the plan has for a delivery's next failure depends on these.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    /// Attempts that counted.
+    failures: u32,
+    /// When it was committed, or replayed; by the wall clock, too.
+    created_ms: i64,
+    created_at: i64,
+}
+
 /// A delivery that the platform is about to send, has sent, or has not recorded yet.
 #[derive(Debug)]
 struct Open {
     decided_at: i64,
+    /// As it was then.
+    plan: Plan,
+    /// Which request it is, once it is one.
+    request: u64,
     /// Which event asked for its bytes, the last time.
     asked_no: u64,
     /// Where it was to go, if that was known to all.
@@ -200,6 +211,8 @@ pub struct Counts {
     pub cancelled: u64,
     /// Attempts that were under way when their delivery was taken back.
     pub late: u64,
+    /// Those whose delivery had been replayed when they ended.
+    pub left: u64,
     /// Deliveries that ended acknowledged.
     pub delivered: u64,
     /// Deliveries that were given up.
@@ -239,7 +252,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    fn named(&mut self) -> [(&'static str, &mut u64); 33] {
+    fn named(&mut self) -> [(&'static str, &mut u64); 34] {
         [
             ("events looked at", &mut self.events),
             ("ticks", &mut self.ticks),
@@ -256,6 +269,7 @@ impl Counts {
             ("deliveries taken back with them", &mut self.removed_with),
             ("deliveries taken back one by one", &mut self.cancelled),
             ("attempts under way when they were", &mut self.late),
+            ("and still when they were replayed", &mut self.left),
             ("delivered", &mut self.delivered),
             ("given up", &mut self.dead),
             ("passed over", &mut self.superseded),
@@ -317,8 +331,9 @@ pub struct Auditor {
     pending: BTreeSet<i64>,
     /// What has ended in the present tick.
     ended_now: Vec<i64>,
+    /// By the number that the platform knows it by, which is not its own any more where it was replayed meanwhile.
     open: BTreeMap<i64, Open>,
-    /// Numbers that a replay took from deliveries that were still under way, and the new ones.
+    /// The numbers that deliveries had in this life before they were replayed, and those that they got.
     left: BTreeMap<i64, i64>,
     /// The bytes of this one were given out. Its request goes out at once, or there is none: the platform found that
     /// it belongs to another endpoint by now.
@@ -460,13 +475,13 @@ impl Auditor {
             Event::Vain { seq } => self.vain(*seq),
             Event::Outdated { seq, endpoint } => self.outdated(*seq, *endpoint),
             Event::Given { seq } => self.given = self.open.remove(seq).map(|open| (*seq, open)),
-            Event::Begun { request: _, endpoint, delivery_id, event_type, body, signed } => {
-                self.begun(*endpoint, delivery_id, event_type, body, *signed);
+            Event::Begun { request, endpoint, delivery_id, event_type, body, signed } => {
+                self.begun(*request, *endpoint, delivery_id, event_type, body, *signed);
             }
             Event::Saw { request: _, endpoint, delivery_id, body, late } => {
                 self.saw(*endpoint, delivery_id, body, *late);
             }
-            Event::Ended { request: _, delivery_id, end } => self.ended(delivery_id, end),
+            Event::Ended { request, delivery_id, end } => self.ended(*request, delivery_id, end),
             Event::Acknowledged { order, version } => {
                 if !self.records.contains_key(&(*order, *version)) {
                     self.broken(

@@ -26,7 +26,7 @@ impl Auditor {
     pub(super) fn dialled(&mut self, endpoint: i64, id: &str) {
         self.counts.requests += 1;
         match self.by_id.get(id) {
-            Some(&seq) => self.goes(seq, endpoint),
+            Some(&seq) => self.goes(0, seq, endpoint),
             None => self.broken("G3", format!("{id} was dialled for and never committed")),
         }
     }
@@ -34,7 +34,8 @@ impl Auditor {
     /// A request that no log tells of: cut off, as far as can be seen. Its place is taken to be free again.
     pub(super) fn unheard(&mut self, id: &str) {
         let at = self.now;
-        let Some(open) = self.by_id.get(id).and_then(|seq| self.open.get_mut(seq)) else { return };
+        let under_way = self.under_way_as(None, id);
+        let Some(open) = under_way.and_then(|number| self.open.get_mut(&number)) else { return };
         self.health.entry(open.dialled.unwrap_or_default()).or_default().may_have_changed(at);
         open.ended = Some(Ended { at, end: End::Failed("unheard"), free: Free::May });
     }

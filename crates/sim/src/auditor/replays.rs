@@ -2,7 +2,7 @@
 //! in which replays were asked for; and what an operator keeps back or takes back does not go out.
 
 use super::event::{Commit, Delivery, Replayed};
-use super::{Auditor, State};
+use super::{Auditor, Plan, State};
 
 impl Auditor {
     pub(super) fn replays_committed(&mut self, commit: &Commit) {
@@ -32,6 +32,11 @@ impl Auditor {
         }
     }
 
+    /// The number that a delivery has now that had this one.
+    pub(super) fn number_now(&self, seq: i64) -> i64 {
+        std::iter::successors(Some(seq), |seq| self.left.get(seq).copied()).last().unwrap_or(seq)
+    }
+
     fn next_place(&mut self, place: i64) {
         let last = std::mem::replace(&mut self.last_replay, place);
         if place <= last || place <= self.last_fresh {
@@ -48,15 +53,12 @@ impl Auditor {
         if held.state == State::Pending {
             return self.broken("G2", format!("delivery {from} is replayed and has not ended"));
         }
-        // Its last attempt may still be under way, where it was taken back: then that one goes on under the old number.
-        if let Some(open) = self.open.remove(&from) {
-            self.open.insert(to, open);
-            self.left.insert(from, to);
-        }
+        // Its last attempt may still be under way, where it was taken back, and goes on under the old number.
+        self.left.insert(from, to);
         let now = self.now;
         (held.state, held.endpoint, held.replayed) = (State::Pending, endpoint, true);
-        (held.failures, held.last_was_free, held.moved, held.idle_since) = (0, false, None, None);
-        (held.created_ms, held.created_at) = (due_ms, now);
+        held.plan = Plan { failures: 0, created_ms: due_ms, created_at: now };
+        (held.last_was_free, held.moved, held.idle_since) = (false, None, None);
         (held.due_ms, held.due_at, held.due_since, held.due_by) = (due_ms, now, now, now);
         (held.withheld, held.withheld_until, held.told_at) = (false, None, Some(now));
         for &(order, _) in &held.orders {

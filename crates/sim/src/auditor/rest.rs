@@ -61,7 +61,7 @@ impl Auditor {
         let lane_is_free = lane_is_free && self.under_way_unheard_of(seq).is_none();
         let is_unordered = self.services.since(held.endpoint, now).all(|service| service.unordered);
         let Some(room) = self.services.room(held.endpoint, now, &self.rules) else { return false };
-        let at = |seq: &i64| self.deliveries[seq].endpoint;
+        let at = |number: &i64| self.sent(*number).endpoint;
         let unended = || self.open.iter().filter(|(_, open)| open.ended.is_none());
         (lane_is_free || is_unordered)
             && unended().filter(|(other, _)| at(other) == held.endpoint).count() < room

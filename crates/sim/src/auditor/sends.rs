@@ -19,11 +19,12 @@ impl Auditor {
             return self
                 .broken("G2", format!("delivery {seq} is sent again before its outcome was recorded"));
         }
-        let Some(held) = self.deliveries.get(&seq) else {
+        let Some(held) = self.deliveries.get(&self.number_now(seq)) else {
             return self.broken("G2", format!("delivery {seq} is sent and was never committed"));
         };
-        let endpoint = held.endpoint;
-        if held.state == State::Pending {
+        let (endpoint, plan) = (held.endpoint, held.plan);
+        // Under a number of before its replay it is not sent any more, and its bytes are asked for in vain.
+        if held.state == State::Pending && self.number_now(seq) == seq {
             let latest = self.walls.between(held.due_since, self.now).1;
             // A clock that is set back does not make a pause longer, and one that is set forward may end it.
             // What an endpoint that is down has asked for does not bind the one at the registration's new URL.
@@ -43,8 +44,10 @@ impl Auditor {
                 self.broken("G4", what);
             }
         }
-        let home = self.is_settled(seq).then_some(endpoint);
-        self.open.insert(seq, Open { decided_at: self.now, asked_no, home, dialled: None, ended: None });
+        let home = self.is_settled(self.number_now(seq)).then_some(endpoint);
+        let decided_at = self.now;
+        let open = Open { decided_at, plan, request: 0, asked_no, home, dialled: None, ended: None };
+        self.open.insert(seq, open);
         let goes_there = |open: &&Open| open.ended.is_none() && open.dialled.or(open.home) == Some(endpoint);
         let there = self.open.values().filter(goes_there).count();
         if home.is_some() && there > self.services.in_flight_max(endpoint, self.now, &self.rules) {
@@ -80,8 +83,8 @@ impl Auditor {
                     return Err(format!("delivery {seq} overtakes {other} with order {order}"));
                 }
                 // One whose registration was given another URL meanwhile is still under way to the former one.
-                let there = self.open.get(&other).map(|open| open.dialled.or(home));
-                if there == Some(Some(held.endpoint)) {
+                let there = |open: &Open| open.dialled.or(home) == Some(held.endpoint);
+                if self.open.get(&other).is_some_and(there) {
                     return Err(format!("delivery {seq} goes while {other} is under way with order {order}"));
                 }
             }
@@ -92,17 +95,35 @@ impl Auditor {
         }
     }
 
-    /// One that was taken back while it was under way, and goes where this one does with one of its orders.
+    /// One that was taken back while it was under way, and perhaps replayed, and goes where this one does with one of its
+    /// orders.
     pub(super) fn under_way_unheard_of(&self, seq: i64) -> Option<i64> {
         let held = &self.deliveries[&seq];
         let shares = |other: &Held| {
             held.orders.iter().any(|(order, _)| other.orders.iter().any(|(theirs, _)| theirs == order))
         };
         let found = self.open.iter().find(|(other, open)| {
-            let theirs = &self.deliveries[*other];
-            open.dialled == Some(held.endpoint) && theirs.state != State::Pending && shares(theirs)
+            let theirs = self.sent(**other);
+            let is_unheard_of = theirs.state != State::Pending || self.left.contains_key(other);
+            open.dialled == Some(held.endpoint) && is_unheard_of && shares(theirs)
         });
         found.map(|(other, _)| *other)
+    }
+
+    /// The number under which a request for this id is under way: one in particular, or any.
+    pub(super) fn under_way_as(&self, request: Option<u64>, id: &str) -> Option<i64> {
+        let seq = *self.by_id.get(id)?;
+        let is_it = |number: i64, open: &Open| {
+            self.number_now(number) == seq
+                && open.ended.is_none()
+                && request.is_none_or(|request| open.request == request)
+        };
+        self.open.iter().find(|&(&number, open)| is_it(number, open)).map(|(number, _)| *number)
+    }
+
+    /// The delivery that was sent under this number.
+    pub(super) fn sent(&self, number: i64) -> &Held {
+        &self.deliveries[&self.number_now(number)]
     }
 
     /// False for a delivery that was moved and of which the platform knows only since now, or not yet.
@@ -136,6 +157,7 @@ impl Auditor {
     /// A request goes out.
     pub(super) fn begun(
         &mut self,
+        request: u64,
         endpoint: i64,
         id: &str,
         event_type: &str,
@@ -172,24 +194,25 @@ impl Auditor {
             let what = format!("delivery {seq} is sent, and its registration {webhook} was removed before");
             return self.broken("G2", what);
         }
-        self.goes(seq, endpoint);
+        self.goes(request, seq, endpoint);
     }
 
     /// A request goes to this endpoint.
-    pub(super) fn goes(&mut self, seq: i64, endpoint: i64) {
+    pub(super) fn goes(&mut self, request: u64, seq: i64, endpoint: i64) {
         let orders = self.deliveries[&seq].orders.clone();
-        let Some((_, open)) = self.given.take().filter(|(given, _)| *given == seq) else {
+        let Some((number, open)) = self.given.take().filter(|(given, _)| self.number_now(*given) == seq)
+        else {
             return self.broken("G2", format!("delivery {seq} is sent and its bytes were not asked for"));
         };
-        if self.open.insert(seq, Open { dialled: Some(endpoint), ..open }).is_some() {
+        let decided_at = open.decided_at;
+        if self.open.insert(number, Open { request, dialled: Some(endpoint), ..open }).is_some() {
             return self.broken("G4", format!("delivery {seq} is sent twice at a time"));
         }
-        let decided_at = self.open[&seq].decided_at;
         self.begins(endpoint, decided_at);
         let mut is_beside = false;
-        for (other, open) in self.open.iter().filter(|(other, _)| **other != seq) {
+        for (other, open) in self.open.iter().filter(|(other, _)| **other != number) {
             let since = open.decided_at.min(decided_at);
-            let shares = |o: &i64| self.deliveries[other].orders.iter().any(|(order, _)| order == o);
+            let shares = |o: &i64| self.sent(*other).orders.iter().any(|(order, _)| order == o);
             if open.dialled == Some(endpoint)
                 && let Some((order, _)) = orders.iter().find(|(order, _)| shares(order))
             {
@@ -213,11 +236,10 @@ impl Auditor {
         }
     }
 
-    pub(super) fn ended(&mut self, id: &str, end: &End) {
+    pub(super) fn ended(&mut self, request: u64, id: &str, end: &End) {
         let at = self.now;
-        if let Some(seq) = self.by_id.get(id)
-            && let Some(open) = self.open.get_mut(seq)
-        {
+        if let Some(open) = self.under_way_as(Some(request), id) {
+            let open = self.open.get_mut(&open).expect("it is under way");
             let health = self.health.entry(open.dialled.unwrap_or_default()).or_default();
             let blur_ms = self.blur.order_ms;
             let free = health.ended(at, open.decided_at, end, self.rules.failures_to_open, blur_ms);

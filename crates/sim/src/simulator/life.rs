@@ -352,8 +352,8 @@ fn step(
             // The newest, too: it may be under way.
             let newest = ids.last().cloned().filter(|_| driver.chance(30));
             if let Some(id) = newest.or_else(|| driver.one(&ids)) {
-                let by = driver.name();
-                tasks.spawn(desk.clone().cancel_delivery(id, by));
+                let (by, and_again) = (driver.name(), driver.chance(40));
+                tasks.spawn(desk.clone().cancel_delivery(id, by, and_again));
             }
         }
     }

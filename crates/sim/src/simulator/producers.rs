@@ -113,10 +113,14 @@ impl Desk {
         self.trace.remark(&format!("the operator is told {status} of {path}"));
     }
 
-    pub(super) async fn cancel_delivery(self, delivery_id: DeliveryId, by: String) {
+    /// Takes a delivery back; and whoever thinks better of it asks for it again, perhaps while it is still under way.
+    pub(super) async fn cancel_delivery(self, delivery_id: DeliveryId, by: String, and_again: bool) {
         let path = format!("deliveries/{delivery_id}/cancel?by={by}");
         self.trace.note(&Event::CancelAsked { delivery_id: delivery_id.as_str().to_owned(), by });
-        self.post(path, String::new()).await;
+        self.clone().post(path, String::new()).await;
+        if and_again {
+            self.post(format!("deliveries/{delivery_id}/replay"), String::new()).await;
+        }
     }
 
     /// A secret that signs from a moment of the wall clock on.

@@ -3,14 +3,18 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hookit_contract::{AttemptOutcome, DeliverySeq, Timestamp};
+use hookit_contract::{AttemptOutcome, DeliveryId, DeliverySeq, Timestamp};
 
 /// One attempt, as it is written into `webhook_logs`, and what follows from it.
 #[derive(Clone, Debug)]
 pub struct Attempt {
-    /// The delivery.
+    /// The delivery, by the place in line that it went out from.
     pub seq: DeliverySeq,
-    /// 1 for the first.
+    /// The delivery's id, by which it is found where it stands in another place by now; none where the attempt ended
+    /// before that was read.
+    pub delivery_id: Option<DeliveryId>,
+    /// 1 for the first. It is logged under the next number that is free where an attempt that was under way at a replay
+    /// has taken this one.
     pub number: u32,
     /// When it began.
     pub started_at: Timestamp,

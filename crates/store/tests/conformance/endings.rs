@@ -1,11 +1,13 @@
 //! The platform's store: deliveries that end without being sent, and registrations that are removed.
 
 use bytes::Bytes;
-use hookit_contract::{DeliveryId, DeliverySeq, DeliveryState, EventType, KnownStatus, OrderId};
+use hookit_contract::{
+    AttemptOutcome, DeliveryId, DeliverySeq, DeliveryState, EventType, KnownStatus, OrderId,
+};
 use hookit_store::hints::Hint;
 use hookit_store::platform::{
-    Cancelled, Delivery, DeliveryQuery, EndReason, NewWebhook, PendingDelivery, Replayed, Store, Verdict,
-    WebhookSettings,
+    Attempt, Cancelled, Delivery, DeliveryQuery, EndReason, NewWebhook, PendingDelivery, Replayed, Store,
+    Verdict, WebhookSettings,
 };
 
 use crate::fixture::*;
@@ -142,6 +144,52 @@ pub(crate) async fn the_late_end_of_an_attempt_is_logged_and_does_not_bring_its_
     }
     let counts = store.counts().await.unwrap();
     assert_eq!((counts.superseded, counts.cancelled, counts.delivered), (0, 0, 2));
+}
+
+pub(crate) async fn an_attempt_that_outlives_its_deliverys_place_is_logged(store: &impl Store) {
+    let endpoint = listener(store, "pos").await[0].endpoint_id;
+    plain(store, at(0)).await;
+    let seq = backlog(store).await[0].seq;
+    let id = id(store, seq).await;
+    let again = Verdict::RetryAt { at: at(50), counted: true };
+    // Each began at a time of its own, and knows of those alone that its engine knew of.
+    let under_way = |seq, number, began, verdict| Attempt {
+        delivery_id: Some(id.clone()),
+        started_at: at(began),
+        ..attempt(seq, number, verdict)
+    };
+    let replay = async |n, now| {
+        assert_eq!(store.cancel_delivery(&id, "Mai", at(now)).await.unwrap(), Cancelled::Done);
+        assert_eq!(store.replay_delivery(&id, at(now)).await.unwrap(), Replayed::Done);
+        DeliverySeq::of_replay(n)
+    };
+    let logged = async || {
+        let (delivery, log) = store.delivery(&id).await.unwrap().unwrap();
+        let log: Vec<_> = log.iter().map(|a| (a.number, a.started_at, a.outcome)).collect();
+        assert_eq!(delivery.attempts, log.len() as u32);
+        (delivery.state, log)
+    };
+    let (first, second) = (replay(1, 11).await, replay(2, 12).await);
+    let one = (1, at(10), AttemptOutcome::TimedOut);
+    let two = (2, at(13), AttemptOutcome::Acknowledged);
+    // The end of what went out before both replays; once, however often it is handed in.
+    for _ in 0..2 {
+        store.record_attempts(vec![under_way(seq, 1, 10, again)], at(13)).await.unwrap();
+        assert_eq!(logged().await, (DeliveryState::Pending, vec![one]));
+    }
+    // What was asked for again is due, whatever became of the attempt before.
+    let replays = store.pending(endpoint, DeliverySeq::REPLAYS_AFTER, 9).await.unwrap().deliveries;
+    assert_eq!((replays.len(), replays[0].seq, replays[0].due), (1, second, at(12)));
+    // What went out for the first replay was numbered without it, and its acknowledgement does not end the second.
+    store.record_attempts(vec![under_way(first, 1, 13, Verdict::Delivered)], at(14)).await.unwrap();
+    assert_eq!(logged().await, (DeliveryState::Pending, vec![one, two]));
+    for _ in 0..2 {
+        store.record_attempts(vec![under_way(second, 1, 14, Verdict::Delivered)], at(15)).await.unwrap();
+        let three = (3, at(14), AttemptOutcome::Acknowledged);
+        assert_eq!(logged().await, (DeliveryState::Delivered, vec![one, two, three]));
+    }
+    let counts = store.counts().await.unwrap();
+    assert_eq!((counts.pending, counts.delivered, counts.cancelled, counts.attempts), (0, 1, 0, 3));
 }
 
 pub(crate) async fn a_delivery_is_taken_back_by_name_and_can_be_replayed(store: &impl Store) {

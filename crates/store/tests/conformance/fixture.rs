@@ -146,6 +146,7 @@ pub(crate) fn attempt(seq: DeliverySeq, number: u32, verdict: Verdict) -> Attemp
     let delivered = verdict == Verdict::Delivered;
     Attempt {
         seq,
+        delivery_id: None,
         number,
         started_at: at(10),
         duration: std::time::Duration::from_micros(1234),

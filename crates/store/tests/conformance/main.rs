@@ -210,6 +210,7 @@ macro_rules! endings_suite {
                 a_delivery_of_several_orders_is_passed_over_when_all_of_them_wait_anew,
                 nothing_is_passed_over_for_another_registrations_brands_or_replays_sake,
                 the_late_end_of_an_attempt_is_logged_and_does_not_bring_its_delivery_back,
+                an_attempt_that_outlives_its_deliverys_place_is_logged,
                 a_delivery_is_taken_back_by_name_and_can_be_replayed,
                 a_removed_registration_sends_nothing_and_its_backlog_is_taken_back_in_steps,
                 a_step_of_a_removal_is_bounded,

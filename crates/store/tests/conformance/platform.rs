@@ -258,14 +258,6 @@ pub(crate) async fn an_attempt_moves_its_delivery_on_once(store: &impl Store) {
     let last = attempt(first, 2, Verdict::Delivered);
     let dead = attempt(second, 1, Verdict::Dead);
     store.record_attempts(vec![last.clone(), dead.clone()], at(20)).await.unwrap();
-    // Nor does one of a delivery that has ended.
-    store
-        .record_attempts(
-            vec![attempt(first, 3, Verdict::Dead), attempt(second, 2, Verdict::Delivered)],
-            at(30),
-        )
-        .await
-        .unwrap();
     assert!(backlog(store).await.is_empty());
     assert!(store.payload(first).await.unwrap().is_err());
     for (seq, state, made) in

@@ -9,8 +9,8 @@ use hookit_contract::{
     StatusCodes, Timestamp,
 };
 use hookit_store::platform::{
-    DeliveryQuery, Expiry, NewWebhook, PendingDelivery, ReplayFilter, ReplayKind, ReplayRequest, SteerReplay,
-    Store as _, Verdict, Webhook, WebhookSettings,
+    Attempt, DeliveryQuery, Expiry, NewWebhook, PendingDelivery, ReplayFilter, ReplayKind, ReplayRequest,
+    SteerReplay, Store as _, Verdict, Webhook, WebhookSettings,
 };
 use hookit_store::sqlite::{PlatformOptions, PlatformStore};
 use proptest::prelude::*;
@@ -236,8 +236,8 @@ async fn coalesce(store: &PlatformStore, webhooks: &[Webhook]) {
     }
 }
 
-/// Everything that was in line at some time.
-type Seen = RefCell<Vec<PendingDelivery>>;
+/// Everything that was in line at some time, with its id where it could have been sent.
+type Seen = RefCell<Vec<(PendingDelivery, Option<DeliveryId>)>>;
 
 async fn in_line(store: &PlatformStore, seen: &Seen) -> Vec<PendingDelivery> {
     let mut all = backlog(store).await;
@@ -245,17 +245,27 @@ async fn in_line(store: &PlatformStore, seen: &Seen) -> Vec<PendingDelivery> {
         let replays = store.pending(endpoint.endpoint_id, DeliverySeq::REPLAYS_AFTER, 100).await.unwrap();
         all.extend(replays.deliveries);
     }
-    seen.borrow_mut().extend(all.iter().cloned());
+    for delivery in &all {
+        let payload = store.payload(delivery.seq).await.unwrap();
+        seen.borrow_mut().push((delivery.clone(), payload.ok().map(|payload| payload.delivery_id)));
+    }
     all
 }
 
-async fn end(store: &PlatformStore, delivery: &PendingDelivery, verdict: u8, now: i64) {
+async fn end(
+    store: &PlatformStore,
+    delivery: &PendingDelivery,
+    delivery_id: Option<DeliveryId>,
+    verdict: u8,
+    now: i64,
+) {
     let verdict = match verdict {
         0 | 1 => Verdict::Delivered,
         2 => Verdict::RetryAt { at: at(now + 5_000), counted: true },
         _ => Verdict::Dead,
     };
     let attempt = attempt(delivery.seq, delivery.attempts + 1, verdict);
+    let attempt = Attempt { delivery_id, started_at: at(now), ..attempt };
     store.record_attempts(vec![attempt], at(now)).await.unwrap();
 }
 
@@ -289,11 +299,11 @@ async fn take(store: &PlatformStore, step: &Step, seen: &Seen, now: i64) {
         }
         Step::Attempt { pending, verdict } => {
             let Some(delivery) = in_line(store, seen).await.into_iter().nth(*pending) else { return };
-            end(store, &delivery, *verdict, now).await;
+            end(store, &delivery, None, *verdict, now).await;
         }
         Step::LateAttempt { seen: n, verdict } => {
-            let Some(delivery) = seen.borrow().get(*n).cloned() else { return };
-            end(store, &delivery, *verdict, now).await;
+            let Some((delivery, delivery_id)) = seen.borrow().get(*n).cloned() else { return };
+            end(store, &delivery, delivery_id, *verdict, now).await;
         }
         Step::GiveUp { pending } => {
             let Some(delivery) = in_line(store, seen).await.into_iter().nth(*pending) else { return };

@@ -83,16 +83,16 @@ impl Disk {
     }
 
     pub(super) fn record(&mut self, tick: &mut Tick, attempt: Attempt, now: Timestamp) {
-        let row = self.seq_at(attempt.seq).and_then(|seq| self.deliveries.get_mut(&seq));
-        // One that was under way when its delivery was taken back is logged too.
-        let is_late = row.as_ref().is_some_and(|row| {
-            matches!(row.delivery.state, DeliveryState::Cancelled | DeliveryState::Superseded)
-                || (row.delivery.state == DeliveryState::Delivered && row.replay_id.is_some())
-        });
-        let applied = row.as_ref().is_some_and(|row| {
-            (is_late || row.delivery.state == DeliveryState::Pending)
-                && row.log.iter().all(|a| a.number != attempt.number)
-        });
+        let in_line = self.seq_at(attempt.seq);
+        // One that was replayed while it was under way is known by its id.
+        let of_id = |id: &DeliveryId| self.deliveries.values().find(|row| row.delivery.delivery_id == *id);
+        let elsewhere = || attempt.delivery_id.as_ref().and_then(of_id).map(|row| row.delivery.seq);
+        let row = in_line.or_else(elsewhere).and_then(|seq| self.deliveries.get_mut(&seq));
+        // One that was under way when its delivery was taken back is logged too, and moves nothing on.
+        let is_late =
+            row.as_ref().is_some_and(|row| in_line.is_none() || row.delivery.state != DeliveryState::Pending);
+        let begun = |a: &Attempt| (a.started_at, a.duration);
+        let applied = row.as_ref().is_some_and(|row| row.log.iter().all(|a| begun(a) != begun(&attempt)));
         tick.commit.attempts.push(event::Attempt {
             seq: attempt.seq.0,
             number: attempt.number,
@@ -110,10 +110,10 @@ impl Disk {
         let Some(row) = row.filter(|_| applied) else { return };
         row.delivery.attempts += 1;
         let (seq, verdict) = (attempt.seq, attempt.verdict);
-        row.log.push(attempt);
+        row.log.push(Attempt { number: row.delivery.attempts, ..attempt });
         if is_late {
-            if verdict == Verdict::Delivered {
-                let delivery = &mut row.delivery;
+            let delivery = &mut row.delivery;
+            if verdict == Verdict::Delivered && delivery.state != DeliveryState::Pending {
                 delivery.state = DeliveryState::Delivered;
                 (delivery.ended_by, delivery.ended_reason) = (None, None);
             }

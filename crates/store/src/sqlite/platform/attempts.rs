@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use hookit_contract::{DeliverySeq, DeliveryState, Timestamp};
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, params};
 
 use super::book::Tick;
 use super::reads::{self, Place};
 use super::replays::jobs;
 use crate::Error;
 use crate::platform::{Attempt, Verdict};
-use crate::sqlite::failed;
+use crate::sqlite::{failed, word};
 
 pub(super) fn record(
     db: &Connection,
@@ -25,21 +25,18 @@ pub(super) fn record(
             Verdict::Delivered => ("delivered", None, Some(now.as_millis()), true),
             Verdict::Dead => ("dead", None, Some(now.as_millis()), true),
         };
-        let Some(place) = reads::delivery_at(db, attempt.seq).map_err(&writing)? else { continue };
+        let Some((place, is_in_line)) = find(db, attempt).map_err(&writing)? else { continue };
         let row_id = place.row_id;
         let failed = counted && attempt.verdict != Verdict::Delivered;
+        let next = place.attempts.checked_add(1);
         // One that is its next cannot have been written before.
-        let is_next = place.attempts.checked_add(1) == Some(attempt.number);
-        let is_there = !is_next
-            && db
-                .prepare_cached("SELECT 1 FROM webhook_logs WHERE delivery_seq = ?1 AND attempt = ?2")
-                .and_then(|mut s| s.exists(params![row_id, attempt.number]))
-                .map_err(&writing)?;
-        if is_there {
+        if next != Some(attempt.number) && is_written(db, row_id, attempt).map_err(&writing)? {
             continue;
         }
+        let Some(number) = next else { continue };
         // The delivery is moved first: it tells whether this attempt counts at all.
-        let moved = db
+        let moved = is_in_line
+            && db
             .prepare_cached(
                 "UPDATE deliveries SET state = ?2, attempts = attempts + 1, next_attempt_at = ?3, finished_at = ?4,
                      failures = failures + ?5
@@ -48,8 +45,8 @@ pub(super) fn record(
             .and_then(|mut s| s.execute(params![row_id, state, next_attempt_at, finished_at, failed]))
             .map_err(&writing)?
             > 0;
-        if !moved && !take_late(db, tick, row_id, attempt)? {
-            continue;
+        if !moved {
+            take_late(db, tick, row_id, attempt)?;
         }
         db.prepare_cached(
             "INSERT INTO webhook_logs (delivery_seq, attempt, started_at, duration_us, outcome, http_status, address,
@@ -59,7 +56,7 @@ pub(super) fn record(
         .and_then(|mut s| {
             s.execute(params![
                 row_id,
-                attempt.number,
+                number,
                 attempt.started_at.as_millis(),
                 micros(attempt.duration),
                 attempt.outcome.as_str(),
@@ -89,39 +86,47 @@ pub(super) fn record(
     Ok(())
 }
 
-/// Takes in the end of an attempt that was under way when its delivery was taken back or passed over. It was made, so it is logged; and
-/// what was acknowledged is delivered.
-fn take_late(db: &Connection, tick: &mut Tick, row_id: i64, attempt: &Attempt) -> Result<bool, Error> {
+/// The delivery of an attempt, and whether it stands where the attempt went out from. It does not where it was taken back and
+/// replayed meanwhile.
+fn find(db: &Connection, attempt: &Attempt) -> rusqlite::Result<Option<(Place, bool)>> {
+    if let Some(place) = reads::delivery_at(db, attempt.seq)? {
+        return Ok(Some((place, true)));
+    }
+    let Some(delivery_id) = &attempt.delivery_id else { return Ok(None) };
+    Ok(reads::delivery_of(db, delivery_id)?.map(|place| (place, false)))
+}
+
+/// Whether the attempt is in the log, under its number or another. A delivery is never under way twice, so two attempts of it
+/// differ in when they began or in how long they took.
+fn is_written(db: &Connection, row_id: i64, attempt: &Attempt) -> rusqlite::Result<bool> {
+    db.prepare_cached(
+        "SELECT 1 FROM webhook_logs WHERE delivery_seq = ?1 AND started_at = ?2 AND duration_us = ?3",
+    )?
+    .exists(params![row_id, attempt.started_at.as_millis(), micros(attempt.duration)])
+}
+
+/// Takes in the end of an attempt that was under way when its delivery was taken back or passed over, and perhaps replayed. It
+/// was made, so it is logged; what was acknowledged is delivered, and what was asked for again is sent again.
+fn take_late(db: &Connection, tick: &mut Tick, row_id: i64, attempt: &Attempt) -> Result<(), Error> {
     let writing = failed("writing a late attempt");
-    let found: Option<(String, u32)> = db
-        .prepare_cached("SELECT state, attempts FROM deliveries WHERE delivery_seq = ?1")
-        .and_then(|mut s| s.query_row([row_id], |row| Ok((row.get(0)?, row.get(1)?))).optional())
+    let state: String = db
+        .prepare_cached("SELECT state FROM deliveries WHERE delivery_seq = ?1")
+        .and_then(|mut s| s.query_row([row_id], |row| row.get(0)))
         .map_err(&writing)?;
-    let ended = match found {
-        Some((_, attempts)) if attempts.checked_add(1) != Some(attempt.number) => return Ok(false),
-        Some((state, _)) if state == DeliveryState::Cancelled.as_str() => Some(DeliveryState::Cancelled),
-        Some((state, _)) if state == DeliveryState::Superseded.as_str() => Some(DeliveryState::Superseded),
-        // Taken back by a replay's end, and delivered as it had been before.
-        Some((state, _)) if state == DeliveryState::Delivered.as_str() => {
-            if !attempt.seq.is_among_replays() {
-                return Ok(false);
-            }
-            None
-        }
-        _ => return Ok(false),
-    };
-    let ended = ended.filter(|_| attempt.verdict == Verdict::Delivered);
+    let state: DeliveryState = word(&state, "state of a delivery")?;
+    let is_open = matches!(state, DeliveryState::Pending | DeliveryState::Delivered);
+    let before = Some(state).filter(|_| !is_open && attempt.verdict == Verdict::Delivered);
     db.prepare_cached(
         "UPDATE deliveries SET attempts = attempts + 1, state = iif(?2, 'delivered', state),
              ended_by = iif(?2, NULL, ended_by), ended_reason = iif(?2, NULL, ended_reason)
          WHERE delivery_seq = ?1",
     )
-    .and_then(|mut s| s.execute(params![row_id, ended.is_some()]))
+    .and_then(|mut s| s.execute(params![row_id, before.is_some()]))
     .map_err(&writing)?;
-    if let Some(before) = ended {
+    if let Some(before) = before {
         tick.ended_anew(before, DeliveryState::Delivered);
     }
-    Ok(true)
+    Ok(())
 }
 
 fn micros(duration: Duration) -> i64 {

@@ -188,10 +188,18 @@ pub(super) fn delivery_at(db: &Connection, seq: DeliverySeq) -> rusqlite::Result
             seq.0,
         ),
     };
-    let place = |row: &Row<'_>| {
-        Ok(Place { row_id: row.get(0)?, endpoint_id: EndpointId(row.get(1)?), attempts: row.get(2)? })
-    };
-    db.prepare_cached(sql)?.query_row([number], place).optional()
+    db.prepare_cached(sql)?.query_row([number], place_of).optional()
+}
+
+/// The delivery of this id, wherever it stands.
+pub(super) fn delivery_of(db: &Connection, delivery_id: &DeliveryId) -> rusqlite::Result<Option<Place>> {
+    db.prepare_cached("SELECT delivery_seq, endpoint_id, attempts FROM deliveries WHERE delivery_id = ?1")?
+        .query_row([delivery_id.as_str()], place_of)
+        .optional()
+}
+
+fn place_of(row: &Row<'_>) -> rusqlite::Result<Place> {
+    Ok(Place { row_id: row.get(0)?, endpoint_id: EndpointId(row.get(1)?), attempts: row.get(2)? })
 }
 
 /// The records of a delivery, in the order of the envelope.
@@ -532,6 +540,7 @@ fn attempt(row: &Row<'_>, delivery: &Delivery) -> Result<Attempt, Error> {
         };
         let attempt = Attempt {
             seq: delivery.seq,
+            delivery_id: Some(delivery.delivery_id.clone()),
             number: row.get(0)?,
             started_at: Timestamp::from_millis(row.get(1)?),
             duration: Duration::ZERO,

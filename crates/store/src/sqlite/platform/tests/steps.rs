@@ -133,6 +133,7 @@ impl Traced {
         let is_acknowledged = verdict == Verdict::Delivered;
         let attempt = |&(seq, attempts): &(DeliverySeq, u32)| Attempt {
             seq,
+            delivery_id: None,
             number: attempts + 1,
             started_at: at(2),
             duration: std::time::Duration::ZERO,

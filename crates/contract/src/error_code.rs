@@ -100,6 +100,11 @@ impl ErrorCode {
         self.row().0
     }
 
+    /// The code that is spelled so on the wire.
+    pub fn from_word(word: &str) -> Option<ErrorCode> {
+        ErrorCode::ALL.into_iter().find(|code| code.as_str() == word)
+    }
+
     /// The HTTP status.
     pub const fn http_status(self) -> u16 {
         self.row().1
@@ -121,6 +126,8 @@ mod tests {
         for code in ErrorCode::ALL {
             assert_eq!(serde_json::to_string(&code).unwrap(), format!("\"{code}\""));
             assert!((400..600).contains(&code.http_status()), "{code}");
+            assert_eq!(ErrorCode::from_word(code.as_str()), Some(code));
         }
+        assert_eq!(ErrorCode::from_word("Internal"), None);
     }
 }

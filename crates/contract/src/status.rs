@@ -291,6 +291,36 @@ pub enum PartnerMove {
 }
 
 impl PartnerMove {
+    /// All moves.
+    pub const ALL: [PartnerMove; 5] = [
+        PartnerMove::Accepted,
+        PartnerMove::Ready,
+        PartnerMove::PickedUp,
+        PartnerMove::Rejected,
+        PartnerMove::Cancelled,
+    ];
+
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            PartnerMove::Accepted => "accepted",
+            PartnerMove::Ready => "ready",
+            PartnerMove::PickedUp => "picked_up",
+            PartnerMove::Rejected => "rejected",
+            PartnerMove::Cancelled => "cancelled",
+        }
+    }
+
+    /// The move that this word stands for.
+    pub fn from_word(word: &str) -> Option<PartnerMove> {
+        PartnerMove::ALL.into_iter().find(|asked| asked.as_str() == word)
+    }
+
+    /// Whether it needs a `reason_code`: nothing but an end that nobody wished for does.
+    pub const fn needs_reason(self) -> bool {
+        matches!(self.to(), KnownStatus::Cancelled)
+    }
+
     /// Where the order goes.
     pub const fn to(self) -> KnownStatus {
         match self {

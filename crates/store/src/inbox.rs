@@ -3,6 +3,9 @@
 //! The heart is [`Store::receive`]: "seen this id" and "the view is updated" are one transaction (G7), and many
 //! concurrent deliveries share one commit.
 
+mod moves;
+mod reconcile;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -10,6 +13,11 @@ use bytes::Bytes;
 use hookit_contract::{BranchId, BrandId, DeliveryId, OrderId, OrderStatus, Timestamp};
 use tokio::sync::watch;
 
+pub use self::moves::{MOVES_PENDING_MAX, MoveAsked, MoveEnd, MoveState, NewMove, OrderMove};
+pub use self::reconcile::{
+    HEALED_KEPT, Heal, HealOutcome, HealReason, HealedOrder, Held, RUNS_KEPT, ReconcileMark, ReconcileRun,
+    ReconcileStep, RunCause, RunCounts, RunEnd,
+};
 use crate::Error;
 
 /// How a delivery came.
@@ -328,6 +336,43 @@ pub trait Store: Send + Sync {
 
     /// The changes that were asked for again, at most `limit` and [`CHANGES_BYTES_MAX`], until they end anew.
     async fn asked_again(&self, name: &str, limit: usize) -> Result<Vec<Change>, Error>;
+
+    /// What the view has of these orders; those that it does not have are left out.
+    async fn held(&self, order_ids: Vec<OrderId>) -> Result<Vec<Held>, Error>;
+
+    /// Where reconciling goes on.
+    async fn reconcile_mark(&self) -> Result<ReconcileMark, Error>;
+
+    /// Begins a run; its number. A run that has not ended was broken off.
+    async fn reconcile_begin(&self, cause: RunCause, started_at: Timestamp) -> Result<i64, Error>;
+
+    /// Takes in what the view lacks, each as [`Store::receive`] does and where the view is still as it was when it was
+    /// compared, and counts it for the run. All of it together, in its order.
+    async fn heal(&self, run_id: i64, heals: Vec<Heal>) -> Result<Vec<HealOutcome>, Error>;
+
+    /// Writes down how far a run has come.
+    async fn reconcile_step(&self, step: ReconcileStep) -> Result<(), Error>;
+
+    /// The newest runs, newest first.
+    async fn reconcile_runs(&self, limit: usize) -> Result<Vec<ReconcileRun>, Error>;
+
+    /// The orders that were healed last, newest first.
+    async fn healed(&self, limit: usize) -> Result<Vec<HealedOrder>, Error>;
+
+    /// Keeps a move that is to be made.
+    async fn ask_move(&self, new: NewMove) -> Result<MoveAsked, Error>;
+
+    /// The moves that are still to be made, in the order in which they were asked for.
+    async fn pending_moves(&self, limit: usize) -> Result<Vec<OrderMove>, Error>;
+
+    /// Ends a move; false where it was not pending.
+    async fn end_move(&self, move_id: String, end: MoveEnd) -> Result<bool, Error>;
+
+    /// A move.
+    async fn order_move(&self, move_id: String) -> Result<Option<OrderMove>, Error>;
+
+    /// The newest moves of an order, newest first.
+    async fn moves_of(&self, order_id: OrderId, limit: usize) -> Result<Vec<OrderMove>, Error>;
 
     /// How much there is. Cheap: asked every second.
     async fn counts(&self) -> Result<Counts, Error>;

@@ -7,8 +7,9 @@ use hookit_contract::{DeliveryId, OrderId, Timestamp};
 use hookit_inbox::RefusalReason;
 use hookit_store::Error;
 use hookit_store::inbox::{
-    Change, Changes, Counts, GivenUp, HistoryEntry, KeptDelivery, Quarantined, Receipt, Received,
-    SinkAdvanced, SinkEnd, SinkPosition, SinkWanted, Store, ViewedOrder,
+    Change, Changes, Counts, GivenUp, Heal, HealOutcome, HealedOrder, Held, HistoryEntry, KeptDelivery,
+    MoveAsked, MoveEnd, NewMove, OrderMove, Quarantined, Receipt, Received, ReconcileMark, ReconcileRun,
+    ReconcileStep, RunCause, SinkAdvanced, SinkEnd, SinkPosition, SinkWanted, Store, ViewedOrder,
 };
 use tokio::sync::watch;
 
@@ -72,6 +73,54 @@ impl Store for Broken {
     }
 
     async fn asked_again(&self, _: &str, _: usize) -> Result<Vec<Change>, Error> {
+        Err(self.0())
+    }
+
+    async fn held(&self, _: Vec<OrderId>) -> Result<Vec<Held>, Error> {
+        Err(self.0())
+    }
+
+    async fn reconcile_mark(&self) -> Result<ReconcileMark, Error> {
+        Err(self.0())
+    }
+
+    async fn reconcile_begin(&self, _: RunCause, _: Timestamp) -> Result<i64, Error> {
+        Err(self.0())
+    }
+
+    async fn heal(&self, _: i64, _: Vec<Heal>) -> Result<Vec<HealOutcome>, Error> {
+        Err(self.0())
+    }
+
+    async fn reconcile_step(&self, _: ReconcileStep) -> Result<(), Error> {
+        Err(self.0())
+    }
+
+    async fn reconcile_runs(&self, _: usize) -> Result<Vec<ReconcileRun>, Error> {
+        Err(self.0())
+    }
+
+    async fn healed(&self, _: usize) -> Result<Vec<HealedOrder>, Error> {
+        Err(self.0())
+    }
+
+    async fn ask_move(&self, _: NewMove) -> Result<MoveAsked, Error> {
+        Err(self.0())
+    }
+
+    async fn pending_moves(&self, _: usize) -> Result<Vec<OrderMove>, Error> {
+        Err(self.0())
+    }
+
+    async fn end_move(&self, _: String, _: MoveEnd) -> Result<bool, Error> {
+        Err(self.0())
+    }
+
+    async fn order_move(&self, _: String) -> Result<Option<OrderMove>, Error> {
+        Err(self.0())
+    }
+
+    async fn moves_of(&self, _: OrderId, _: usize) -> Result<Vec<OrderMove>, Error> {
         Err(self.0())
     }
 

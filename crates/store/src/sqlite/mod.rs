@@ -47,6 +47,15 @@ fn word<T: std::str::FromStr>(text: &str, what: &'static str) -> Result<T, Error
     text.parse().map_err(|_| Error::Corrupt(format!("{text:?} is no {what}")))
 }
 
+/// Reads a column's word that the schema allows only from a list.
+fn word_at<T>(row: &rusqlite::Row<'_>, column: usize, read: fn(&str) -> Option<T>) -> rusqlite::Result<T> {
+    let text = row.get_ref(column)?.as_str()?;
+    read(text).ok_or_else(|| {
+        let why = format!("{text:?} is none of the words that may stand here");
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, why.into())
+    })
+}
+
 /// Reads a number that is never negative.
 fn count(number: i64, what: &'static str) -> Result<u64, Error> {
     u64::try_from(number).map_err(|_| Error::Corrupt(format!("{what} is {number}")))

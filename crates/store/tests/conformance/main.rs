@@ -8,6 +8,7 @@ mod expiry;
 mod figures;
 mod fixture;
 mod inbox;
+mod mending;
 mod payloads;
 mod platform;
 mod registry;
@@ -267,6 +268,25 @@ macro_rules! inbox_suite {
     };
 }
 
+/// The inbox's checks of reconciling and moves, for one backend.
+macro_rules! mending_suite {
+    ($backend:ident, $open:path) => {
+        suite!(
+            $backend,
+            inbox,
+            mending,
+            $open,
+            [
+                what_the_view_lacks_is_healed_and_the_run_says_why_it_was_missing,
+                a_state_that_came_after_the_comparison_is_left_as_it_is,
+                reconciling_goes_on_where_it_was_and_its_runs_are_kept,
+                a_move_is_kept_until_it_has_ended_and_its_key_stands_for_it_alone,
+                so_many_moves_may_be_pending_and_no_more,
+            ]
+        );
+    };
+}
+
 expiry_suite!(sqlite_expiry, crate::fixture::sqlite_platform);
 payloads_suite!(sqlite_payloads, crate::fixture::sqlite_platform);
 replays_suite!(sqlite_replays, crate::fixture::sqlite_platform);
@@ -277,3 +297,4 @@ tokens_suite!(sqlite_tokens, crate::fixture::sqlite_platform);
 endings_suite!(sqlite_endings, crate::fixture::sqlite_platform);
 figures_suite!(sqlite_figures, crate::fixture::sqlite_platform);
 inbox_suite!(sqlite_inbox, crate::fixture::sqlite_inbox);
+mending_suite!(sqlite_mending, crate::fixture::sqlite_inbox);

@@ -140,6 +140,13 @@ async fn the_inboxs_schema_refuses_what_must_not_be() {
             "INSERT INTO sink_changes VALUES ('sink', 1, 'given_up', NULL, 0)",
             "INSERT INTO sink_changes VALUES ('sink', 1, 'ended', 'a reason', 0)",
             "INSERT INTO sinks VALUES ('other', -1, 0, NULL)",
+            "INSERT INTO reconcile_mark VALUES (2, NULL, NULL)",
+            "INSERT INTO reconcile_runs (cause, started_at) VALUES ('boredom', 0)",
+            "INSERT INTO reconcile_runs (cause, started_at, ended_at) VALUES ('start', 0, 1)",
+            "INSERT INTO reconcile_healed VALUES (1, 1, 7, 'a reason', NULL, NULL, 'r', 0)",
+            "INSERT INTO moves VALUES (1, 'm', NULL, zeroblob(32), 7, 'eaten', '', 0, 'pending', NULL, NULL, NULL)",
+            "INSERT INTO moves VALUES (1, 'm', NULL, zeroblob(32), 7, 'ready', '', 0, 'done', NULL, NULL, NULL)",
+            "INSERT INTO moves VALUES (1, 'm', NULL, zeroblob(31), 7, 'ready', '', 0, 'pending', NULL, NULL, NULL)",
         ],
     );
 }

@@ -7,9 +7,13 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::watch;
 
 use super::arrival::{Arrival, FoundBy, Part, Place};
-use super::sinks;
+use super::reconcile::Lacking;
+use super::{moves, reconcile, sinks};
 use crate::Error;
-use crate::inbox::{Counts, Receipt, SinkAdvanced, SinkEnd, SinkPosition, SinkWanted};
+use crate::inbox::{
+    Counts, HealOutcome, MoveAsked, MoveEnd, NewMove, Receipt, ReconcileStep, RunCause, SinkAdvanced,
+    SinkEnd, SinkPosition, SinkWanted,
+};
 use crate::sqlite::writer::Book;
 use crate::sqlite::{count, failed};
 
@@ -19,6 +23,11 @@ pub(super) enum Command {
     PutSinks(Vec<SinkWanted>, Timestamp),
     SinkEnded(Box<str>, Vec<(i64, SinkEnd)>, Timestamp),
     HandOnAgain(Box<str>, Vec<i64>),
+    ReconcileBegin(RunCause, Timestamp),
+    Heal(i64, Vec<Lacking>),
+    ReconcileStep(Box<ReconcileStep>),
+    AskMove(Box<NewMove>),
+    EndMove(String, MoveEnd),
 }
 
 /// What it answers.
@@ -27,6 +36,11 @@ pub(super) enum Reply {
     Sinks(Vec<SinkPosition>),
     Advanced(SinkAdvanced),
     Marked(usize),
+    Begun(i64),
+    Healed(Vec<HealOutcome>),
+    Noted(()),
+    MoveAsked(MoveAsked),
+    MoveEnded(bool),
 }
 
 /// What everybody may see without asking the writing thread, as of the last commit.
@@ -94,10 +108,15 @@ impl Book for InboxBook {
 
     fn bytes(command: &Command) -> usize {
         match command {
-            Command::Receive(arrival) => arrival.received.body.len() + 512 * (1 + arrival.parts.len()),
+            Command::Receive(arrival) => arrival_bytes(arrival),
             Command::PutSinks(sinks, _) => 64 * (1 + sinks.len()),
             Command::SinkEnded(_, ended, _) => 64 * (1 + ended.len()),
             Command::HandOnAgain(_, changes) => 64 + 8 * changes.len(),
+            Command::Heal(_, lacking) => {
+                lacking.iter().map(|one| 512 + arrival_bytes(&one.arrival)).sum::<usize>() + 64
+            }
+            Command::AskMove(new) => new.body.len() + 512,
+            Command::ReconcileBegin(..) | Command::ReconcileStep(_) | Command::EndMove(..) => 512,
         }
     }
 
@@ -119,6 +138,21 @@ impl Book for InboxBook {
             Command::HandOnAgain(name, changes) => sinks::hand_on_again(db, name, changes)
                 .map(Reply::Marked)
                 .map_err(failed("asking for changes again")),
+            Command::ReconcileBegin(cause, started_at) => reconcile::begin(db, *cause, *started_at)
+                .map(Reply::Begun)
+                .map_err(failed("beginning a reconciliation")),
+            Command::Heal(run_id, lacking) => reconcile::heal(db, tick, &self.codes, *run_id, lacking)
+                .map(Reply::Healed)
+                .map_err(failed("healing the view")),
+            Command::ReconcileStep(step) => reconcile::step(db, step)
+                .map(Reply::Noted)
+                .map_err(failed("noting how far a reconciliation is")),
+            Command::AskMove(new) => {
+                moves::ask(db, new).map(Reply::MoveAsked).map_err(failed("keeping a move"))
+            }
+            Command::EndMove(move_id, end) => {
+                moves::end(db, move_id, end).map(Reply::MoveEnded).map_err(failed("ending a move"))
+            }
         }
     }
 
@@ -144,7 +178,11 @@ impl Book for InboxBook {
     }
 }
 
-fn receive(
+fn arrival_bytes(arrival: &Arrival) -> usize {
+    arrival.received.body.len() + 512 * (1 + arrival.parts.len())
+}
+
+pub(super) fn receive(
     db: &Connection,
     tick: &mut Tick,
     codes: &StatusCodes,

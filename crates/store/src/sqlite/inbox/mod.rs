@@ -2,7 +2,9 @@
 
 mod arrival;
 mod book;
+mod moves;
 mod reads;
+mod reconcile;
 mod sinks;
 
 use std::path::Path;
@@ -15,12 +17,14 @@ use tokio::sync::watch;
 
 use self::arrival::Arrival;
 use self::book::{Command, InboxBook, Published, Reply};
+use super::failed;
 use super::file::{self, Kind};
 use super::readers::Readers;
 use super::writer::Writer;
 use crate::inbox::{
-    Change, Changes, Counts, GivenUp, HistoryEntry, KeptDelivery, Quarantined, Receipt, Received,
-    SinkAdvanced, SinkEnd, SinkPosition, SinkWanted, Store, ViewedOrder,
+    Change, Changes, Counts, GivenUp, Heal, HealOutcome, HealedOrder, Held, HistoryEntry, KeptDelivery,
+    MoveAsked, MoveEnd, NewMove, OrderMove, Quarantined, Receipt, Received, ReconcileMark, ReconcileRun,
+    ReconcileStep, RunCause, SinkAdvanced, SinkEnd, SinkPosition, SinkWanted, Store, ViewedOrder,
 };
 use crate::{Error, OpenError};
 
@@ -29,7 +33,7 @@ const KIND: Kind = Kind {
     words: "a hookit inbox's store",
     // "hkIN"
     application_id: 0x686b_494e,
-    migrations: &[include_str!("schema_1.sql"), include_str!("schema_2.sql")],
+    migrations: &[include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")],
 };
 
 /// How to open an inbox's store.
@@ -152,6 +156,71 @@ impl Store for InboxStore {
         self.readers
             .read("reading what is asked for again", move |db| reads::asked_again(db, &codes, &name, limit))
             .await
+    }
+
+    async fn held(&self, order_ids: Vec<OrderId>) -> Result<Vec<Held>, Error> {
+        let codes = self.codes;
+        self.readers
+            .read("comparing orders", move |db| {
+                reconcile::held(db, &codes, &order_ids).map_err(failed("comparing orders"))
+            })
+            .await
+    }
+
+    async fn reconcile_mark(&self) -> Result<ReconcileMark, Error> {
+        let doing = "reading where to go on reconciling";
+        self.readers.read(doing, move |db| reconcile::mark(db).map_err(failed(doing))).await
+    }
+
+    async fn reconcile_begin(&self, cause: RunCause, started_at: Timestamp) -> Result<i64, Error> {
+        reply!(self.writer.run(Command::ReconcileBegin(cause, started_at)).await?, Begun)
+    }
+
+    async fn heal(&self, run_id: i64, heals: Vec<Heal>) -> Result<Vec<HealOutcome>, Error> {
+        let read = |Heal { order_id, held, received }| reconcile::Lacking {
+            order_id,
+            held,
+            arrival: Arrival::read(received, &self.codes),
+        };
+        let lacking = heals.into_iter().map(read).collect();
+        reply!(self.writer.run(Command::Heal(run_id, lacking)).await?, Healed)
+    }
+
+    async fn reconcile_step(&self, step: ReconcileStep) -> Result<(), Error> {
+        reply!(self.writer.run(Command::ReconcileStep(Box::new(step))).await?, Noted)
+    }
+
+    async fn reconcile_runs(&self, limit: usize) -> Result<Vec<ReconcileRun>, Error> {
+        let doing = "listing reconciliations";
+        self.readers.read(doing, move |db| reconcile::runs(db, limit).map_err(failed(doing))).await
+    }
+
+    async fn healed(&self, limit: usize) -> Result<Vec<HealedOrder>, Error> {
+        let doing = "listing what was healed";
+        self.readers.read(doing, move |db| reconcile::healed(db, limit).map_err(failed(doing))).await
+    }
+
+    async fn ask_move(&self, new: NewMove) -> Result<MoveAsked, Error> {
+        reply!(self.writer.run(Command::AskMove(Box::new(new))).await?, MoveAsked)
+    }
+
+    async fn pending_moves(&self, limit: usize) -> Result<Vec<OrderMove>, Error> {
+        let doing = "listing pending moves";
+        self.readers.read(doing, move |db| moves::pending(db, limit).map_err(failed(doing))).await
+    }
+
+    async fn end_move(&self, move_id: String, end: MoveEnd) -> Result<bool, Error> {
+        reply!(self.writer.run(Command::EndMove(move_id, end)).await?, MoveEnded)
+    }
+
+    async fn order_move(&self, move_id: String) -> Result<Option<OrderMove>, Error> {
+        let doing = "reading a move";
+        self.readers.read(doing, move |db| moves::one(db, &move_id).map_err(failed(doing))).await
+    }
+
+    async fn moves_of(&self, order_id: OrderId, limit: usize) -> Result<Vec<OrderMove>, Error> {
+        let doing = "listing an order's moves";
+        self.readers.read(doing, move |db| moves::of_order(db, order_id, limit).map_err(failed(doing))).await
     }
 
     async fn counts(&self) -> Result<Counts, Error> {

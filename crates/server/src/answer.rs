@@ -14,10 +14,9 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use hookit_contract::ErrorCode;
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
-use serde_json::value::RawValue;
 use tracing::Instrument as _;
 
-use crate::RequestId;
+use crate::{Fault, RequestId};
 
 /// A good answer: a status and the JSON text of `data`, which is a `T`.
 #[derive(Clone, Debug)]
@@ -55,7 +54,7 @@ impl<T> Answer<T> {
 pub struct ApiError {
     code: ErrorCode,
     message: String,
-    details: Option<Box<RawValue>>,
+    details: Vec<Fault>,
     retry_after_seconds: Option<u32>,
     challenge: &'static str,
 }
@@ -69,7 +68,7 @@ impl ApiError {
         ApiError {
             code,
             message: message.into(),
-            details: None,
+            details: Vec::new(),
             retry_after_seconds: None,
             challenge: CHALLENGE,
         }
@@ -78,6 +77,18 @@ impl ApiError {
     /// The request is not what the call expects. The message begins with the field.
     pub fn invalid(message: impl Into<String>) -> Self {
         ApiError::new(ErrorCode::RequestInvalid, message)
+    }
+
+    /// The request is not what the call expects, in all of these ways; there is one at least. The message is about the first.
+    pub fn faulty(faults: Vec<Fault>) -> Self {
+        let mut message = match &faults[..] {
+            [Fault { path, message }, ..] => format!("{path}: {message}"),
+            [] => String::new(),
+        };
+        if let Some(others @ 1..) = faults.len().checked_sub(1) {
+            message.push_str(&format!(" (and {others} more in details)"));
+        }
+        ApiError { details: faults, ..ApiError::invalid(message) }
     }
 
     /// No such thing.
@@ -97,13 +108,6 @@ impl ApiError {
             ErrorCode::Internal,
             "something failed on our side; the log has it under this request_id",
         )
-    }
-
-    /// Adds machine-readable details.
-    #[must_use]
-    pub fn with_details(mut self, details: &impl Serialize) -> Self {
-        self.details = serde_json::value::to_raw_value(details).ok();
-        self
     }
 
     /// Says after how many seconds it is worth trying again.
@@ -126,6 +130,11 @@ impl ApiError {
     /// The message.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// Everything that is wrong with the request's body.
+    pub fn details(&self) -> &[Fault] {
+        &self.details
     }
 }
 
@@ -177,8 +186,8 @@ fn wrap(request_id: &RequestId, content: Content) -> Bytes {
     struct ErrorBody<'a> {
         code: ErrorCode,
         message: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        details: &'a Option<Box<RawValue>>,
+        #[serde(skip_serializing_if = "<[Fault]>::is_empty")]
+        details: &'a [Fault],
     }
 
     let mut out = BytesMut::with_capacity(128);

@@ -11,11 +11,12 @@ use hookit_contract::ErrorCode;
 use http::request::Parts;
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
+use schemars::JsonSchema;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{ApiError, Limits, wrong};
+use crate::{ApiError, Fault, Limits, shape, wrong};
 
 /// Reads a body of at most `bytes_max` bytes within `timeout`.
 ///
@@ -123,12 +124,12 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// A request's body, an object, as a value. The error names the path of what is wrong in it. Fields that the type does
+/// A request's body, an object, as a value. The error names the path of everything that is wrong in it. Fields that the type does
 /// not know are refused where the type says so.
 #[derive(Clone, Debug)]
 pub struct JsonBody<T>(pub T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
+impl<T: DeserializeOwned + JsonSchema, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
@@ -141,7 +142,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
 #[derive(Clone, Debug)]
 pub struct OptionalBody<T>(pub Option<T>);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for OptionalBody<T> {
+impl<T: DeserializeOwned + JsonSchema, S: Send + Sync> FromRequest<S> for OptionalBody<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
@@ -153,25 +154,25 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for OptionalBody<T> {
     }
 }
 
-impl<T: DeserializeOwned> JsonBody<T> {
+impl<T: DeserializeOwned + JsonSchema> JsonBody<T> {
     /// Reads a text that is an object, as a body is read.
     ///
     /// # Errors
-    /// `request_invalid`, naming the field.
+    /// `request_invalid`, naming each field that is not as expected.
     pub fn parse(bytes: &[u8]) -> Result<Self, ApiError> {
         parse(bytes).map(JsonBody)
     }
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+fn parse<T: DeserializeOwned + JsonSchema>(bytes: &[u8]) -> Result<T, ApiError> {
     // The JSON reader would find it too, but only where it is in a field that counts.
     let text = std::str::from_utf8(bytes).map_err(|error| {
-        ApiError::invalid(format!("body: not UTF-8: the first bad byte is number {}", error.valid_up_to()))
+        Fault::new("body", format!("not UTF-8: the first bad byte is number {}", error.valid_up_to()))
     })?;
     if text.trim_ascii().is_empty() {
-        return Err(ApiError::invalid("body: missing; expected an object"));
+        return Err(Fault::new("body", "missing; expected an object").into());
     }
-    let not_json = |error| ApiError::invalid(format!("body: not JSON: {error}"));
+    let not_json = |error| ApiError::from(Fault::new("body", format!("not JSON: {error}")));
     let mut reader = serde_json::Deserializer::from_str(text);
     let Object(value) = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         // What is no JSON at all is told first. The reader's own kinds of error do not say it: it stops at the
@@ -180,7 +181,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
             Err(error) => not_json(error),
             Ok(IgnoredAny) => {
                 let (path, cause) = (error.path().to_string(), error.inner().to_string());
-                ApiError::invalid(wrong::in_words("body", &path, &cause))
+                ApiError::faulty(shape::faults::<T>(text, wrong::in_words("body", &path, &cause)))
             }
         }
     })?;
@@ -200,7 +201,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
             let text = rejection.body_text();
             let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
             let (name, text) = text.split_once(": ").unwrap_or(("", text));
-            ApiError::invalid(wrong::in_words("query", name, text))
+            ApiError::from(wrong::in_words("query", name, text))
         })?;
         Ok(Params(value))
     }

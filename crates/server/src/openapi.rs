@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 pub use page::page;
 
+use crate::Fault;
 use crate::routes::{Content, Operation};
 
 /// Where the schemas are.
@@ -60,9 +61,9 @@ struct RefusalError {
     code: ErrorCode,
     /// What was wrong, for people. Where a field was, it comes first.
     message: String,
-    /// More about it, for programs.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    details: Option<Value>,
+    /// Each thing that is wrong, where the request is not what the call expects; not always all of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    details: Vec<Fault>,
 }
 
 impl Document {

@@ -4,11 +4,13 @@
 //! The reader's own texts name Rust types and quote the value. The first says nothing to the sender of a request, the
 //! second could put a password into an answer.
 
+use crate::Fault;
+
 /// Characters of a sender's word that are given back to it.
 const QUOTED_MAX: usize = 64;
 
 /// Rewrites what the reader says of the value at this path; `whole` is what is read, for a path to no field in it.
-pub(crate) fn in_words(whole: &str, path: &str, cause: &str) -> String {
+pub(crate) fn in_words(whole: &str, path: &str, cause: &str) -> Fault {
     let path = Some(path).filter(|path| !path.is_empty() && *path != ".");
     let here = path.unwrap_or(whole);
     // The place in the text says less than the path.
@@ -20,31 +22,52 @@ pub(crate) fn in_words(whole: &str, path: &str, cause: &str) -> String {
         None => name.to_owned(),
     };
     if let Some(name) = quoted(cause, "missing field ") {
-        return format!("{}: missing", field(name));
+        return Fault::new(field(name), "missing");
     }
     if let Some(name) = quoted(cause, "duplicate field ") {
-        return format!("{}: given more than once", field(&shortened(name)));
+        return Fault::new(field(&shortened(name)), "given more than once");
     }
     if let Some((name, known)) = unknown(cause, "unknown field ") {
-        return format!("{}: unknown field; {}", field(&shortened(name)), known.replace('`', ""));
+        return Fault::new(field(&shortened(name)), format!("unknown field; {}", known.replace('`', "")));
     }
     if let Some((word, known)) = unknown(cause, "unknown variant ") {
-        return format!("{here}: {:?} is not known; {}", shortened(word), known.replace('`', ""));
+        let message = format!("{:?} is not known; {}", shortened(word), known.replace('`', ""));
+        return Fault::new(here, message);
     }
     if let Some((found, expected)) = mismatch(cause) {
-        return format!("{here}: expected {expected}, found {found}");
+        return Fault::new(here, format!("expected {expected}, found {found}"));
     }
-    match cause {
+    let message = match cause {
         // A word of a list was expected, and this is no text at all.
-        "expected value" => format!("{here}: expected a string"),
+        "expected value" => "expected a string",
         "unexpected end of hex escape" | "lone leading surrogate in hex escape" => {
-            format!("{here}: a \\u escape of half a character")
+            "a \\u escape of half a character"
         }
         "invalid digit found in string"
         | "cannot parse integer from empty string"
         | "number too large to fit in target type"
-        | "number too small to fit in target type" => format!("{here}: expected an integer"),
-        _ => format!("{here}: {cause}"),
+        | "number too small to fit in target type" => "expected an integer",
+        _ => cause,
+    };
+    Fault::new(here, message)
+}
+
+/// A word that is none of those that are known, in the reader's words.
+pub(crate) fn not_known(word: &str, known: &[&str]) -> String {
+    format!("{:?} is not known; {}", shortened(word), one_of(known))
+}
+
+/// A field that is none of those that are known, in the reader's words.
+pub(crate) fn unknown_field(known: &[&str]) -> String {
+    format!("unknown field; {}", one_of(known))
+}
+
+fn one_of(known: &[&str]) -> String {
+    match known {
+        [] => "there are no fields".to_owned(),
+        [one] => format!("expected {one}"),
+        [one, other] => format!("expected {one} or {other}"),
+        all => format!("expected one of {}", all.join(", ")),
     }
 }
 
@@ -60,7 +83,7 @@ fn unknown<'t>(text: &'t str, before: &str) -> Option<(&'t str, &'t str)> {
     Some((&text[..end], &text[end + 3..]))
 }
 
-fn shortened(word: &str) -> String {
+pub(crate) fn shortened(word: &str) -> String {
     match word.char_indices().nth(QUOTED_MAX) {
         Some((end, _)) => format!("{}…", &word[..end]),
         None => word.to_owned(),
@@ -137,7 +160,8 @@ mod tests {
             ("limit", "invalid digit found in string", "limit: expected an integer"),
             ("status", "expected a name or a code", "status: expected a name or a code"),
         ] {
-            assert_eq!(in_words("body", path, cause), expect, "{path}: {cause}");
+            let Fault { path: named, message } = in_words("body", path, cause);
+            assert_eq!(format!("{named}: {message}"), expect, "{path}: {cause}");
         }
     }
 
@@ -145,6 +169,6 @@ mod tests {
     fn a_long_word_of_the_sender_is_not_given_back_whole() {
         let long = "é".repeat(5_000);
         let text = in_words("body", ".", &format!("unknown field `{long}`, expected `a`"));
-        assert!(text.chars().count() < 200, "{text}");
+        assert!(text.path.chars().count() < 200, "{text:?}");
     }
 }

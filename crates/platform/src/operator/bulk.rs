@@ -23,7 +23,7 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::{Buf as _, Bytes, BytesMut};
 use hookit_contract::{ErrorCode, OrderId, Record};
 use hookit_server::routes::{Call, post};
-use hookit_server::{ApiError, JsonBody, Limits};
+use hookit_server::{ApiError, Fault, JsonBody, Limits};
 use hookit_store::Error;
 use hookit_store::platform::{Change, Changed, RECORD_BYTES_MAX, Role, Store, StoredOrder};
 use http::{HeaderValue, Method, header};
@@ -195,8 +195,17 @@ impl Lines {
 #[serde(rename_all = "snake_case")]
 #[schemars(rename = "BulkOutcome")]
 enum Said<'a> {
-    Data { id: i64, version: i64, status: i64 },
-    Error { code: ErrorCode, message: &'a str },
+    Data {
+        id: i64,
+        version: i64,
+        status: i64,
+    },
+    Error {
+        code: ErrorCode,
+        message: &'a str,
+        #[serde(skip_serializing_if = "<[Fault]>::is_empty")]
+        details: &'a [Fault],
+    },
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -213,7 +222,8 @@ fn say(out: &mut Vec<u8>, line: u64, said: Said<'_>) {
 }
 
 fn refuse(out: &mut Vec<u8>, line: u64, error: &ApiError) {
-    say(out, line, Said::Error { code: error.code(), message: error.message() });
+    let said = Said::Error { code: error.code(), message: error.message(), details: error.details() };
+    say(out, line, said);
 }
 
 /// Lines that are to be written together.

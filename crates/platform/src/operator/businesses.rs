@@ -7,7 +7,7 @@ use axum::Extension;
 use axum::extract::State;
 use hookit_contract::{BranchId, BrandId, BusinessId, ErrorCode};
 use hookit_server::routes::{Routes, get, put};
-use hookit_server::{Answer, ApiError, JsonBody, Object, PathId};
+use hookit_server::{Answer, ApiError, Fault, Faults, JsonBody, Object, PathId};
 use hookit_store::platform::{Brand, Business, PutBusiness};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -55,28 +55,24 @@ async fn set(
     PathId(id): PathId,
     JsonBody(body): JsonBody<Hierarchy>,
 ) -> Result<Answer<Hierarchy>> {
-    if body.name.trim().is_empty() || body.name.chars().count() > NAME_MAX {
-        return Err(ApiError::invalid(format!("name: expected 1 to {NAME_MAX} characters")));
-    }
+    let mut faults = Faults::default();
+    let is_name = !body.name.trim().is_empty() && body.name.chars().count() <= NAME_MAX;
+    faults.unless(is_name, "name", format!("expected 1 to {NAME_MAX} characters"));
     let mut seen = HashSet::new();
     for (b, Object(brand)) in body.brands.iter().enumerate() {
         if brand.id.0 <= 0 {
-            return Err(ApiError::invalid(format!("brands[{b}].id: expected an integer above zero")));
+            faults.add(format!("brands[{b}].id"), "expected an integer above zero");
         }
         if !seen.insert(brand.id) {
-            return Err(ApiError::invalid(format!(
-                "brands[{b}].id: brand {} is given more than once",
-                brand.id
-            )));
+            faults.add(format!("brands[{b}].id"), format!("brand {} is given more than once", brand.id));
         }
         for (i, branch) in brand.branches.iter().enumerate() {
             if branch.0 <= 0 {
-                return Err(ApiError::invalid(format!(
-                    "brands[{b}].branches[{i}]: expected an integer above zero"
-                )));
+                faults.add(format!("brands[{b}].branches[{i}]"), "expected an integer above zero");
             }
         }
     }
+    faults.none(())?;
     let business = Business {
         business_id: BusinessId(id),
         name: body.name.clone(),
@@ -94,8 +90,8 @@ async fn set(
         PutBusiness::Done => Ok(Answer::ok(&body)),
         PutBusiness::BrandTaken { brand_id, business_id } => {
             let at = body.brands.iter().position(|Object(brand)| brand.id == brand_id).unwrap_or_default();
-            let message = format!("brands[{at}].id: brand {brand_id} belongs to business {business_id}");
-            Err(ApiError::invalid(message))
+            let message = format!("brand {brand_id} belongs to business {business_id}");
+            Err(Fault::new(format!("brands[{at}].id"), message).into())
         }
     }
 }

@@ -16,8 +16,8 @@ mod webhooks;
 use std::sync::Arc;
 
 use axum::middleware;
-use hookit_server::ApiError;
 use hookit_server::routes::Routes;
+use hookit_server::{ApiError, Fault};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -64,12 +64,12 @@ fn page_limit(wished: Option<usize>) -> Result<usize> {
 const OPERATOR_NAME_MAX: usize = 100;
 
 /// A name of an operator, without what is around it.
-fn checked_name(field: &str, name: &str) -> Result<String> {
+fn checked_name(field: &str, name: &str) -> std::result::Result<String, Fault> {
     let name = name.trim();
     if name.is_empty() || name.chars().count() > OPERATOR_NAME_MAX || name.chars().any(char::is_control) {
-        return Err(ApiError::invalid(format!(
-            "{field}: expected 1 to {OPERATOR_NAME_MAX} characters, none of them control characters"
-        )));
+        let message =
+            format!("expected 1 to {OPERATOR_NAME_MAX} characters, none of them control characters");
+        return Err(Fault::new(field, message));
     }
     Ok(name.to_owned())
 }
@@ -85,7 +85,7 @@ impl By {
     /// The name that was given, or else the caller's.
     fn name(self, operator: &Operator) -> Result<String> {
         match self.by {
-            Some(by) => checked_name("by", &by),
+            Some(by) => Ok(checked_name("by", &by)?),
             None => Ok(operator.name.to_string()),
         }
     }

@@ -11,7 +11,7 @@ use hookit_contract::{
     Timestamp,
 };
 use hookit_server::routes::{Routes, get, patch, post, put};
-use hookit_server::{Answer, ApiError, JsonBody, Params, PathId, RawBody};
+use hookit_server::{Answer, Fault, Faults, JsonBody, Params, PathId, RawBody};
 use hookit_store::platform::{Change, OrderQuery, Reason};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -76,9 +76,9 @@ async fn create(
 /// A body that is kept as it is written.
 pub(super) fn object(body: Bytes) -> Result<Record> {
     if body.trim_ascii().is_empty() {
-        return Err(ApiError::invalid("body: missing; expected an object"));
+        return Err(Fault::new("body", "missing; expected an object").into());
     }
-    Record::parse(body).map_err(|error| ApiError::invalid(format!("body: {error}")))
+    Record::parse(body).map_err(|error| Fault::new("body", error.to_string()).into())
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -121,10 +121,8 @@ impl MoveBody {
     /// The move of this order that it asks for.
     pub(super) fn change(self, codes: &StatusCodes, order_id: OrderId) -> Result<Change> {
         let unknown = |given: String| {
-            ApiError::invalid(format!(
-                "status: {given} is not a status; expected one of {}",
-                KnownStatus::names()
-            ))
+            let message = format!("{given} is not a status; expected one of {}", KnownStatus::names());
+            Fault::new("status", message)
         };
         let to = match self.status {
             NameOrCode::Name(name) => {
@@ -133,11 +131,11 @@ impl MoveBody {
             }
             NameOrCode::Code(code) => match codes.status(code) {
                 OrderStatus::Known(status) => status,
-                OrderStatus::Unknown(code) => return Err(unknown(code.to_string())),
+                OrderStatus::Unknown(code) => return Err(unknown(code.to_string()).into()),
             },
         };
         if self.reason_code.is_some() && to != KnownStatus::Cancelled {
-            return Err(ApiError::invalid("reason_code: only a move to CANCELLED has a reason"));
+            return Err(Fault::new("reason_code", "only a move to CANCELLED has a reason").into());
         }
         Ok(Change::Move {
             order_id,
@@ -172,36 +170,29 @@ async fn edit_cart(
 }
 
 fn check_cart_edit(fields: &Record) -> Result<()> {
+    let mut faults = Faults::default();
     let mut seen = HashSet::new();
     for name in fields.names() {
         if seen.len() == CART_EDIT_FIELDS_MAX {
-            let message = format!("body: a cart edit may replace at most {CART_EDIT_FIELDS_MAX} fields");
-            return Err(ApiError::invalid(message));
+            faults.add("body", format!("a cart edit may replace at most {CART_EDIT_FIELDS_MAX} fields"));
+            break;
         }
         if OWNED_FIELDS.contains(&name.as_ref()) {
-            return Err(ApiError::invalid(format!(
-                "{name}: the platform owns this field; a cart edit cannot set it"
-            )));
-        }
-        if ROUTING_FIELDS.contains(&name.as_ref()) {
-            return Err(ApiError::invalid(format!("{name}: an order stays where it was placed")));
-        }
-        if seen.contains(&name) {
-            return Err(ApiError::invalid(format!("{name}: given more than once")));
+            faults.add(&*name, "the platform owns this field; a cart edit cannot set it");
+        } else if ROUTING_FIELDS.contains(&name.as_ref()) {
+            faults.add(&*name, "an order stays where it was placed");
+        } else if seen.contains(&name) {
+            faults.add(&*name, "given more than once");
         }
         seen.insert(name);
     }
-    match fields.get("cart") {
-        None => return Err(ApiError::invalid("cart: missing; expected an array of items")),
-        Some(cart) if !cart.starts_with('[') => {
-            return Err(ApiError::invalid("cart: expected an array of items"));
-        }
-        Some(_) => {}
+    let is_array = |name: &str| fields.get(name).map(|cart| cart.starts_with('['));
+    match is_array("cart") {
+        None => faults.add("cart", "missing; expected an array of items"),
+        Some(is_array) => faults.unless(is_array, "cart", "expected an array of items"),
     }
-    match fields.get("cart_v2") {
-        Some(cart) if !cart.starts_with('[') => Err(ApiError::invalid("cart_v2: expected an array of items")),
-        _ => Ok(()),
-    }
+    faults.unless(is_array("cart_v2").unwrap_or(true), "cart_v2", "expected an array of items");
+    faults.none(())
 }
 
 async fn one(State(shared): State<Arc<Shared>>, PathId(id): PathId) -> Result<Answer<Order>> {

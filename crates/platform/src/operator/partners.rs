@@ -6,7 +6,7 @@ use axum::Extension;
 use axum::extract::State;
 use hookit_contract::{BusinessId, ErrorCode, PartnerId, Timestamp};
 use hookit_server::routes::{Routes, get, post};
-use hookit_server::{Answer, ApiError, JsonBody, NoBody, OptionalBody, PathText};
+use hookit_server::{Answer, ApiError, Fault, Faults, JsonBody, NoBody, OptionalBody, PathText};
 use hookit_store::platform::{Partner, PartnerChange, Store};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -107,16 +107,14 @@ async fn issue(
     JsonBody(body): JsonBody<IssueBody>,
 ) -> Result<Answer<Shown<'static>>> {
     let name = body.name.trim();
-    if name.is_empty() || name.chars().count() > NAME_MAX {
-        return Err(ApiError::invalid(format!("name: expected 1 to {NAME_MAX} characters")));
-    }
-    if body.business_id <= 0 {
-        return Err(ApiError::invalid("business_id: expected an integer above zero"));
-    }
     let scopes = body.scopes.unwrap_or_else(|| Scope::ALL.to_vec());
-    if scopes.is_empty() {
-        return Err(ApiError::invalid("scopes: expected at least one; leave the field out for all of them"));
-    }
+    let mut faults = Faults::default();
+    let is_name = (1..=NAME_MAX).contains(&name.chars().count());
+    faults.unless(is_name, "name", format!("expected 1 to {NAME_MAX} characters"));
+    faults.unless(body.business_id > 0, "business_id", "expected an integer above zero");
+    let message = "expected at least one; leave the field out for all of them";
+    faults.unless(!scopes.is_empty(), "scopes", message);
+    faults.none(())?;
     let partner_id = PartnerId::from(format!("ptn_{}", Uuid::now_v7().simple()));
     let (secret_key, webhook_secret) = (new_secret_key(), new_webhook_secret());
     let mut names: Vec<String> = scopes.iter().map(|s| s.as_str().to_owned()).collect();
@@ -211,7 +209,7 @@ async fn rotate_webhook_secret(
 ) -> Result<Answer<NewSecret<'static>>> {
     let current_at = body.and_then(|body| body.current_at);
     if current_at.is_some_and(|at| at <= shared.clock.now()) {
-        return Err(ApiError::invalid("current_at: expected a time to come; leave it out for now"));
+        return Err(Fault::new("current_at", "expected a time to come; leave it out for now").into());
     }
     let (partner_id, secret) = (PartnerId::from(id), new_webhook_secret());
     let webhook_secret = shared.vault.seal(&secret_place(&partner_id), &secret);

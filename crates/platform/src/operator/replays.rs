@@ -8,7 +8,7 @@ use hookit_contract::{
     DeliveryState, EndpointId, ErrorCode, EventType, OrderId, ReplayId, Timestamp, WebhookId,
 };
 use hookit_server::routes::{Routes, get, post};
-use hookit_server::{Answer, ApiError, JsonBody, NoBody, Object, Params, PathId};
+use hookit_server::{Answer, ApiError, Fault, Faults, JsonBody, NoBody, Object, Params, PathId};
 use hookit_store::platform::{
     OPEN_REPLAYS_MAX, Replay, ReplayFilter, ReplayKind, ReplayRequest, StartReplay, SteerReplay,
     SteeredReplay, Store,
@@ -91,26 +91,25 @@ impl BeginBody {
     /// The request, where its parts go together.
     fn request(self) -> Result<(ReplayRequest, bool)> {
         let Object(filter) = self.filter;
+        let mut faults = Faults::default();
+        let message = "not together with missed: what never arrived has ids that nobody knows";
+        faults.unless(!(self.new_ids && self.missed), "new_ids", message);
         let kind = match (self.new_ids, self.missed) {
-            (true, true) => {
-                return Err(ApiError::invalid(
-                    "new_ids: not together with missed: what never arrived has ids that nobody knows",
-                ));
-            }
+            (_, true) => ReplayKind::Missed,
             (true, false) => ReplayKind::NewIds,
-            (false, true) => ReplayKind::Missed,
             (false, false) => ReplayKind::SameIds,
         };
         let history = match (kind, self.history) {
-            (ReplayKind::SameIds, Some(false)) => {
-                return Err(ApiError::invalid(
-                    "history: false needs new_ids or missed: deliveries that keep their ids are what they were",
-                ));
+            (ReplayKind::SameIds, wished) => {
+                let message =
+                    "false needs new_ids or missed: deliveries that keep their ids are what they were";
+                faults.unless(wished != Some(false), "history", message);
+                true
             }
-            (ReplayKind::SameIds, _) => true,
             (_, wished) => wished.unwrap_or(false),
         };
-        filter.check(kind)?;
+        filter.check(kind, &mut faults);
+        faults.none(())?;
         let filter = ReplayFilter {
             endpoint_id: filter.endpoint_id.map(EndpointId),
             webhook_id: filter.webhook_id.map(WebhookId),
@@ -125,30 +124,22 @@ impl BeginBody {
 }
 
 impl Filter {
-    fn check(&self, kind: ReplayKind) -> Result<()> {
+    fn check(&self, kind: ReplayKind, faults: &mut Faults) {
         let Filter { endpoint_id, webhook_id, order_id, event_type, state, since, until } = self;
         if kind == ReplayKind::Missed {
-            if webhook_id.is_none() {
-                return Err(ApiError::invalid(
-                    "filter.webhook_id: missing; expected the registration whose missed events are to be sent",
-                ));
-            }
-            let of_deliveries = [
+            let message = "missing; expected the registration whose missed events are to be sent";
+            faults.unless(webhook_id.is_some(), "filter.webhook_id", message);
+            for (name, given) in [
                 ("endpoint_id", endpoint_id.is_some()),
                 ("event_type", event_type.is_some()),
                 ("state", state.is_some()),
-            ];
-            if let Some((name, _)) = of_deliveries.into_iter().find(|(_, given)| *given) {
-                return Err(ApiError::invalid(format!(
-                    "filter.{name}: not together with missed: what was missed follows from the registration"
-                )));
+            ] {
+                let message = "not together with missed: what was missed follows from the registration";
+                faults.unless(!given, format!("filter.{name}"), message);
             }
         }
-        if *state == Some(DeliveryState::Pending) {
-            return Err(ApiError::invalid(
-                "filter.state: what is pending is sent anyway; expected the state of deliveries that have ended",
-            ));
-        }
+        let message = "what is pending is sent anyway; expected the state of deliveries that have ended";
+        faults.unless(*state != Some(DeliveryState::Pending), "filter.state", message);
         let is_empty = endpoint_id.is_none()
             && webhook_id.is_none()
             && order_id.is_none()
@@ -156,17 +147,12 @@ impl Filter {
             && state.is_none()
             && since.is_none()
             && until.is_none();
-        if is_empty {
-            return Err(ApiError::invalid(
-                "filter: expected at least one condition; everything there ever was is not replayed by an empty one",
-            ));
+        let message =
+            "expected at least one condition; everything there ever was is not replayed by an empty one";
+        faults.unless(!is_empty || kind == ReplayKind::Missed, "filter", message);
+        if let (Some(since), Some(until)) = (since, until) {
+            faults.unless(since < until, "filter.until", "expected a time after since");
         }
-        if let (Some(since), Some(until)) = (since, until)
-            && since >= until
-        {
-            return Err(ApiError::invalid("filter.until: expected a time after since"));
-        }
-        Ok(())
     }
 }
 
@@ -264,7 +250,7 @@ async fn begin(
         }
         StartReplay::NoSuchWebhook => Err(no_such_webhook()),
         StartReplay::NoSuchEndpoint => {
-            Err(ApiError::invalid("filter.endpoint_id: there is no such endpoint"))
+            Err(Fault::new("filter.endpoint_id", "there is no such endpoint").into())
         }
         StartReplay::TooMany => Err(ApiError::new(
             ErrorCode::StateInvalidTransition,
@@ -288,7 +274,7 @@ async fn count(shared: &Shared, request: ReplayRequest) -> Result<u64> {
 }
 
 fn no_such_webhook() -> ApiError {
-    ApiError::invalid("filter.webhook_id: there is no such registration")
+    Fault::new("filter.webhook_id", "there is no such registration").into()
 }
 
 fn no_such_replay() -> ApiError {

@@ -8,7 +8,7 @@ use axum::extract::State;
 use hookit_contract::{BranchId, BrandId, EndpointId, ErrorCode, EventType, PartnerId, Timestamp, WebhookId};
 use hookit_egress::EndpointUrl;
 use hookit_server::routes::{Routes, delete, get, post, put};
-use hookit_server::{Answer, ApiError, JsonBody, NoBody, Object, Params, PathId};
+use hookit_server::{Answer, ApiError, Fault, Faults, JsonBody, NoBody, Object, Params, PathId};
 use hookit_store::platform::{
     self as store, Endpoint, EndpointSettings, HoldReason, NewWebhook, PutWebhook, Store, Webhook,
     WebhookSettings,
@@ -104,20 +104,17 @@ impl From<store::Ordering> for Ordering {
 
 impl PutBody {
     /// How the registration is to be served; each bound is one that the installation could keep to.
-    fn settings(&self, shared: &Shared) -> Result<WebhookSettings> {
+    fn settings(&self, shared: &Shared, faults: &mut Faults) -> WebhookSettings {
         for (name, asked, max) in [
             ("in_flight_max", self.in_flight_max, shared.in_flight_max),
             ("rate_per_second_max", self.rate_per_second_max, RATE_MAX),
             ("orders_per_delivery_max", self.orders_per_delivery_max, shared.orders_per_delivery_max),
         ] {
             let fits = |asked: u32| usize::try_from(asked).is_ok_and(|asked| (1..=max).contains(&asked));
-            if asked.is_some_and(|asked| !fits(asked)) {
-                return Err(ApiError::invalid(format!(
-                    "{name}: expected 1 to {max}, or null for no own limit"
-                )));
-            }
+            let message = || format!("expected 1 to {max}, or null for no own limit");
+            faults.unless(asked.is_none_or(fits), name, message());
         }
-        Ok(WebhookSettings {
+        WebhookSettings {
             endpoint: EndpointSettings {
                 ordering: match self.ordering.unwrap_or_default() {
                     Ordering::PerOrder => store::Ordering::PerOrder,
@@ -128,7 +125,7 @@ impl PutBody {
             },
             orders_per_delivery_max: self.orders_per_delivery_max,
             coalesce: self.coalesce,
-        })
+        }
     }
 }
 
@@ -199,31 +196,23 @@ async fn register(
     Extension(Acting(store)): Extension<Acting>,
     JsonBody(body): JsonBody<PutBody>,
 ) -> Result<Answer<Shown<'static>>> {
+    let mut faults = Faults::default();
     for (name, id) in [("brand_id", body.brand_id), ("branch_id", body.branch_id)] {
-        if id.is_some_and(|id| id <= 0) {
-            return Err(ApiError::invalid(format!(
-                "{name}: expected an integer above zero, or null for any"
-            )));
-        }
+        faults.unless(id.is_none_or(|id| id > 0), name, "expected an integer above zero, or null for any");
     }
-    let url = EndpointUrl::parse(&body.url, &shared.url_rules)
-        .map_err(|error| ApiError::invalid(format!("url: {error}")))?;
-    let basic_auth = match &body.basic_auth {
-        Some(Object(auth)) if auth.user.contains(':') => {
-            return Err(ApiError::invalid("basic_auth.user: may not contain a colon"));
-        }
-        Some(Object(auth)) if auth.user.len() + auth.password.len() > BASIC_AUTH_MAX => {
-            return Err(ApiError::invalid(format!(
-                "basic_auth: user and password together may have at most {BASIC_AUTH_MAX} bytes"
-            )));
-        }
-        Some(Object(auth)) => {
-            let pair = Zeroizing::new(format!("{}:{}", *auth.user, *auth.password));
-            Some(shared.vault.seal(&basic_auth_place(&body.partner_id), &pair))
-        }
-        None => None,
-    };
-    let settings = body.settings(&shared)?;
+    let url = EndpointUrl::parse(&body.url, &shared.url_rules);
+    let url = faults.of(url.map_err(|error| Fault::new("url", error.to_string())));
+    if let Some(Object(auth)) = &body.basic_auth {
+        faults.unless(!auth.user.contains(':'), "basic_auth.user", "may not contain a colon");
+        let message = format!("user and password together may have at most {BASIC_AUTH_MAX} bytes");
+        faults.unless(auth.user.len() + auth.password.len() <= BASIC_AUTH_MAX, "basic_auth", message);
+    }
+    let settings = body.settings(&shared, &mut faults);
+    let url = faults.none(url)?.expect("a URL that is none is a fault");
+    let basic_auth = body.basic_auth.as_ref().map(|Object(auth)| {
+        let pair = Zeroizing::new(format!("{}:{}", *auth.user, *auth.password));
+        shared.vault.seal(&basic_auth_place(&body.partner_id), &pair)
+    });
     let webhook = NewWebhook {
         partner_id: body.partner_id,
         brand_id: body.brand_id.map(BrandId),
@@ -238,7 +227,7 @@ async fn register(
     match store.put_webhook(webhook, shared.clock.now()).await.map_err(store_error)? {
         PutWebhook::Created(webhook) => show(&shared, &webhook).await.map(Answer::created),
         PutWebhook::Updated { webhook, .. } => show(&shared, &webhook).await,
-        PutWebhook::NoSuchPartner => Err(ApiError::invalid("partner_id: there is no such partner")),
+        PutWebhook::NoSuchPartner => Err(Fault::new("partner_id", "there is no such partner").into()),
         PutWebhook::Invalid(invalid) => Err(ApiError::invalid(invalid.to_string())),
     }
 }

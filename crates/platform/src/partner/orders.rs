@@ -10,7 +10,7 @@ use hookit_contract::{
     PartnerMove, StatusCodes, Timestamp,
 };
 use hookit_server::routes::{Routes, get, patch};
-use hookit_server::{Answer, ApiError, JsonBody, Params, PathId, RawBody};
+use hookit_server::{Answer, ApiError, Fault, JsonBody, Params, PathId, RawBody};
 use hookit_store::platform::{OrderSearch, PartnerMoveRequest, PartnerMoved, Reason};
 use http::HeaderMap;
 use schemars::JsonSchema;
@@ -217,20 +217,15 @@ struct MoveBody {
 impl MoveBody {
     fn reason(reason_code: Option<TextOrCode>, asked: PartnerMove) -> Result<Option<Reason>> {
         let is_needed = asked.to() == KnownStatus::Cancelled;
-        match reason_code {
-            None if is_needed => {
-                Err(ApiError::invalid("reason_code: missing; a move to rejected or cancelled needs one"))
-            }
-            Some(_) if !is_needed => {
-                Err(ApiError::invalid("reason_code: only a move to rejected or cancelled has a reason"))
-            }
+        let reason = match reason_code {
+            None if is_needed => Err("missing; a move to rejected or cancelled needs one".to_owned()),
+            Some(_) if !is_needed => Err("only a move to rejected or cancelled has a reason".to_owned()),
             Some(TextOrCode::Text(text)) if text.trim().is_empty() || text.chars().count() > REASON_MAX => {
-                let message =
-                    format!("reason_code: expected an integer, or a text of 1 to {REASON_MAX} characters");
-                Err(ApiError::invalid(message))
+                Err(format!("expected an integer, or a text of 1 to {REASON_MAX} characters"))
             }
             reason => Ok(reason.map(Reason::from)),
-        }
+        };
+        reason.map_err(|message| Fault::new("reason_code", message).into())
     }
 }
 

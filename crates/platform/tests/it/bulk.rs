@@ -103,7 +103,8 @@ async fn each_line_has_its_answer_in_their_order_and_a_bad_one_refuses_itself_al
     assert_eq!(said[6], refusal(8, "resource_not_found", "there is no such order"));
     assert_eq!(said[7]["error"]["code"], "state_invalid_transition");
     assert!(message(8).starts_with("status: \"eaten\" is not a status"), "{}", message(8));
-    assert_eq!(message(9), "op: \"erase\" is not known; expected move");
+    assert_eq!(message(9), "op: \"erase\" is not known; expected move (and 1 more in details)");
+    assert_eq!(said[9]["error"]["details"][1], json!({"path": "status", "message": "missing"}));
     assert_eq!(said[10], taken(12, 1, 3, 3));
     assert_eq!(message(11), "body: expected an object, found an array");
     assert_eq!(said[12], taken(14, 3, 1, 1));

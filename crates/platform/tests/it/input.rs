@@ -530,6 +530,151 @@ async fn an_id_in_a_path_that_is_none_and_a_parameter_that_is_none_are_refused_b
 }
 
 #[tokio::test]
+async fn everything_that_is_wrong_with_a_body_of_ours_is_told_at_once() {
+    let stage = Stage::set().await;
+    let order = format!("/v1/operator/orders/{}", stage.order);
+    let cases = [
+        // By its form, and by what is in it where its form is right.
+        (
+            "POST",
+            "/v1/operator/partners",
+            json!({"business_id": "7", "scopes": ["x"], "nmae": 1}),
+            vec![
+                "business_id: expected an integer, found a string",
+                "name: missing",
+                "nmae: unknown field",
+                "scopes[0]: \"x\" is not known",
+            ],
+        ),
+        (
+            "POST",
+            "/v1/operator/partners",
+            json!({"name": " ", "business_id": 0, "scopes": []}),
+            vec![
+                "business_id: expected an integer above zero",
+                "name: expected 1 to 200 characters",
+                "scopes: expected at least one",
+            ],
+        ),
+        (
+            "PUT",
+            "/v1/operator/webhooks",
+            json!({"url": 1, "basic_auth": {"user": 1}, "in_flight_max": -1}),
+            vec![
+                "basic_auth.password: missing",
+                "basic_auth.user: expected a string",
+                "event_type: missing",
+                "in_flight_max: expected",
+                "partner_id: missing",
+                "url: expected a string",
+            ],
+        ),
+        (
+            "PUT",
+            "/v1/operator/webhooks",
+            json!({
+                "partner_id": "ptn_0", "event_type": "klikit.order.created.v2", "url": "ftp://x", "brand_id": 0,
+                "branch_id": -1, "basic_auth": {"user": "a:b", "password": "x"}, "in_flight_max": 0,
+            }),
+            vec![
+                "basic_auth.user: may not contain a colon",
+                "branch_id: expected an integer above zero",
+                "brand_id: expected an integer above zero",
+                "in_flight_max: expected 1 to 512",
+                "url: ",
+            ],
+        ),
+        (
+            "POST",
+            "/v1/operator/tokens",
+            json!({"role": "boss", "x": 1}),
+            vec!["name: missing", "role: \"boss\" is not known", "x: unknown field"],
+        ),
+        (
+            "PUT",
+            "/v1/operator/businesses/7",
+            json!({"name": "", "brands": [
+                {"id": 0, "title": "", "branches": [0]}, {"id": 5, "title": "", "branches": []}, {"id": 5, "title": "", "branches": []},
+            ]}),
+            vec![
+                "brands[0].branches[0]: expected an integer above zero",
+                "brands[0].id: expected an integer above zero",
+                "brands[2].id: brand 5 is given more than once",
+                "name: expected 1 to 200 characters",
+            ],
+        ),
+        (
+            "POST",
+            "/v1/operator/replays",
+            json!({"new_ids": 1, "filter": {"since": "x", "state": "gone"}}),
+            vec![
+                "filter.since: \"x\" is not a time",
+                "filter.state: \"gone\" is not known",
+                "new_ids: expected a boolean",
+            ],
+        ),
+        (
+            "POST",
+            "/v1/operator/replays",
+            json!({"new_ids": true, "missed": true, "filter": {"endpoint_id": 1, "state": "pending"}}),
+            vec![
+                "filter.endpoint_id: not together with missed",
+                "filter.state: not together with missed",
+                "filter.state: what is pending is sent anyway",
+                "filter.webhook_id: missing",
+                "new_ids: not together with missed",
+            ],
+        ),
+        (
+            "PATCH",
+            &format!("{order}/status"),
+            json!({"reason_code": [], "occurred_at": 1, "x": 1}),
+            vec![
+                "occurred_at: expected a string",
+                "reason_code: expected",
+                "status: missing",
+                "x: unknown field",
+            ],
+        ),
+        (
+            "PUT",
+            &format!("{order}/cart"),
+            json!({"cart_v2": {}, "id": 1, "brands": []}),
+            vec![
+                "brands: an order stays where it was placed",
+                "cart: missing",
+                "cart_v2: expected an array of items",
+                "id: the platform owns this field",
+            ],
+        ),
+    ];
+    for (method, path, body, expected) in cases {
+        let answer = stage.platform.call(method, path, body.to_string()).await.expect(400);
+        check_faults(&answer.json()["error"], &expected);
+    }
+    assert_eq!(stage.platform.snapshot().await, stage.before);
+    let access = stage.platform.partner("Till", BUSINESS).await;
+    let path = format!("/v1/partner/orders/{}/status", stage.order);
+    let answer =
+        stage.platform.write_as(&access, Some("key"), "PATCH", &path, "{\"status\":1,\"x\":1}").await;
+    check_faults(&answer.json()["error"], &["status: expected a string", "x: unknown field"]);
+}
+
+/// Fails where not exactly these are told, and the first of them in the message.
+fn check_faults(error: &Value, expected: &[&str]) {
+    let told = error["details"].as_array().unwrap_or_else(|| panic!("{error}"));
+    let words = |fault: &Value| {
+        format!("{}: {}", fault["path"].as_str().unwrap(), fault["message"].as_str().unwrap())
+    };
+    let message = format!("{} (and {} more in details)", words(&told[0]), told.len() - 1);
+    assert_eq!(error["message"], message);
+    let mut told: Vec<String> = told.iter().map(words).collect();
+    told.sort();
+    assert_eq!(told.len(), expected.len(), "{told:?}");
+    assert!(told.iter().zip(expected).all(|(told, expected)| told.starts_with(expected)), "{told:?}");
+}
+
+#[tokio::test]
 async fn another_method_is_405_with_what_is_allowed_and_another_path_is_404() {
     let stage = Stage::set().await;
     for (method, path, allow) in [

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::routing::{get, post};
 use bytes::Bytes;
 use hookit_contract::ErrorCode;
-use hookit_server::{Answer, ApiError, Limits, PathId, PathText};
+use hookit_server::{Answer, ApiError, Fault, Limits, PathId, PathText};
 use serde_json::json;
 
 use crate::client::{call, exchange, listen};
@@ -17,7 +17,7 @@ fn router() -> Router {
         .route("/made", post(async || Answer::ok(&"made").created()))
         .route("/plain", get(async || "as it is"))
         .route("/busy", get(async || ApiError::unavailable("later")))
-        .route("/details", get(async || ApiError::invalid("a: wrong").with_details(&[1, 2])))
+        .route("/details", get(async || ApiError::from(Fault::new("a", "wrong"))))
         .route("/token", get(async || ApiError::new(ErrorCode::AuthMissing, "no token")))
         .route(
             "/pair",
@@ -45,7 +45,10 @@ async fn data_and_errors_are_in_the_envelope_with_the_requests_id() {
     let busy = call(address, "GET /busy", "", "").await;
     busy.is_refused(503, "unavailable", "later");
     assert_eq!(busy.header("retry-after"), Some("1"));
-    assert_eq!(call(address, "GET /details", "", "").await.json()["error"]["details"], json!([1, 2]));
+    assert_eq!(
+        call(address, "GET /details", "", "").await.json()["error"]["details"],
+        json!([{"path": "a", "message": "wrong"}])
+    );
     let inside = call(address, "GET /inside", "", "").await;
     inside.is_refused(500, "internal", "something failed on our side; the log has it under this request_id");
 }

@@ -3,12 +3,13 @@
 use axum::Router;
 use axum::routing::{get, post};
 use hookit_server::{Answer, JsonBody, Limits, NoBody, Object, Params, RawBody};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::client::{call, listen};
 
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Given {
     name: String,
@@ -17,20 +18,20 @@ struct Given {
     kind: Option<Kind>,
 }
 
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Part {
     id: i64,
 }
 
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Kind {
     Small,
     Large,
 }
 
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Query {
     limit: Option<u32>,
@@ -65,6 +66,7 @@ async fn what_is_wrong_in_a_body_is_told_by_its_path() {
         ("[\"x\",[],null]", "body: expected an object, found an array"),
         ("{}", "name: missing"),
         ("{\"name\":null}", "name: expected a string, found null"),
+        ("{\"nmae\":1}", "nmae: unknown field; expected one of name, parts, kind (and 1 more in details)"),
         ("{\"name\":\"x\",\"nmae\":1}", "nmae: unknown field; expected one of name, parts, kind"),
         ("{\"name\":\"x\",\"name\":\"y\"}", "name: given more than once"),
         (
@@ -82,6 +84,25 @@ async fn what_is_wrong_in_a_body_is_told_by_its_path() {
     }
     let message = "body: not UTF-8: the first bad byte is number 2";
     call(address, "POST /json", "", b"{\"\xc3\x28\":1}").await.is_refused(400, "request_invalid", message);
+}
+
+#[tokio::test]
+async fn everything_that_is_wrong_in_a_body_is_told_at_once() {
+    let (address, _tasks) = listen(router(), Limits::default()).await;
+    let body = "{\"name\":7,\"parts\":[{\"id\":1},{\"x\":\"2\"}],\"kind\":\"huge\"}";
+    let answer = call(address, "POST /json", "", body).await;
+    let message = "name: expected a string, found a number (and 3 more in details)";
+    answer.is_refused(400, "request_invalid", message);
+    let faults = [
+        ("name", "expected a string, found a number"),
+        ("parts[1].id", "missing"),
+        ("parts[1].x", "unknown field; expected id"),
+        ("kind", "\"huge\" is not known; expected small or large"),
+    ];
+    let faults = faults.map(|(path, message)| json!({"path": path, "message": message}));
+    let told = answer.json()["error"]["details"].as_array().unwrap().clone();
+    assert_eq!(told.len(), faults.len(), "{told:?}");
+    assert!(faults.iter().all(|fault| told.contains(fault)), "{told:?}");
 }
 
 #[tokio::test]

@@ -1,9 +1,14 @@
 //! What an inbox is told at its start. Secrets are hidden in `Debug`; all problems are reported at once.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hookit_contract::StatusCodes;
 use hookit_server::Secret;
+
+use crate::partner::PartnerApiConfig;
+use crate::reconcile::ReconcileConfig;
 
 /// Bodies up to this size do not draw on [`InboxConfig::large_bodies_bytes_max`]. A delivery of ordinary orders is
 /// well below it, so junk in large bodies cannot crowd it out; the limit of connections bounds these.
@@ -49,6 +54,16 @@ pub struct InboxConfig {
     pub basic_auth: Option<BasicAuth>,
     /// Where set, the view is shown to whoever has it, as a Bearer token. Where not, to this machine alone.
     pub read_token: Option<Secret>,
+    /// Where set, whoever has it, as a Bearer token, may move orders. Where not, nobody may.
+    pub write_token: Option<Secret>,
+    /// Where set, the Partner API is asked for what was missed, and told of moves.
+    pub partner_api: Option<PartnerApiConfig>,
+    /// When and how far it is asked.
+    pub reconcile: ReconcileConfig,
+    /// A move that the Partner API gave no answer to for so long is given up.
+    pub moves_hold_time: Duration,
+    /// Seed of the jitter of pauses. Any number; another one after each start.
+    pub jitter_seed: u64,
     /// Which code stands for which status, for the names that the history shows.
     pub codes: StatusCodes,
 }
@@ -70,6 +85,11 @@ impl InboxConfig {
             large_bodies_bytes_max: 256 << 20,
             basic_auth: None,
             read_token: None,
+            write_token: None,
+            partner_api: None,
+            reconcile: ReconcileConfig::default(),
+            moves_hold_time: Duration::from_secs(3600),
+            jitter_seed: 0,
             codes: StatusCodes::default(),
         }
     }
@@ -115,6 +135,18 @@ impl InboxConfig {
         if self.read_token.as_ref().is_some_and(|token| token.expose().trim().is_empty()) {
             problems
                 .push("read_token: is empty; leave it out to show the view to this machine alone".to_owned());
+        }
+        if let Some(token) = &self.write_token {
+            if token.expose().trim().is_empty() {
+                problems.push("write_token: is empty; leave it out to let nobody move orders".to_owned());
+            } else if self.read_token.as_ref().is_some_and(|read| read.matches(token.expose())) {
+                problems.push(
+                    "write_token: is the read token, too; whoever may read could move orders".to_owned(),
+                );
+            }
+        }
+        if let Some(partner_api) = &self.partner_api {
+            problems.extend(partner_api.problems());
         }
         if problems.is_empty() { Ok(()) } else { Err(InboxConfigError { problems }) }
     }

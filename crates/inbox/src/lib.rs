@@ -9,22 +9,30 @@
 
 mod config;
 mod counters;
+mod moves;
+mod partner;
 mod read;
 mod receive;
+mod reconcile;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::{get, post};
 use hookit_contract::{Clock, WebhookSecret};
-use hookit_server::Secret;
+use hookit_server::{Secret, Tasks};
 use hookit_store::inbox::Store;
 use tokio::sync::Semaphore;
 
 pub use config::{BasicAuth, InboxConfig, InboxConfigError, NamedSecret};
 pub use counters::{Counters, RefusalReason};
+pub use partner::PartnerApiConfig;
+pub use reconcile::{ReconcileConfig, ReconcileStatus, ReconcileWay};
 
 use crate::counters::LiveCounters;
+use crate::moves::Mover;
+use crate::partner::PartnerApi;
+use crate::reconcile::Reconciler;
 
 /// A receiver with its view. Clones are the same inbox.
 #[derive(Clone)]
@@ -41,6 +49,8 @@ struct Shared {
     /// Bytes of large bodies that may still be taken into memory.
     body_room: Semaphore,
     counters: LiveCounters,
+    reconciler: Reconciler,
+    mover: Mover,
 }
 
 /// A secret ready to verify with, and what to call it in a log.
@@ -71,8 +81,28 @@ impl Inbox {
             basic_auth: config.basic_auth.as_ref().map(BasicAuth::credentials),
             body_room: Semaphore::new(config.large_bodies_bytes_max),
             counters: LiveCounters::default(),
+            reconciler: Reconciler::default(),
+            mover: Mover::default(),
             config,
         })))
+    }
+
+    /// Starts what goes on beside the requests: where there is a Partner API credential, asking it for what was missed, and
+    /// sending it the moves that were asked for.
+    ///
+    /// # Errors
+    /// Where no connections could be made at all.
+    pub fn start(&self, tasks: &Tasks) -> Result<(), hookit_egress::Error> {
+        let Some(config) = &self.0.config.partner_api else { return Ok(()) };
+        let api = Arc::new(PartnerApi::new(config, self.0.clock.clone(), self.0.config.jitter_seed)?);
+        reconcile::start(self.0.clone(), api.clone(), tasks);
+        moves::start(self.0.clone(), api, tasks);
+        Ok(())
+    }
+
+    /// How asking for what was missed goes; nothing where there is no credential to ask with.
+    pub fn reconcile_status(&self) -> Option<ReconcileStatus> {
+        self.0.config.partner_api.as_ref().map(|_| self.0.reconciler.status())
     }
 
     /// The routes, to be served by [`hookit_server::serve`], which adds the envelope and the fallbacks.
@@ -82,10 +112,14 @@ impl Inbox {
             .route("/orders", get(read::orders))
             .route("/orders/{id}", get(read::order))
             .route("/orders/{id}/history", get(read::history))
+            .route("/orders/{id}/moves", get(moves::list))
+            .route("/reconcile", get(reconcile::show))
             .route("/quarantine", get(read::quarantine))
             .route_layer(guarded);
         Router::new()
             .route("/webhooks/klikit", post(receive::receive))
+            .route("/orders/{id}/moves", post(moves::ask))
+            .route("/reconcile", post(reconcile::ask))
             .route("/healthz", get(read::healthz))
             .route("/readyz", get(read::readyz))
             .merge(view)

@@ -56,21 +56,35 @@ fn may_read(token: Option<&Secret>, peer: Option<SocketAddr>, headers: &HeaderMa
             Err(ApiError::new(ErrorCode::AuthForbidden, message))
         };
     };
+    bears(token, "read token", headers)
+}
+
+/// Who may have something done: the bearer of the write token, and nobody where there is none. A page in a browser on this
+/// machine can post to it, so being here is not enough.
+pub(crate) fn may_write(token: Option<&Secret>, headers: &HeaderMap) -> Result<(), ApiError> {
+    let Some(token) = token else {
+        let message = "the inbox was started without a write token, so nobody may have anything done here";
+        return Err(ApiError::new(ErrorCode::AuthForbidden, message));
+    };
+    bears(token, "write token", headers)
+}
+
+fn bears(token: &Secret, name: &str, headers: &HeaderMap) -> Result<(), ApiError> {
     match bearer(headers) {
         Some(given) if token.matches(given) => Ok(()),
-        Some(_) => Err(ApiError::new(ErrorCode::AuthInvalidCredential, "the read token is not valid")),
+        Some(_) => Err(ApiError::new(ErrorCode::AuthInvalidCredential, format!("the {name} is not valid"))),
         None if headers.contains_key(header::AUTHORIZATION) => {
-            let message = "authorization: expected Bearer and the read token";
+            let message = format!("authorization: expected Bearer and the {name}");
             Err(ApiError::new(ErrorCode::AuthInvalidCredential, message))
         }
         None => {
-            let message = "authorization: missing; expected Bearer and the read token";
+            let message = format!("authorization: missing; expected Bearer and the {name}");
             Err(ApiError::new(ErrorCode::AuthMissing, message))
         }
     }
 }
 
-fn failed(error: StoreError) -> ApiError {
+pub(crate) fn failed(error: StoreError) -> ApiError {
     match error {
         StoreError::Busy => ApiError::unavailable("the inbox is busy or stopping"),
         error => ApiError::internal(&error),

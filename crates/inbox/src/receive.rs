@@ -24,7 +24,7 @@ use bytes::Bytes;
 use hookit_contract::{DeliveryId, ErrorCode, header as klikit};
 use hookit_server::{ApiError, Limits, read_body};
 use hookit_store::Error as StoreError;
-use hookit_store::inbox::{Receipt, Received, Source};
+use hookit_store::inbox::{Receipt, Received, RunCause, Source};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -100,7 +100,12 @@ impl Shared {
         let event_type = event_type.as_deref().unwrap_or("");
         let (body_bytes, secret) = (body.len(), &*secret.name);
         match receipt {
-            Receipt::Received { applied, stale, quarantined } => {
+            Receipt::Received { applied, stale, quarantined, jumped } => {
+                if quarantined > 0 {
+                    self.reconciler.ask(RunCause::Quarantine);
+                } else if jumped > 0 {
+                    self.reconciler.ask(RunCause::VersionJump);
+                }
                 tracing::debug!(
                     %delivery_id, event_type, body_bytes, secret, applied, stale, quarantined, "received"
                 );
@@ -168,7 +173,7 @@ impl Shared {
         let counters = &self.counters;
         add(&counters.without_id, usize::from(!with_id));
         match *receipt {
-            Receipt::Received { applied, stale, quarantined } => {
+            Receipt::Received { applied, stale, quarantined, .. } => {
                 add(&counters.received, 1);
                 add(&counters.applied, applied);
                 add(&counters.stale, stale);

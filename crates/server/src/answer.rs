@@ -47,6 +47,13 @@ impl<T> Answer<T> {
         self.status = StatusCode::CREATED;
         self
     }
+
+    /// 202 instead of 200.
+    #[must_use]
+    pub fn accepted(mut self) -> Self {
+        self.status = StatusCode::ACCEPTED;
+        self
+    }
 }
 
 /// A refusal: a code of the closed list, and words for whoever sent the request. Nothing internal belongs in it.

@@ -77,6 +77,8 @@ pub enum Receipt {
         stale: usize,
         /// Records that could not be read and are kept aside.
         quarantined: usize,
+        /// Of those whose view it renewed, the orders of which versions in between never came.
+        jumped: usize,
     },
     /// It was received before. Nothing changed.
     Duplicate,

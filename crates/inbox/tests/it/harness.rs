@@ -76,6 +76,7 @@ impl Running {
     pub(crate) async fn on(store: Arc<dyn Store>, config: InboxConfig) -> Self {
         let inbox = Inbox::new(config, store.clone(), Ticking::new()).unwrap();
         let tasks = Tasks::new();
+        inbox.start(&tasks).unwrap();
         let address = listen(&inbox, &tasks, Limits::default()).await;
         Running { address, inbox, store, tasks, dir: None }
     }

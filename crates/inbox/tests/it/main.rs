@@ -4,8 +4,11 @@
 
 mod harness;
 mod limits;
+mod moves;
 mod receiving;
+mod reconcile;
 mod secrecy;
 mod strangers;
+mod stub;
 mod trouble;
 mod view;

@@ -135,7 +135,8 @@ fn disk_full() -> Error {
     Error::Database { doing: "committing", source: "disk I/O error at /srv/private".into() }
 }
 
-const PATHS: [&str; 4] = ["/orders", "/orders/1", "/orders/1/history", "/quarantine"];
+const PATHS: [&str; 6] =
+    ["/orders", "/orders/1", "/orders/1/history", "/orders/1/moves", "/quarantine", "/reconcile"];
 
 #[tokio::test]
 async fn a_busy_store_is_503_with_retry_after() {

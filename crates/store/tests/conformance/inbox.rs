@@ -27,11 +27,16 @@ fn envelope(orders: &str) -> String {
 }
 
 async fn receive(store: &impl Store, id: &str, orders: &str) -> Receipt {
-    store.receive(delivery(id, &envelope(orders))).await.unwrap()
+    let receipt = store.receive(delivery(id, &envelope(orders))).await.unwrap();
+    match receipt {
+        // Jumps of the version have a check of their own.
+        Receipt::Received { applied, stale, quarantined, .. } => received(applied, stale, quarantined),
+        Receipt::Duplicate => receipt,
+    }
 }
 
 fn received(applied: usize, stale: usize, quarantined: usize) -> Receipt {
-    Receipt::Received { applied, stale, quarantined }
+    Receipt::Received { applied, stale, quarantined, jumped: 0 }
 }
 
 pub(crate) async fn a_delivery_renews_the_view_and_the_history(store: &impl Store) {
@@ -57,6 +62,22 @@ pub(crate) async fn a_delivery_renews_the_view_and_the_history(store: &impl Stor
     assert!(store.history(OrderId(9)).await.unwrap().is_none());
     assert!(store.order(OrderId(9)).await.unwrap().is_none());
     assert_eq!(store.counts().await.unwrap(), Counts { orders: 2, received: 2, quarantined: 0 });
+}
+
+pub(crate) async fn a_version_that_jumps_is_noticed(store: &impl Store) {
+    for (n, (orders, expected)) in [
+        (r#"{"id":1,"version":1},{"id":2,"version":2},{"id":3},{"id":4,"version":-9223372036854775808}"#, 1),
+        (r#"{"id":1,"version":2},{"id":2,"version":4},{"id":3,"version":9},{"id":4,"version":9}"#, 2),
+        (r#"{"id":1,"version":4},{"id":2,"version":3},{"id":2,"version":4},{"id":3,"version":10}"#, 1),
+        (r#"{"id":1,"version":9223372036854775807}"#, 1),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let receipt = store.receive(delivery(&format!("evt_{n}"), &envelope(orders))).await.unwrap();
+        let Receipt::Received { jumped, .. } = receipt else { panic!("{receipt:?}") };
+        assert_eq!(jumped, expected, "{orders}");
+    }
 }
 
 pub(crate) async fn a_repeat_changes_nothing(store: &impl Store) {

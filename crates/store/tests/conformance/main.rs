@@ -249,6 +249,7 @@ macro_rules! inbox_suite {
             $open,
             [
                 a_delivery_renews_the_view_and_the_history,
+                a_version_that_jumps_is_noticed,
                 a_repeat_changes_nothing,
                 of_the_same_delivery_many_times_at_once_one_counts,
                 an_older_state_never_overwrites_a_newer_one,

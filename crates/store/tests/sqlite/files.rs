@@ -231,7 +231,7 @@ async fn an_inbox_knows_after_a_crash_what_it_has_received() {
     };
     assert_eq!(
         again.receive(older).await.unwrap(),
-        Receipt::Received { applied: 0, stale: 1, quarantined: 0 }
+        Receipt::Received { applied: 0, stale: 1, quarantined: 0, jumped: 0 }
     );
     assert_eq!(again.counts().await.unwrap(), inbox::Counts { orders: 1, received: 2, quarantined: 1 });
     assert_eq!(again.order(OrderId(7)).await.unwrap().unwrap().record, r#"{"id":7,"version":2}"#);

@@ -213,15 +213,17 @@ pub(super) fn receive(
     }
     tick.next_seq += 1;
     tick.counts.received += 1;
-    let (mut applied, mut stale, mut quarantined) = (0, 0, 0);
+    let (mut applied, mut stale, mut quarantined, mut jumped) = (0, 0, 0, 0);
     for (position, part) in (0i64..).zip(parts) {
         match part {
             Part::Order { order_id, state, found_by, place } => {
                 let came = Came { seq, position, at: received.received_at };
-                if receive_order(db, tick, codes, *order_id, state, found_by, *place, came)? {
-                    applied += 1;
-                } else {
-                    stale += 1;
+                match receive_order(db, tick, codes, *order_id, state, found_by, *place, came)? {
+                    Effect::Renewed { by_a_jump } => {
+                        applied += 1;
+                        jumped += usize::from(by_a_jump);
+                    }
+                    Effect::None => stale += 1,
                 }
             }
             Part::Unreadable { position, reason, bytes } => {
@@ -234,7 +236,7 @@ pub(super) fn receive(
             }
         }
     }
-    Ok(Receipt::Received { applied, stale, quarantined })
+    Ok(Receipt::Received { applied, stale, quarantined, jumped })
 }
 
 /// Where in which delivery a state came, and when.
@@ -245,7 +247,16 @@ struct Came {
     at: Timestamp,
 }
 
-/// Takes one state of an order in. True where it renewed the view.
+/// What a state did to the view.
+enum Effect {
+    Renewed {
+        /// By its version, there were others since the state that the view had.
+        by_a_jump: bool,
+    },
+    None,
+}
+
+/// Takes one state of an order in.
 #[expect(clippy::too_many_arguments, reason = "what a state is, where it stands, and how it came")]
 fn receive_order(
     db: &Connection,
@@ -256,7 +267,7 @@ fn receive_order(
     found_by: &FoundBy,
     place: Place,
     came: Came,
-) -> rusqlite::Result<bool> {
+) -> rusqlite::Result<Effect> {
     let kept = kept_state(db, codes, order_id)?;
     let is_newer = kept.is_none_or(|kept| state.compare(&kept) == Freshness::Newer);
     if is_newer {
@@ -294,7 +305,13 @@ fn receive_order(
         state.updated_at.map(Timestamp::as_millis),
         is_newer
     ])?;
-    Ok(is_newer)
+    if !is_newer {
+        return Ok(Effect::None);
+    }
+    let version_before = kept.map_or(Some(0), |kept| kept.version);
+    let by_a_jump =
+        state.version.zip(version_before).is_some_and(|(version, before)| version > before.saturating_add(1));
+    Ok(Effect::Renewed { by_a_jump })
 }
 
 /// How new the state is that the view has of an order.

@@ -1,0 +1,135 @@
+//! How reconciling goes, over HTTP, and asking for a run.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use hookit_contract::{DeliveryId, ErrorCode, OrderId, Timestamp};
+use hookit_server::{Answer, ApiError};
+use hookit_store::inbox::{HealedOrder, ReconcileRun, RunCause};
+use http::HeaderMap;
+use serde::Serialize;
+
+use super::ReconcileStatus;
+use crate::Shared;
+use crate::read::{failed, may_write};
+
+/// Runs, and healed orders, that are shown.
+const RUNS_SHOWN: usize = 20;
+const HEALED_SHOWN: usize = 100;
+
+#[derive(Serialize)]
+pub(crate) struct Shown {
+    /// Nothing where the inbox has no credential to ask with.
+    status: Option<ShownStatus>,
+    runs: Vec<ShownRun>,
+    healed: Vec<ShownHealed>,
+}
+
+#[derive(Serialize)]
+struct ShownStatus {
+    running: Option<ShownRun>,
+    done_at: Option<Timestamp>,
+    way: Option<&'static str>,
+    next_at: Option<Timestamp>,
+    failed_runs: u32,
+    problem: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ShownRun {
+    run_id: i64,
+    cause: &'static str,
+    started_at: Timestamp,
+    ended_at: Option<Timestamp>,
+    ended_as: Option<&'static str>,
+    requests: u64,
+    compared: u64,
+    never_came: u64,
+    older_held: u64,
+    quarantined: u64,
+    problem: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ShownHealed {
+    order_id: OrderId,
+    reason: &'static str,
+    version_held: Option<i64>,
+    version: Option<i64>,
+    delivery_id: DeliveryId,
+    healed_at: Timestamp,
+}
+
+impl From<ReconcileRun> for ShownRun {
+    fn from(run: ReconcileRun) -> Self {
+        ShownRun {
+            run_id: run.run_id,
+            cause: run.cause.as_str(),
+            started_at: run.started_at,
+            ended_at: run.ended.map(|(at, _)| at),
+            ended_as: run.ended.map(|(_, end)| end.as_str()),
+            requests: run.counts.requests,
+            compared: run.counts.compared,
+            never_came: run.counts.never_came,
+            older_held: run.counts.older_held,
+            quarantined: run.counts.quarantined,
+            problem: run.problem,
+        }
+    }
+}
+
+impl From<ReconcileStatus> for ShownStatus {
+    fn from(status: ReconcileStatus) -> Self {
+        ShownStatus {
+            running: status.running.map(ShownRun::from),
+            done_at: status.done_at,
+            way: status.way.map(super::ReconcileWay::as_str),
+            next_at: status.next_at,
+            failed_runs: status.failed_runs,
+            problem: status.last.and_then(|last| last.problem),
+        }
+    }
+}
+
+impl From<HealedOrder> for ShownHealed {
+    fn from(healed: HealedOrder) -> Self {
+        ShownHealed {
+            order_id: healed.order_id,
+            reason: healed.reason.as_str(),
+            version_held: healed.version_held,
+            version: healed.version,
+            delivery_id: healed.delivery_id,
+            healed_at: healed.healed_at,
+        }
+    }
+}
+
+/// The status, the newest runs and the orders that were healed last.
+pub(crate) async fn show(State(inbox): State<Arc<Shared>>) -> Result<Answer<Shown>, ApiError> {
+    let status = inbox.config.partner_api.as_ref().map(|_| ShownStatus::from(inbox.reconciler.status()));
+    let runs = inbox.store.reconcile_runs(RUNS_SHOWN).await.map_err(failed)?;
+    let healed = inbox.store.healed(HEALED_SHOWN).await.map_err(failed)?;
+    Ok(Answer::ok(&Shown {
+        status,
+        runs: runs.into_iter().map(ShownRun::from).collect(),
+        healed: healed.into_iter().map(ShownHealed::from).collect(),
+    }))
+}
+
+#[derive(Serialize)]
+pub(crate) struct Asked {
+    asked: bool,
+}
+
+/// Asks for a run at once.
+pub(crate) async fn ask(
+    State(inbox): State<Arc<Shared>>,
+    headers: HeaderMap,
+) -> Result<Answer<Asked>, ApiError> {
+    may_write(inbox.config.write_token.as_ref(), &headers)?;
+    if inbox.config.partner_api.is_none() {
+        return Err(ApiError::new(ErrorCode::Unavailable, crate::partner::NO_CREDENTIAL));
+    }
+    inbox.reconciler.ask(RunCause::Asked);
+    Ok(Answer::ok(&Asked { asked: true }).accepted())
+}

@@ -1,0 +1,257 @@
+//! Reconciling against klikit's published API alone (G8): what never came, what came too late to be looked at only once,
+//! and what must not be taken back.
+
+use std::time::Duration;
+
+use hookit_contract::{Clock as _, Timestamp};
+use hookit_inbox::{InboxConfig, ReconcileConfig, ReconcileStatus, ReconcileWay};
+use hookit_server::Secret;
+use hookit_store::inbox::{HealReason, RunCause, RunEnd, Source};
+use serde_json::json;
+
+use crate::harness::{Running, Ticking, config, envelope, exchange, head, patiently};
+use crate::stub::Stub;
+
+const WRITE_TOKEN: &str = "a_token_that_moves";
+
+fn asking(stub: &Stub) -> InboxConfig {
+    let reconcile = ReconcileConfig { settle: Duration::ZERO, page_size: 3, ..ReconcileConfig::default() };
+    InboxConfig {
+        partner_api: Some(stub.config()),
+        write_token: Some(Secret::new(WRITE_TOKEN)),
+        reconcile,
+        ..config()
+    }
+}
+
+fn days_ago(days: i64) -> Timestamp {
+    Timestamp::from_millis(Ticking::new().now().as_millis() - days * 86_400_000)
+}
+
+fn record(id: i64, status: i64, updated_at: Timestamp) -> String {
+    format!(
+        r#"{{"id":{id},"branch_id":1062,"brands":[{{"id":663}}],"status":{status},"updated_at":"{updated_at}"}}"#
+    )
+}
+
+/// Waits until so many runs have ended.
+async fn runs(inbox: &Running, count: usize) -> ReconcileStatus {
+    patiently(async {
+        loop {
+            let ended = inbox.store.reconcile_runs(100).await.unwrap();
+            if ended.iter().filter(|run| run.ended.is_some()).count() >= count
+                && let Some(status) = inbox.inbox.reconcile_status()
+                && status.running.is_none()
+            {
+                return status;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+}
+
+/// Asks for a run and waits for its end.
+async fn again(inbox: &Running) -> ReconcileStatus {
+    let before = inbox.store.reconcile_runs(100).await.unwrap().len();
+    let bearer = format!("Bearer {WRITE_TOKEN}");
+    let asked = head("POST", "/reconcile", &[("authorization", &bearer)], Some(0));
+    assert_eq!(exchange(inbox.address, asked).await.status, 202);
+    runs(inbox, before + 1).await
+}
+
+#[tokio::test]
+async fn what_never_came_and_what_came_no_further_is_healed_from_the_list_alone() {
+    let stub = Stub::start().await;
+    for id in 1..=20 {
+        stub.has(days_ago(id), id, &record(id, 4, days_ago(1)));
+    }
+    stub.has(days_ago(31), 31, &record(31, 4, days_ago(1)));
+    let dir = tempfile::tempdir().unwrap();
+    let store = crate::harness::open(dir.path());
+    // Deliveries of before: an older state, the present one, and one that could not be read.
+    let before = Running::on(store.clone(), config()).await;
+    before.deliver("evt_1", &envelope(&[&record(1, 2, days_ago(2)), &record(2, 4, days_ago(1))])).await;
+    before.deliver("evt_2", &envelope(&[r#"{"id":3,"status":"ready"}"#])).await;
+
+    let inbox = Running::on(store, asking(&stub)).await;
+    let status = runs(&inbox, 1).await;
+    for id in 1..=20 {
+        assert_eq!(inbox.record(id).await, record(id, 4, days_ago(1)));
+    }
+    assert_eq!(inbox.get("/orders/31").await.status, 404, "older than what is looked back at");
+    let last = status.last.unwrap();
+    assert_eq!((last.cause, last.ended.unwrap().1, last.problem), (RunCause::Start, RunEnd::Done, None));
+    assert_eq!((last.counts.never_came, last.counts.older_held, last.counts.quarantined), (17, 1, 1));
+    assert_eq!((status.way, status.healed, status.failed_runs), (Some(ReconcileWay::List), 19, 0));
+
+    let healed = inbox.store.healed(100).await.unwrap();
+    let of = |id: i64| healed.iter().find(|healed| healed.order_id.0 == id).map(|healed| healed.reason);
+    assert_eq!(of(1), Some(HealReason::OlderHeld));
+    assert_eq!((of(2), of(3), of(4)), (None, Some(HealReason::Quarantined), Some(HealReason::NeverCame)));
+    let delivery = inbox.store.delivery(&healed[0].delivery_id).await.unwrap().unwrap();
+    assert_eq!(delivery.source, Source::Reconcile);
+    assert_eq!((delivery.brand_id.unwrap().0, delivery.branch_id.unwrap().0), (663, 1062));
+
+    // Once more: nothing is missing, and only what is recent is read.
+    stub.known().requests.clear();
+    let status = again(&inbox).await;
+    assert_eq!((status.last.unwrap().counts.healed(), status.healed), (0, 19));
+    let known = stub.known();
+    assert!(known.requests.len() <= 2 && known.requests[0].contains("created_from="), "{:?}", known.requests);
+    assert_eq!(known.in_flight_max, 1, "one request at a time");
+}
+
+#[tokio::test]
+async fn a_list_that_moves_while_it_is_read_is_read_whole() {
+    let stub = Stub::start().await;
+    for id in 1..=30 {
+        stub.has(days_ago(1 + id % 9), id, &record(id, 4, days_ago(1)));
+    }
+    // Listed by the last change: whatever moves goes to the other end, and shifts all the others.
+    stub.known().before_a_page = Some(|orders| {
+        let last = orders.pop().unwrap();
+        orders.insert(0, last);
+    });
+    let inbox = Running::with(asking(&stub)).await;
+    runs(&inbox, 1).await;
+    for id in 1..=30 {
+        assert_eq!(inbox.get(&format!("/orders/{id}")).await.status, 200, "order {id}");
+    }
+}
+
+#[tokio::test]
+async fn what_changed_just_now_is_left_to_its_delivery_and_healed_where_that_does_not_come() {
+    let stub = Stub::start().await;
+    let now = days_ago(0);
+    stub.known().date = Some("Sun, 01 Mar 2026 10:30:00 GMT");
+    for id in [1, 2] {
+        stub.has(days_ago(0), id, &record(id, 4, now));
+    }
+    let settle = Duration::from_millis(400);
+    let mut config = asking(&stub);
+    config.reconcile.settle = settle;
+    let inbox = Running::with(config).await;
+    // The list is made for orders of before the start; and the clock only ticks when it is read.
+    stub.has(days_ago(1), 1, &record(1, 4, now));
+    stub.has(days_ago(1), 2, &record(2, 4, now));
+    patiently(async {
+        while !stub.known().requests.iter().any(|request| request.starts_with("GET /v1/partner/orders?")) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    inbox.deliver("evt_1", &envelope(&[&record(1, 4, now)])).await;
+    let status = runs(&inbox, 1).await;
+    assert_eq!(inbox.record(2).await, record(2, 4, now));
+    assert_eq!(status.last.unwrap().counts.never_came, 1, "order 1 came by itself");
+    assert_eq!(inbox.history(1).await.len(), 1);
+    let known = stub.known();
+    assert!(
+        known.requests.iter().any(|request| request == "GET /v1/partner/orders/2"),
+        "{:?}",
+        known.requests
+    );
+}
+
+#[tokio::test]
+async fn of_states_that_nothing_tells_apart_the_one_that_came_last_stays_unless_the_other_side_insists() {
+    let stub = Stub::start().await;
+    let cart = |items: &str| format!(r#"{{"id":7,"status":2,"cart":[{items}]}}"#);
+    stub.has(days_ago(1), 7, &cart("1"));
+    let inbox = Running::with(asking(&stub)).await;
+    runs(&inbox, 1).await;
+    assert_eq!(inbox.record(7).await, cart("1"));
+    // The page still has the cart of before; asked for by itself, the order has the one that was delivered.
+    inbox.deliver("evt_1", &envelope(&[&cart("1,2")])).await;
+    stub.known().scripted.push_back((
+        200,
+        ("x-a", "b".to_owned()),
+        json!({"data": {
+        "orders": [{"id": 7, "status": 2, "cart": [1]}], "total": 1}}),
+    ));
+    stub.has(days_ago(1), 7, &cart("1,2"));
+    again(&inbox).await;
+    assert_eq!(inbox.record(7).await, cart("1,2"));
+    assert_eq!(inbox.history(7).await.len(), 2);
+    // An edit whose delivery never came.
+    stub.has(days_ago(0), 7, &cart("1,2,3"));
+    stub.has(Timestamp::from_millis(days_ago(0).as_millis() - 1000), 7, &cart("1,2,3"));
+    again(&inbox).await;
+    assert_eq!(inbox.record(7).await, cart("1,2,3"));
+}
+
+#[tokio::test]
+async fn who_is_put_off_waits_and_a_credential_that_is_not_taken_is_said() {
+    let stub = Stub::start().await;
+    stub.has(days_ago(1), 1, &record(1, 4, days_ago(1)));
+    let busy = json!({"error": {"code": "rate_limited", "message": "later"}});
+    stub.known().scripted.push_back((429, ("retry-after", "1".to_owned()), busy));
+    let inbox = Running::with(asking(&stub)).await;
+    let before = std::time::Duration::from_secs(1);
+    let started = tokio::time::Instant::now();
+    runs(&inbox, 1).await;
+    assert!(started.elapsed() >= before, "it came back before it was asked to");
+    assert_eq!(inbox.record(1).await, record(1, 4, days_ago(1)));
+
+    let mut wrong = asking(&stub);
+    wrong.partner_api.as_mut().unwrap().secret_key = Secret::new("sk_of_last_year");
+    let refused = Running::with(wrong).await;
+    let status = runs(&refused, 1).await;
+    let problem = status.last.unwrap().problem.unwrap();
+    for words in
+        ["does not take the credential", "401 auth_invalid_credential", "check partner_key and secret_key"]
+    {
+        assert!(problem.contains(words), "{problem}");
+    }
+    assert_eq!(status.failed_runs, 1);
+    let shown = refused.get("/reconcile").await;
+    assert_eq!(shown.json()["data"]["status"]["problem"], problem.as_str());
+    assert!(!shown.text().contains("sk_"), "{}", shown.text());
+}
+
+#[tokio::test]
+async fn only_the_orders_of_the_branches_that_are_named_are_asked_for_and_kept() {
+    let stub = Stub::start().await;
+    for (id, branch) in [(1, 1062), (2, 1063), (3, 1064)] {
+        let record = record(id, 4, days_ago(1)).replace("1062", &branch.to_string());
+        stub.has(days_ago(1), id, &record);
+    }
+    let mut config = asking(&stub);
+    config.reconcile.branch_ids = [1062, 1064].map(hookit_contract::BranchId).to_vec();
+    let inbox = Running::with(config).await;
+    runs(&inbox, 1).await;
+    let present = async |id: i64| inbox.get(&format!("/orders/{id}")).await.status == 200;
+    assert_eq!((present(1).await, present(2).await, present(3).await), (true, false, true));
+}
+
+#[tokio::test]
+async fn what_looks_like_a_gap_leads_to_a_run() {
+    let stub = Stub::start().await;
+    let mut config = asking(&stub);
+    config.reconcile.gap_pause = Duration::ZERO;
+    config.reconcile.quiet = Duration::from_millis(300);
+    let inbox = Running::with(config).await;
+    let last = async |count| runs(&inbox, count).await.last.unwrap().cause;
+    assert_eq!(last(1).await, RunCause::Start);
+    inbox.deliver("evt_1", &envelope(&["null"])).await;
+    assert_eq!(last(2).await, RunCause::Quarantine);
+    inbox.deliver("evt_2", &envelope(&[r#"{"id":1,"version":1}"#])).await;
+    inbox.deliver("evt_3", &envelope(&[r#"{"id":1,"version":3}"#])).await;
+    assert_eq!(last(3).await, RunCause::VersionJump);
+    assert_eq!(last(4).await, RunCause::Quiet);
+}
+
+#[tokio::test]
+async fn asking_for_a_run_needs_the_write_token() {
+    let stub = Stub::start().await;
+    let inbox = Running::with(asking(&stub)).await;
+    for authorization in ["Bearer wrong", "Basic YTpi"] {
+        let asked = head("POST", "/reconcile", &[("authorization", authorization)], Some(0));
+        assert_eq!(exchange(inbox.address, asked).await.status, 401, "{authorization}");
+    }
+    let plain = Running::start().await;
+    let asked = exchange(plain.address, head("POST", "/reconcile", &[], Some(0))).await;
+    assert_eq!((asked.status, asked.error().0.as_str()), (403, "auth_forbidden"));
+    assert_eq!(plain.get("/reconcile").await.data(), r#"{"status":null,"runs":[],"healed":[]}"#);
+}

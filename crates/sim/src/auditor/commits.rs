@@ -43,15 +43,10 @@ impl Auditor {
         if !commit.registrations.is_empty() || !commit.removed.is_empty() {
             self.agreed(commit.tick);
         }
-        for &(seq, endpoint) in &commit.moved {
-            self.counts.moved += 1;
-            if let Some(held) = self.deliveries.get_mut(&seq) {
-                held.endpoint = endpoint;
-                held.moved = Some(None);
-                held.idle_since = None;
-            }
-            self.untold.entry(commit.tick).or_default().push(seq);
-        }
+        // What is put in line and moved or taken back in one tick comes after the replays, everything else before.
+        let again = commit.replayed.iter().map(|replayed| replayed.to);
+        let in_line: BTreeSet<i64> = again.chain(commit.anew.iter().map(|anew| anew.seq)).collect();
+        self.moved(commit, |seq| !in_line.contains(&seq));
         let mut dues: BTreeSet<Due> = BTreeSet::new();
         for change in &commit.changes {
             self.counts.changes += 1;
@@ -72,14 +67,12 @@ impl Auditor {
             self.recorded(attempt);
         }
         self.registrations_removed(commit);
-        // What is put in line and taken back in one tick comes after the replays, everything else before.
-        let again = commit.replayed.iter().map(|replayed| replayed.to);
-        let in_line: BTreeSet<i64> = again.chain(commit.anew.iter().map(|anew| anew.seq)).collect();
         self.ended_by_operators(commit, |seq| !in_line.contains(&seq));
         for attempt in commit.attempts.iter().filter(|attempt| attempt.late) {
             self.recorded(attempt);
         }
         self.replays_committed(commit);
+        self.moved(commit, |seq| in_line.contains(&seq));
         self.ended_by_operators(commit, |seq| in_line.contains(&seq));
         for &seq in &commit.given_up {
             self.given_up(seq);
@@ -98,6 +91,19 @@ impl Auditor {
             } else {
                 self.held.remove(&endpoint);
             }
+        }
+    }
+
+    /// Deliveries have come to other endpoints by a change of URL.
+    fn moved(&mut self, commit: &Commit, which: impl Fn(i64) -> bool) {
+        for &(seq, endpoint) in commit.moved.iter().filter(|(seq, _)| which(*seq)) {
+            self.counts.moved += 1;
+            if let Some(held) = self.deliveries.get_mut(&seq) {
+                held.endpoint = endpoint;
+                held.moved = Some(None);
+                held.idle_since = None;
+            }
+            self.untold.entry(commit.tick).or_default().push(seq);
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use hookit_contract::StatusCodes;
 use hookit_inbox::{Counters, Inbox, InboxConfig, NamedSecret};
-use hookit_server::{Limits, Secret, SystemClock, create_private_dir};
+use hookit_server::{Certificate, Limits, Secret, SystemClock, create_private_dir};
 use hookit_store::inbox::Store as _;
 use hookit_store::sqlite::{InboxOptions, InboxStore};
 use tokio::net::TcpListener;
@@ -17,6 +17,7 @@ use crate::config::{self, InboxFile, InboxParts};
 use crate::exit::{Exit, usage};
 use crate::platform::announce;
 use crate::signals;
+use crate::tls::{TlsArgs, scheme};
 
 /// Environment variable of the webhook secret, as in klikit's published receivers.
 pub(crate) const WEBHOOK_SECRET: &str = "KLIKIT_WEBHOOK_SECRET";
@@ -35,6 +36,8 @@ pub(crate) struct ServeArgs {
     /// Where to listen; port 0 picks a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8787")]
     listen: SocketAddr,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// A configuration file (TOML); examples/inbox.toml has every setting.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -54,6 +57,7 @@ impl Running {
     pub(crate) async fn start(
         data: &Path,
         listen: SocketAddr,
+        certificate: Option<Certificate>,
         secret: Secret,
         codes: StatusCodes,
         limits: impl FnOnce(&InboxConfig) -> Limits,
@@ -72,7 +76,7 @@ impl Running {
         let inbox = Inbox::new(config, store.clone(), Arc::new(SystemClock))
             .map_err(|error| usage(format!("configuration: {error}")))?;
         let stop = CancellationToken::new();
-        let serving = hookit_server::serve(listener, inbox.router(), limits, stop.clone());
+        let serving = hookit_server::serve_with(listener, certificate, inbox.router(), limits, stop.clone());
         #[expect(clippy::disallowed_methods, reason = "its handle is awaited by stop")]
         let listener = tokio::spawn(serving);
         Ok(Running { address, inbox, store, listener, stop })
@@ -102,10 +106,12 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<Exit> {
         }
         Err(std::env::VarError::NotUnicode(_)) => return Err(usage(format!("{WEBHOOK_SECRET}: not text"))),
     };
+    let certificate = args.tls.certificate()?;
+    let scheme = scheme(certificate.as_ref());
     let stop = signals::stop_token()?;
     let limits = |config: &InboxConfig| listen.limits(config.body_bytes_max);
-    let running = Running::start(&args.data, args.listen, secret, codes, limits).await?;
-    announce("inbox", running.address)?;
+    let running = Running::start(&args.data, args.listen, certificate, secret, codes, limits).await?;
+    announce("inbox", scheme, running.address)?;
     stop.cancelled().await;
     running.stop().await;
     tracing::info!("stopped");

@@ -13,6 +13,7 @@ mod inbox;
 mod output;
 mod platform;
 mod signals;
+mod tls;
 mod workbench;
 
 use std::process::ExitCode;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use hookit_egress::Egress;
 use hookit_platform::{MetricsAccess, Platform, PlatformConfig, Vault};
-use hookit_server::{Limits, Secret, SystemClock, create_private_dir, private_file, random_hex};
+use hookit_server::{Certificate, Limits, Secret, SystemClock, create_private_dir, private_file, random_hex};
 use hookit_store::platform::Store as _;
 use hookit_store::sqlite::PlatformStore;
 use tokio::net::TcpListener;
@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, PlatformFile, PlatformParts};
 use crate::exit::{Exit, usage};
+use crate::tls::{TlsArgs, scheme};
 use crate::{exit, signals};
 
 /// The shortest token that is taken from the environment.
@@ -42,6 +43,8 @@ pub(crate) struct ServeArgs {
     /// Where to listen; port 0 picks a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8780")]
     listen: SocketAddr,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// A configuration file (TOML); examples/platform.toml has every setting.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -61,7 +64,12 @@ pub(crate) struct Running {
 
 impl Running {
     /// Opens the store, puts the dispatcher to work, and listens.
-    pub(crate) async fn start(data: &Path, listen: SocketAddr, parts: PlatformParts) -> anyhow::Result<Self> {
+    pub(crate) async fn start(
+        data: &Path,
+        listen: SocketAddr,
+        certificate: Option<Certificate>,
+        parts: PlatformParts,
+    ) -> anyhow::Result<Self> {
         create_private_dir(data).with_context(|| format!("--data {}", data.display()))?;
         let operator_token = operator_token(data)?;
         let metrics = MetricsAccess { is_open: parts.metrics_are_open, token: token_of(METRICS_TOKEN)? };
@@ -100,7 +108,8 @@ impl Running {
         let platform = Platform::start(config, store, Arc::new(SystemClock), vault, sender).await?;
         let stop = CancellationToken::new();
         let limits: Limits = parts.limits;
-        let serving = hookit_server::serve(listener, platform.router(), limits, stop.clone());
+        let serving =
+            hookit_server::serve_with(listener, certificate, platform.router(), limits, stop.clone());
         #[expect(clippy::disallowed_methods, reason = "its handle is awaited by stop")]
         let listener = tokio::spawn(serving);
         Ok(Running { address, operator_token, platform, listener, stop })
@@ -146,6 +155,7 @@ fn token_file(data: &Path) -> PathBuf {
 pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<Exit> {
     let parts =
         config::read::<PlatformFile>(args.config.as_deref())?.resolve(args.allow_private_endpoints)?;
+    let certificate = args.tls.certificate()?;
     let stop = signals::stop_token()?;
     tracing::info!(
         retry = ?parts.engine.retry.delays(), in_flight_max = parts.engine.in_flight_max,
@@ -157,11 +167,12 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<Exit> {
         writes_per_minute_max = parts.rates.writes_per_minute_max,
         "effective settings"
     );
-    let running = Running::start(&args.data, args.listen, parts).await?;
+    let scheme = scheme(certificate.as_ref());
+    let running = Running::start(&args.data, args.listen, certificate, parts).await?;
     if std::env::var_os(OPERATOR_TOKEN).is_none() {
         tracing::info!("the operator token is in {}", token_file(&args.data).display());
     }
-    announce("platform", running.address)?;
+    announce("platform", scheme, running.address)?;
     stop.cancelled().await;
     running.stop().await;
     tracing::info!("stopped");
@@ -169,10 +180,10 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<Exit> {
 }
 
 /// The one line on standard output: a script that starts a server waits for it and learns the port from it.
-pub(crate) fn announce(half: &str, address: SocketAddr) -> anyhow::Result<()> {
+pub(crate) fn announce(half: &str, scheme: &str, address: SocketAddr) -> anyhow::Result<()> {
     use std::io::Write as _;
     let mut out = std::io::stdout();
-    writeln!(out, "{half} listening on http://{address}")?;
+    writeln!(out, "{half} listening on {scheme}://{address}")?;
     out.flush()?;
     Ok(())
 }

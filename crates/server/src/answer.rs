@@ -12,7 +12,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use hookit_contract::ErrorCode;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use tracing::Instrument as _;
 
@@ -146,7 +146,7 @@ impl ApiError {
 }
 
 /// An error and its causes on one line.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -235,6 +235,17 @@ pub async fn envelope(mut request: Request, next: Next) -> Response {
     // The empty body that the parts were made with must not leave its length behind.
     parts.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(parts, Body::from(body))
+}
+
+/// What is written to whoever speaks HTTP where TLS was expected.
+pub(crate) fn without_tls() -> Vec<u8> {
+    let refused = ApiError::invalid("this port speaks TLS alone; expected https");
+    let body = wrap(&RequestId::of(&HeaderMap::new()), Content::Error(refused));
+    let head = format!(
+        "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), &body].concat()
 }
 
 /// The fallback of a router: no such path.

@@ -15,6 +15,7 @@ mod secret;
 mod serve;
 mod shape;
 mod tasks;
+mod tls;
 mod unread;
 mod wrong;
 
@@ -24,5 +25,6 @@ pub use clock::SystemClock;
 pub use faults::{Fault, Faults};
 pub use request::{PathId, PathText, RequestId, bearer};
 pub use secret::{PrivateFileError, Secret, create_private_dir, private_file, random_hex};
-pub use serve::{Limits, serve};
+pub use serve::{Limits, serve, serve_with};
 pub use tasks::Tasks;
+pub use tls::{Certificate, CertificateError};

@@ -1,4 +1,4 @@
-//! The listener: connections, heads, bodies and times within limits, and a stop that lets answers finish.
+//! The listener: connections, with TLS or without, heads, bodies and times within limits, and a stop that lets answers finish.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -12,6 +12,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use hookit_contract::ErrorCode;
 use hyper::body::Incoming;
+use hyper::server::conn::http1::Connection;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -19,9 +20,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
-use crate::ApiError;
 use crate::answer::{envelope, method_not_allowed, not_found};
 use crate::unread::Unread;
+use crate::{ApiError, Certificate};
 
 /// What a listener takes, and what it does beyond it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub struct Limits {
     pub head_bytes_max: usize,
     /// The body. Beyond it: 413.
     pub body_bytes_max: usize,
+    /// For the handshake of TLS. Beyond it the connection is closed.
+    pub handshake_timeout: Duration,
     /// For the head, from the first byte or from the answer before it on. Beyond it the connection is closed.
     pub head_timeout: Duration,
     /// For the body. Beyond it: 408.
@@ -46,6 +49,7 @@ impl Default for Limits {
             connections_max: 1024,
             head_bytes_max: 32 << 10,
             body_bytes_max: 2 << 20,
+            handshake_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(20),
             stop_timeout: Duration::from_secs(15),
@@ -59,6 +63,37 @@ const HYPER_HEAD_BYTES_MAX: usize = 1_500_000;
 /// Serves a router on a listener until the stop, then lets answers under way finish. Adds what every router has: the
 /// envelope, the fallbacks, the head limit.
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
+    serve_with(listener, None, router, limits, stop).await;
+}
+
+/// The same, with TLS where there is a certificate.
+pub async fn serve_with(
+    listener: TcpListener,
+    certificate: Option<Certificate>,
+    router: Router,
+    limits: Limits,
+    stop: CancellationToken,
+) {
+    let following = certificate.clone().map(Certificate::follow_files);
+    let following = async {
+        match following {
+            Some(following) => following.await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = listen(listener, certificate, router, limits, stop) => {}
+        () = following => unreachable!("files are looked at without end"),
+    }
+}
+
+async fn listen(
+    listener: TcpListener,
+    certificate: Option<Certificate>,
+    router: Router,
+    limits: Limits,
+    stop: CancellationToken,
+) {
     let router = router
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
@@ -96,24 +131,25 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
         };
         // Answers are small and waited for.
         let _ = stream.set_nodelay(true);
-        let connection =
-            builder.serve_connection(TokioIo::new(stream), service(router.clone(), peer, limits));
-        let (stop, broken_off) = (stop.clone(), broken_off.clone());
+        let (builder, service) = (builder.clone(), service(router.clone(), peer, limits));
+        let (certificate, stop, broken_off) = (certificate.clone(), stop.clone(), broken_off.clone());
         connections.spawn(async move {
             let _place = place;
-            let mut connection = std::pin::pin!(connection);
-            let ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = stop.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    tokio::select! {
-                        ended = connection => ended,
-                        () = broken_off.cancelled() => return,
-                    }
-                }
+            let Some(certificate) = certificate else {
+                return converse(builder.serve_connection(TokioIo::new(stream), service), peer, stop, broken_off).await;
             };
-            if let Err(error) = ended {
-                tracing::debug!(%peer, %error, "a connection ended early");
+            // A place is taken from the first byte on, so who dawdles here holds up nobody but itself.
+            let accepted = tokio::select! {
+                accepted = tokio::time::timeout(limits.handshake_timeout, certificate.accept(stream)) => accepted,
+                () = stop.cancelled() => return,
+            };
+            match accepted {
+                Ok(Ok(Some(stream))) => {
+                    converse(builder.serve_connection(TokioIo::new(stream), service), peer, stop, broken_off).await;
+                }
+                Ok(Ok(None)) => tracing::debug!(%peer, "a connection came without TLS"),
+                Ok(Err(error)) => tracing::debug!(%peer, %error, "a handshake failed"),
+                Err(_) => tracing::debug!(%peer, "a handshake took too long"),
             }
         });
     }
@@ -123,6 +159,32 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
         tracing::warn!(connections = connections.len(), "some answers did not finish before the stop");
         broken_off.cancel();
         connections.wait().await;
+    }
+}
+
+/// Serves a connection to its end, or past the stop to the end of the answer that is under way.
+async fn converse<I, S>(
+    connection: Connection<I, S>,
+    peer: SocketAddr,
+    stop: CancellationToken,
+    broken_off: CancellationToken,
+) where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+    S: hyper::service::Service<Request<Incoming>, Response = Response, Error = Infallible>,
+{
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = connection => ended,
+                () = broken_off.cancelled() => return,
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%peer, %error, "a connection ended early");
     }
 }
 

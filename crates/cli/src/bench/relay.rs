@@ -57,6 +57,6 @@ async fn serve_on(listener: TcpListener, to: &str) -> anyhow::Result<()> {
 
 pub(super) async fn serve(to: &str) -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    platform::announce("relay", listener.local_addr()?)?;
+    platform::announce("relay", "http", listener.local_addr()?)?;
     serve_on(listener, to).await
 }

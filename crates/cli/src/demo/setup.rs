@@ -66,7 +66,7 @@ pub(super) async fn start(
     seed: u64,
 ) -> anyhow::Result<Halves> {
     let parts = PlatformFile::default().resolve(true)?;
-    let platform = platform::Running::start(&data.join("platform"), platform_listen, parts).await?;
+    let platform = platform::Running::start(&data.join("platform"), platform_listen, None, parts).await?;
     let operator =
         Client::new(&format!("http://{}", platform.address), Some(platform.operator_token.expose()))?;
 
@@ -96,9 +96,15 @@ pub(super) async fn start(
 
     let secret = Secret::new(issued.webhook_secret_key);
     let limits = |config: &hookit_inbox::InboxConfig| Listen::default().limits(config.body_bytes_max);
-    let inbox =
-        inbox::Running::start(&data.join("inbox"), inbox_listen, secret, StatusCodes::default(), limits)
-            .await?;
+    let inbox = inbox::Running::start(
+        &data.join("inbox"),
+        inbox_listen,
+        None,
+        secret,
+        StatusCodes::default(),
+        limits,
+    )
+    .await?;
 
     for event_type in EventType::ALL {
         let webhook = body(&json!({

@@ -21,4 +21,5 @@ mod readme;
 mod secrets;
 mod startup;
 mod strangers;
+mod tls;
 mod workbench;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
-use hookit_server::{Limits, Tasks, serve};
+use hookit_server::{Certificate, Limits, Tasks, serve_with};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -18,11 +18,20 @@ pub(crate) async fn patiently<T>(future: impl Future<Output = T>) -> T {
 
 /// A router that is being served; the stop is asked for when the tasks are stopped.
 pub(crate) async fn listen(router: Router, limits: Limits) -> (SocketAddr, Tasks) {
+    listen_with(None, router, limits).await
+}
+
+/// The same, with TLS where there is a certificate.
+pub(crate) async fn listen_with(
+    certificate: Option<Certificate>,
+    router: Router,
+    limits: Limits,
+) -> (SocketAddr, Tasks) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let tasks = Tasks::new();
     let stop = tasks.stop_signal().clone();
-    tasks.spawn("listener", serve(listener, router, limits, stop));
+    tasks.spawn("listener", serve_with(listener, certificate, router, limits, stop));
     (address, tasks)
 }
 
@@ -36,6 +45,12 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// What was read to the end of a connection.
+    pub(crate) fn read(raw: &[u8]) -> Option<Answer> {
+        let end = raw.windows(4).position(|four| four == b"\r\n\r\n")?;
+        Some(Answer::of(&raw[..end], &raw[end + 4..]))
+    }
+
     fn of(head: &[u8], body: &[u8]) -> Answer {
         let head = String::from_utf8(head.to_vec()).unwrap().to_lowercase();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
@@ -71,8 +86,7 @@ pub(crate) async fn exchange(address: SocketAddr, request: impl AsRef<[u8]>) -> 
         let _ = from.read_to_end(&mut raw).await;
     };
     patiently(async { tokio::join!(writing, reading) }).await;
-    let end = raw.windows(4).position(|four| four == b"\r\n\r\n")?;
-    Some(Answer::of(&raw[..end], &raw[end + 4..]))
+    Answer::read(&raw)
 }
 
 /// One call on a connection of its own.

@@ -21,6 +21,7 @@ const SMALL: Limits = Limits {
     connections_max: 64,
     head_bytes_max: 1_000,
     body_bytes_max: 10,
+    handshake_timeout: Duration::from_secs(60),
     head_timeout: Duration::from_secs(60),
     body_timeout: Duration::from_secs(60),
     stop_timeout: Duration::from_secs(60),

@@ -7,3 +7,4 @@ mod bodies;
 mod client;
 mod limits;
 mod stop;
+mod tls;

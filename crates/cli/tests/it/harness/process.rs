@@ -157,7 +157,8 @@ impl Process {
         until("the line with the address", async || {
             let said = self.stdout();
             if let Some((line, _)) = said.split_once('\n') {
-                let (_, address) = line.split_once("listening on http://").expect(line);
+                let (_, url) = line.split_once("listening on ").expect(line);
+                let (_, address) = url.split_once("://").expect(line);
                 return Some(address.parse().expect(line));
             }
             if let Some(status) = self.has_ended() {

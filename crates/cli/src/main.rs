@@ -59,6 +59,8 @@ enum Command {
     Trigger(workbench::trigger::Args),
     /// A receiver that verifies, shows and forwards what comes, and misbehaves where told to.
     Listen(workbench::listen::Args),
+    /// Tries a receiver in every way that matters, and says which faults it has.
+    Certify(workbench::certify::Args),
     /// Prints the signature of a body.
     Sign(workbench::sign::Args),
     /// Tells whether a signature is a body's, and why it is not.
@@ -115,6 +117,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
             Command::Diff(args) => Box::pin(diff::run(args)).await,
             Command::Trigger(args) => Box::pin(workbench::trigger::run(args)).await,
             Command::Listen(args) => Box::pin(workbench::listen::run(args)).await,
+            Command::Certify(args) => Box::pin(workbench::certify::run(args)).await,
             Command::Sign(args) => workbench::sign::run(&args),
             Command::Verify(args) => workbench::verify::run(&args),
         }

@@ -119,20 +119,15 @@ impl Maker {
             updated_at: now,
             order_type: record.order_type(),
         };
-        Ok(with(&record, owned))
+        let mut changes = Changes::new();
+        owned.set(&StatusCodes::default(), &mut changes);
+        Ok(record.with(&changes))
     }
 }
 
 /// Where orders begin.
 fn is_first(status: OrderStatus) -> bool {
     matches!(status, OrderStatus::Known(KnownStatus::Placed | KnownStatus::Scheduled))
-}
-
-/// A record with these values of the fields that the platform owns.
-pub(super) fn with(record: &Record, owned: OwnedFields) -> Record {
-    let mut changes = Changes::new();
-    owned.set(&StatusCodes::default(), &mut changes);
-    record.with(&changes)
 }
 
 /// Sends to one receiver, as the platform would.
@@ -173,11 +168,16 @@ impl Sender {
         Ok(self.post(event.headers(&self.secret)?, event.body.clone()).await)
     }
 
-    /// Sends a body with these headers, and those that have nothing to do with the event.
-    pub(super) async fn post(&self, mut headers: HeaderMap, body: Bytes) -> Attempt {
+    /// Adds the Basic authorization, where there is one.
+    pub(super) fn authorize(&self, headers: &mut HeaderMap) {
         if let Some(authorization) = &self.authorization {
             headers.insert(header::AUTHORIZATION, authorization.clone());
         }
+    }
+
+    /// Sends a body with these headers, and those that have nothing to do with the event.
+    pub(super) async fn post(&self, mut headers: HeaderMap, body: Bytes) -> Attempt {
+        self.authorize(&mut headers);
         self.egress.post(Post { url: self.url.clone(), headers, body }, SystemClock.now()).await
     }
 }

@@ -3,6 +3,7 @@
 //! A file a command. What they share is here: where secrets come from, and the body that is worked on; in `events.rs` what
 //! is sent, and in `spelling.rs` how JSON is written.
 
+pub(crate) mod certify;
 mod diagnose;
 mod events;
 pub(crate) mod listen;

@@ -10,13 +10,14 @@ const DEPTH_MAX: usize = 128;
 
 /// A JSON text in lines, every number and text of it as it stands; what is no JSON comes back as it is.
 pub(crate) fn pretty(body: &[u8]) -> String {
-    let lines = Spelling {
-        layout: Layout::Indented("  "),
-        strings: Strings::AsTheyStand,
-        numbers: Numbers::AsTheyStand,
-        keys: Keys::AsTheyStand,
-    };
+    let lines = Spelling::laid_out(Layout::Indented("  "));
     parse(body).map_or_else(|| String::from_utf8_lossy(body).into_owned(), |node| write(&node, lines))
+}
+
+/// A JSON text with white space in each of the usual places, with the layout in words; none for what is no JSON.
+pub(crate) fn layouts(body: &[u8]) -> Vec<(String, String)> {
+    let Some(node) = parse(body) else { return Vec::new() };
+    LAYOUTS.map(Spelling::laid_out).map(|spelling| (spelling.words(), write(&node, spelling))).into()
 }
 
 /// One way to write a text again.
@@ -79,6 +80,16 @@ const NUMBERS: [Numbers; 3] = [Numbers::AsTheyStand, Numbers::JavaScript, Number
 const KEYS: [Keys; 2] = [Keys::AsTheyStand, Keys::Sorted];
 
 impl Spelling {
+    /// Only the white space is another.
+    const fn laid_out(layout: Layout) -> Spelling {
+        Spelling {
+            layout,
+            strings: Strings::AsTheyStand,
+            numbers: Numbers::AsTheyStand,
+            keys: Keys::AsTheyStand,
+        }
+    }
+
     /// All of them; those that change least come first.
     pub(crate) fn all() -> Vec<Spelling> {
         let mut all = Vec::with_capacity(LAYOUTS.len() * STRINGS.len() * NUMBERS.len() * KEYS.len());

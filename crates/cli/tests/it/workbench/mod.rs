@@ -1,5 +1,6 @@
 //! The workbench, as a partner uses it who has nothing but the binary.
 
+mod certify;
 mod exchange;
 mod signatures;
 

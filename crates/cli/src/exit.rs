@@ -13,6 +13,8 @@ pub(crate) enum Exit {
     Differs = 1,
     /// The command line, a configuration or an environment variable is wrong. clap uses the same number.
     Usage = 2,
+    /// There is no such thing.
+    NotFound = 3,
     /// The other side refused: credentials, or a request that it does not take.
     Refused = 4,
     /// The other side cannot be reached.

@@ -10,8 +10,10 @@ mod demo;
 mod diff;
 mod exit;
 mod inbox;
+mod operate;
 mod output;
 mod platform;
+mod shell;
 mod signals;
 mod tls;
 mod workbench;
@@ -55,6 +57,22 @@ enum Command {
     },
     /// Compares an inbox's view with the platform's orders, record by record.
     Diff(diff::Args),
+    /// How the platform and each endpoint stand.
+    Status(operate::status::Args),
+    /// Who hosts endpoints, and their credentials.
+    Partner(operate::partner::Args),
+    /// Registrations: which URL hears of what.
+    Webhook(operate::webhook::Args),
+    /// Orders, their moves, and one of them live.
+    Order(operate::order::Args),
+    /// What was sent, what waits, and what was given up.
+    Delivery(operate::delivery::Args),
+    /// Many deliveries again, by a filter.
+    Replay(operate::replay::Args),
+    /// Operator tokens and what they may do.
+    Token(operate::token::Args),
+    /// What operators did.
+    Audit(operate::token::AuditArgs),
     /// Posts a realistic, signed event to a receiver, and shows the exchange.
     Trigger(workbench::trigger::Args),
     /// A receiver that verifies, shows and forwards what comes, and misbehaves where told to.
@@ -65,6 +83,10 @@ enum Command {
     Sign(workbench::sign::Args),
     /// Tells whether a signature is a body's, and why it is not.
     Verify(workbench::verify::Args),
+    /// Prints what a shell needs to complete commands.
+    Completions(shell::CompletionsArgs),
+    /// Writes a man page for each command.
+    Man(shell::ManArgs),
 }
 
 #[derive(Subcommand)]
@@ -115,11 +137,21 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
             }
             Command::Inbox { command: InboxCommand::Serve(args) } => Box::pin(inbox::serve(args)).await,
             Command::Diff(args) => Box::pin(diff::run(args)).await,
+            Command::Status(args) => Box::pin(operate::status::run(args)).await,
+            Command::Partner(args) => Box::pin(operate::partner::run(args)).await,
+            Command::Webhook(args) => Box::pin(operate::webhook::run(args)).await,
+            Command::Order(args) => Box::pin(operate::order::run(args)).await,
+            Command::Delivery(args) => Box::pin(operate::delivery::run(args)).await,
+            Command::Replay(args) => Box::pin(operate::replay::run(args)).await,
+            Command::Token(args) => Box::pin(operate::token::run(args)).await,
+            Command::Audit(args) => Box::pin(operate::token::audit(args)).await,
             Command::Trigger(args) => Box::pin(workbench::trigger::run(args)).await,
             Command::Listen(args) => Box::pin(workbench::listen::run(args)).await,
             Command::Certify(args) => Box::pin(workbench::certify::run(args)).await,
             Command::Sign(args) => workbench::sign::run(&args),
             Command::Verify(args) => workbench::verify::run(&args),
+            Command::Completions(args) => shell::completions(&args),
+            Command::Man(args) => shell::man(&args),
         }
     });
     // What still runs in the background has been waited for as long as it may be.

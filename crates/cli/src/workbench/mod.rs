@@ -8,7 +8,7 @@ mod diagnose;
 mod events;
 pub(crate) mod listen;
 pub(crate) mod sign;
-mod spelling;
+pub(crate) mod spelling;
 pub(crate) mod trigger;
 pub(crate) mod verify;
 
@@ -109,7 +109,7 @@ fn of_file(path: &Path) -> anyhow::Result<NamedSecret> {
 }
 
 /// The bytes of a file, or of standard input for `-`.
-fn read_body(file: &Path) -> anyhow::Result<Bytes> {
+pub(crate) fn read_body(file: &Path) -> anyhow::Result<Bytes> {
     let mut body = Vec::new();
     let read = if file == Path::new("-") {
         std::io::stdin().lock().take(BODY_BYTES_MAX + 1).read_to_end(&mut body)

@@ -14,6 +14,12 @@ pub(crate) fn pretty(body: &[u8]) -> String {
     parse(body).map_or_else(|| String::from_utf8_lossy(body).into_owned(), |node| write(&node, lines))
 }
 
+/// A JSON text in one line, every number and text of it as it stands; what is no JSON comes back as it is.
+pub(crate) fn compact(body: &[u8]) -> String {
+    let line = Spelling::laid_out(Layout::Compact);
+    parse(body).map_or_else(|| String::from_utf8_lossy(body).into_owned(), |node| write(&node, line))
+}
+
 /// A JSON text with white space in each of the usual places, with the layout in words; none for what is no JSON.
 pub(crate) fn layouts(body: &[u8]) -> Vec<(String, String)> {
     let Some(node) = parse(body) else { return Vec::new() };

@@ -55,7 +55,8 @@ pub(crate) struct Args {
     output: Output,
 }
 
-pub(super) fn event_type(text: &str) -> Result<EventType, String> {
+/// Reads an event type of an argument.
+pub(crate) fn event_type(text: &str) -> Result<EventType, String> {
     match text {
         "created" => Ok(EventType::OrderCreated),
         "status" => Ok(EventType::OrderStatusUpdated),

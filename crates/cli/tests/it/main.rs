@@ -15,6 +15,7 @@ mod graceful;
 mod harness;
 mod kills;
 mod moved;
+mod operate;
 mod outage;
 mod proof;
 mod readme;

@@ -27,6 +27,7 @@ pub use rustls::pki_types::CertificateDer;
 pub use crate::address::{AddressKind, AddressPolicy};
 pub use crate::network::{NETWORKS_MAX, Network, NetworkError, Networks};
 pub use crate::post::{Attempt, Call, Called, Egress, Post, Timings};
+pub use crate::retry_after::retry_after;
 pub use crate::url::{EndpointUrl, URL_BYTES_MAX, UrlRefused, UrlRules};
 
 /// The smallest `answer_head_bytes_max` that the HTTP parser can work with.

@@ -8,7 +8,7 @@ use http::header::RETRY_AFTER;
 
 /// How long the endpoint asks to be left alone. On which status that counts, and for how long at most, is the retry
 /// plan's to say. What cannot be read is as good as not sent.
-pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
         // More digits than fit are still a number of seconds: too many.

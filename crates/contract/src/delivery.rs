@@ -5,6 +5,35 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::DeliveryId;
+
+/// A longer `x-klikit-event-id` is not taken, so that nobody's header sizes a receiver's index.
+const DELIVERY_ID_BYTES_MAX: usize = 255;
+
+impl DeliveryId {
+    /// The id under which a receiver keeps a delivery, by the value of `x-klikit-event-id` and the body; and whether it is the
+    /// sender's own.
+    ///
+    /// A genuine delivery without one that can be used is taken in all the same: refused, it would be lost in the end, and
+    /// an order with it. The hash of its body stands in: the sender's retries carry the same bytes, so they are still
+    /// known as repeats, and equal bytes are an equal state of the same orders, so ignoring them loses nothing.
+    pub fn received(given: Option<&[u8]>, body: &[u8]) -> (DeliveryId, bool) {
+        let given = given
+            .and_then(|value| std::str::from_utf8(value).ok())
+            .map(str::trim)
+            .filter(|id| !id.is_empty() && id.len() <= DELIVERY_ID_BYTES_MAX);
+        match given {
+            Some(id) => (DeliveryId::from(id), true),
+            None => {
+                let digits =
+                    Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+                (DeliveryId::from(format!("sha256:{digits}")), false)
+            }
+        }
+    }
+}
 
 /// Where a delivery stands. Only `Pending` is not final.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

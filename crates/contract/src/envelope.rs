@@ -3,7 +3,7 @@
 use bytes::{BufMut as _, Bytes, BytesMut};
 use serde_json::value::RawValue;
 
-use crate::{BranchId, BrandId, Record, RecordError};
+use crate::{BranchId, BrandId, OrderId, Record, RecordError};
 
 /// The bytes of an envelope, made from the bytes of its records as they are kept. Compact, keys in the contract's
 /// order. A delivery's bytes are promised to stay the same for ever, so this function must never give other bytes
@@ -96,12 +96,19 @@ impl Envelope {
                 .collect(),
         })
     }
+
+    /// The orders that can be read and say which order they are, in the order of the envelope.
+    pub fn records(&self) -> impl Iterator<Item = (OrderId, &Record)> {
+        self.orders.iter().filter_map(|order| {
+            let record = order.record.as_ref().ok()?;
+            Some((record.id().ok()??, record))
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::OrderId;
 
     #[test]
     fn an_envelope_is_its_records_bytes_in_the_contracts_order() {
@@ -129,6 +136,8 @@ mod tests {
         let ids: Vec<_> =
             envelope.orders.iter().map(|o| o.record.as_ref().ok().and_then(|r| r.id().unwrap())).collect();
         assert_eq!(ids, [Some(OrderId(1)), None, Some(OrderId(2)), None, Some(OrderId(5))]);
+        let ids: Vec<_> = envelope.records().map(|(id, _)| id).collect();
+        assert_eq!(ids, [OrderId(1), OrderId(2), OrderId(5)]);
     }
 
     #[test]

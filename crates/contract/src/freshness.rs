@@ -24,6 +24,19 @@ pub enum Freshness {
     Older,
 }
 
+impl Record {
+    /// How this record stands to the one that is kept, with the statuses' usual codes: see [`RecordState::compare`]. A
+    /// status that is no integer tells nothing.
+    pub fn freshness(&self, kept: &Record) -> Freshness {
+        let state = |record: &Record| RecordState {
+            version: record.version(),
+            updated_at: record.updated_at(),
+            status: record.status(&StatusCodes::default()).ok().flatten(),
+        };
+        state(self).compare(&state(kept))
+    }
+}
+
 impl RecordState {
     /// Reads it off a record.
     ///
@@ -73,6 +86,8 @@ mod tests {
         let codes = StatusCodes::default();
         let state = |text: &str| RecordState::of(&Record::parse(text.to_owned()).unwrap(), &codes).unwrap();
         assert_eq!(state(arriving).compare(&state(kept)), expected, "{arriving} on {kept}");
+        let record = |text: &str| Record::parse(text.to_owned()).unwrap();
+        assert_eq!(record(arriving).freshness(&record(kept)), expected, "{arriving} on {kept}");
     }
 
     #[test]

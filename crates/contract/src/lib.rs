@@ -5,7 +5,8 @@
 //! the error codes, the states of a delivery and the outcomes of an attempt.
 //!
 //! What this crate must not do: input or output, reading a clock, async. A partner that writes its own receiver in
-//! Rust depends on this crate alone.
+//! Rust depends on this crate alone; with the feature `axum` it has an extractor, `Webhook`, which reads a request and
+//! verifies it. `examples/receiver.rs` is a whole receiver.
 //!
 //! Start reading at [`Record`], then [`OrderStatus`] and [`check_move`], then [`Envelope`].
 
@@ -13,6 +14,8 @@ mod delivery;
 mod envelope;
 mod error_code;
 mod event;
+#[cfg(feature = "axum")]
+mod extract;
 mod freshness;
 mod fulfillment;
 mod ids;
@@ -26,6 +29,8 @@ pub use delivery::{AttemptOutcome, DeliveryState};
 pub use envelope::{Envelope, EnvelopeError, EnvelopeOrder, envelope_bytes};
 pub use error_code::ErrorCode;
 pub use event::{EventType, UnknownEventType, header};
+#[cfg(feature = "axum")]
+pub use extract::{BODY_BYTES_MAX, SignedWebhook, Webhook, WebhookRejection, WebhookSecrets};
 pub use freshness::{Freshness, RecordState};
 pub use fulfillment::FULFILLMENT_STATUSES;
 pub use ids::{

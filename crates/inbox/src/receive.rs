@@ -27,7 +27,6 @@ use hookit_store::Error as StoreError;
 use hookit_store::inbox::{Receipt, Received, RunCause, Source};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 use tokio::sync::SemaphorePermit;
 
 use crate::config::SMALL_BODY_BYTES;
@@ -48,9 +47,6 @@ const KEPT_HEADERS: [&str; 8] = [
 
 /// Of a header's value so many bytes are kept.
 const KEPT_HEADER_BYTES_MAX: usize = 512;
-
-/// A longer `x-klikit-event-id` is not kept but replaced, so that nobody's header sizes our index.
-const DELIVERY_ID_BYTES_MAX: usize = 255;
 
 /// Why a delivery is not taken in, with what its sender is told beyond the reason.
 enum Refusal {
@@ -81,7 +77,8 @@ impl Shared {
             return Err(Refusal::Unauthorized);
         }
         let secret = self.verify(headers, &body)?;
-        let (delivery_id, with_id) = delivery_id(headers, &body);
+        let (delivery_id, with_id) =
+            DeliveryId::received(headers.get(klikit::EVENT_ID).map(|id| id.as_bytes()), &body);
         let event_type = headers
             .get(klikit::EVENT_TYPE)
             .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
@@ -228,31 +225,6 @@ impl From<StoreError> for Refusal {
                 Refusal::Told(RefusalReason::Busy, ApiError::unavailable(message))
             }
             error => Refusal::Told(RefusalReason::Failed, ApiError::internal(&error)),
-        }
-    }
-}
-
-/// The delivery's id, and whether it is the sender's own.
-///
-/// A genuine delivery without one that can be used is taken in all the same: refused, it would be lost in the end, and
-/// an order with it. The hash of its body stands in: the sender's retries carry the same bytes, so they are still
-/// known as repeats, and equal bytes are an equal state of the same orders, so ignoring them loses nothing.
-fn delivery_id(headers: &HeaderMap, body: &[u8]) -> (DeliveryId, bool) {
-    let given = headers
-        .get(klikit::EVENT_ID)
-        .and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
-        .map(str::trim)
-        .filter(|id| !id.is_empty() && id.len() <= DELIVERY_ID_BYTES_MAX);
-    match given {
-        Some(id) => (DeliveryId::from(id), true),
-        None => {
-            let mut id = String::from("sha256:");
-            for byte in Sha256::digest(body) {
-                for digit in [byte >> 4, byte & 15] {
-                    id.push(char::from_digit(u32::from(digit), 16).expect("a half byte is a hex digit"));
-                }
-            }
-            (DeliveryId::from(id), false)
         }
     }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::load::Until;
 use super::rig::{Platform, Running};
 use super::{Settings, load, progress, rig};
+use crate::platform::OPERATOR_TOKEN;
 
 #[derive(Serialize)]
 pub(super) struct Figures {
@@ -21,7 +22,8 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<Figures> {
     let times = load::Times::new();
     let endpoint = load::endpoint(&times).await?;
     progress("the null relay, single posts");
-    let relay = Running::start(&["bench", "relay", "--to", &endpoint.url()], "unused").await?;
+    let relay =
+        Running::start(&["bench", "relay", "--to", &endpoint.url()], (OPERATOR_TOKEN, "unused")).await?;
     let target = load::Target { address: relay.address, token: "unused".to_owned() };
     let relayed = load::saturate(&times, &target, settings.time).await?;
     relay.kill().await?;

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::rig::{Platform, Running};
 use super::{Settings, load, progress, rig};
+use crate::platform::OPERATOR_TOKEN;
 
 /// Posts a second in the measurement of latency.
 const RATE: u32 = 300;
@@ -26,7 +27,8 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<Figures> {
     let times = load::Times::new();
     let endpoint = load::endpoint(&times).await?;
     progress("the null relay");
-    let relay = Running::start(&["bench", "relay", "--to", &endpoint.url()], "unused").await?;
+    let relay =
+        Running::start(&["bench", "relay", "--to", &endpoint.url()], (OPERATOR_TOKEN, "unused")).await?;
     let target = load::Target { address: relay.address, token: "unused".to_owned() };
     let relayed = load::saturate(&times, &target, settings.time).await?;
     times.quantiles();

@@ -21,7 +21,7 @@ use tokio::net::tcp::OwnedReadHalf;
 use tokio::task::JoinSet;
 
 /// Connections that post at the same time.
-const CONNECTIONS: usize = 64;
+pub(super) const CONNECTIONS: usize = 64;
 /// Records that are made beforehand; each post takes the next one.
 const RECORDS: usize = 512;
 /// Posts whose time is kept; a number that comes round again has been received long ago.
@@ -43,6 +43,25 @@ pub(super) struct Quantiles {
     pub(super) max_ms: f64,
 }
 
+impl Quantiles {
+    /// Those of what was measured since the last time, which begins anew.
+    pub(super) fn taken(latency_us: &mut Histogram<u64>) -> Self {
+        let ms = |us: u64| us as f64 / 1e3;
+        let quantiles = Quantiles {
+            p50_ms: ms(latency_us.value_at_quantile(0.5)),
+            p99_ms: ms(latency_us.value_at_quantile(0.99)),
+            max_ms: ms(latency_us.max()),
+        };
+        latency_us.reset();
+        quantiles
+    }
+}
+
+/// For times in microseconds.
+pub(super) fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).expect("the bounds are in order")
+}
+
 /// When each post was made, and how long it took to arrive.
 pub(super) struct Times {
     begun: Instant,
@@ -62,9 +81,7 @@ impl Times {
             begun: Instant::now(),
             sent_us: (0..TIMES).map(|_| AtomicU64::new(0)).collect(),
             next: AtomicU64::new(0),
-            latency_us: Mutex::new(
-                Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).expect("the bounds are in order"),
-            ),
+            latency_us: Mutex::new(histogram()),
             arrived: AtomicU64::new(0),
             records: (0..RECORDS).map(|_| world.small_order(&mut dice, now).record).collect(),
         })
@@ -111,15 +128,7 @@ impl Times {
 
     /// Quantiles since the last time they were asked for.
     pub(super) fn quantiles(&self) -> Quantiles {
-        let mut latency = self.latency_us.lock().unwrap_or_else(PoisonError::into_inner);
-        let ms = |us: u64| us as f64 / 1e3;
-        let quantiles = Quantiles {
-            p50_ms: ms(latency.value_at_quantile(0.5)),
-            p99_ms: ms(latency.value_at_quantile(0.99)),
-            max_ms: ms(latency.max()),
-        };
-        latency.reset();
-        quantiles
+        Quantiles::taken(&mut self.latency_us.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Waits until so many have arrived in all.
@@ -162,7 +171,7 @@ impl Target {
     }
 }
 
-struct Connection {
+pub(super) struct Connection {
     reader: BufReader<OwnedReadHalf>,
     writer: tokio::net::tcp::OwnedWriteHalf,
     line: String,
@@ -170,7 +179,7 @@ struct Connection {
 }
 
 impl Connection {
-    async fn open(target: &Target) -> anyhow::Result<Self> {
+    pub(super) async fn open(target: &Target) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(target.address).await?;
         stream.set_nodelay(true)?;
         let (reader, writer) = stream.into_split();
@@ -208,11 +217,16 @@ impl Connection {
         let head = target.head("/v1/operator/orders", &format!("content-length: {}", record.len()));
         let mut request = head.into_bytes();
         request.extend_from_slice(record);
-        self.writer.write_all(&request).await?;
+        self.exchange(&request).await.map(drop)
+    }
+
+    /// Sends a request, and reads the body of its answer, which is a 2xx.
+    pub(super) async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<&[u8]> {
+        self.writer.write_all(request).await?;
         let length = self.head().await?.context("an answer has a length")?;
         self.body.resize(length, 0);
         self.reader.read_exact(&mut self.body).await?;
-        Ok(())
+        Ok(&self.body)
     }
 }
 
@@ -252,29 +266,13 @@ pub(super) async fn saturate(times: &Arc<Times>, target: &Target, time: Duration
     Ok(Load { events, seconds: begun.elapsed().as_secs_f64() })
 }
 
-/// Posts single orders at a rate, whether or not the ones before are answered, and counts their time from when they
-/// were due. `copies` is how often each arrives.
-pub(super) async fn pace(
-    times: &Arc<Times>,
-    target: &Target,
+/// The moments at which posts are due, for whoever takes the next one; how many there were, at the end.
+pub(super) fn beats(
+    begun: Instant,
     time: Duration,
     per_second: u32,
-    copies: u64,
-) -> anyhow::Result<Load> {
-    let (before, begun) = (times.count(), Instant::now());
+) -> (Arc<tokio::sync::Mutex<tokio::sync::mpsc::Receiver<Instant>>>, tokio::task::JoinHandle<u64>) {
     let (queue, due) = tokio::sync::mpsc::channel::<Instant>(CONNECTIONS);
-    let due = Arc::new(tokio::sync::Mutex::new(due));
-    let mut posting = JoinSet::new();
-    for _ in 0..CONNECTIONS {
-        let (times, target, due) = (Arc::clone(times), target.clone(), Arc::clone(&due));
-        posting.spawn(async move {
-            let mut connection = Connection::open(&target).await?;
-            loop {
-                let Some(due) = due.lock().await.recv().await else { return anyhow::Ok(()) };
-                connection.post(&target, &times.record(Some(due))).await?;
-            }
-        });
-    }
     // A thread of its own: the runtime's timer is a millisecond late, which is as long as what is measured here.
     let pacing = tokio::task::spawn_blocking(move || {
         let gap = Duration::from_secs(1) / per_second;
@@ -289,6 +287,31 @@ pub(super) async fn pace(
         }
         u64::from(events)
     });
+    (Arc::new(tokio::sync::Mutex::new(due)), pacing)
+}
+
+/// Posts single orders at a rate, whether or not the ones before are answered, and counts their time from when they
+/// were due. `copies` is how often each arrives.
+pub(super) async fn pace(
+    times: &Arc<Times>,
+    target: &Target,
+    time: Duration,
+    per_second: u32,
+    copies: u64,
+) -> anyhow::Result<Load> {
+    let (before, begun) = (times.count(), Instant::now());
+    let (due, pacing) = beats(begun, time, per_second);
+    let mut posting = JoinSet::new();
+    for _ in 0..CONNECTIONS {
+        let (times, target, due) = (Arc::clone(times), target.clone(), Arc::clone(&due));
+        posting.spawn(async move {
+            let mut connection = Connection::open(&target).await?;
+            loop {
+                let Some(due) = due.lock().await.recv().await else { return anyhow::Ok(()) };
+                connection.post(&target, &times.record(Some(due))).await?;
+            }
+        });
+    }
     while let Some(ended) = posting.join_next().await {
         ended??;
     }

@@ -1,17 +1,19 @@
 //! `hookit bench`: how fast it is on this machine, each figure beside a baseline of the same run.
 //!
-//! The platform is this program as a child process, on a temporary folder and a port of its own; load and endpoints are
+//! The platform, or the inbox, is this program as a child process, on a temporary folder and a port of its own; load and endpoints are
 //! in this process, on loopback. All of it shares the machine, so ratios within a run say more than figures.
 //! `docs/benchmarks.md` has the targets and what was measured.
 //!
-//! What this module must not do: call anything inside the platform. What is measured is what a client sees.
+//! What this module must not do: call anything inside either half. What is measured is what a client sees.
 
 #![expect(clippy::disallowed_methods, reason = "a bench measures time, and owns the tasks of its load")]
 
 mod backlog;
 mod bulk;
 mod e2e;
+mod echo;
 mod growth;
+mod inbox;
 mod isolation;
 mod load;
 mod relay;
@@ -69,6 +71,15 @@ enum Bench {
         #[arg(long, value_name = "N", default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(100..))]
         events: u64,
     },
+    /// Signed deliveries to the inbox, to its durable acknowledgement, beside a server that only answers.
+    Inbox {
+        /// Deliveries over which its memory is watched.
+        #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(10..))]
+        deliveries: u64,
+    },
+    /// The inbox's baseline: answers, and stores nothing.
+    #[command(hide = true)]
+    Echo,
     /// The baseline: acknowledges and forwards, and stores nothing.
     #[command(hide = true)]
     Relay {
@@ -95,6 +106,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         Bench::Backlog { deliveries } => figures(&backlog::run(&settings, deliveries).await?)?,
         Bench::Isolation => figures(&isolation::run(&settings).await?)?,
         Bench::Growth { events } => figures(&growth::run(&settings, events).await?)?,
+        Bench::Inbox { deliveries } => figures(&inbox::run(&settings, deliveries).await?)?,
+        Bench::Echo => {
+            echo::serve().await?;
+            return Ok(Exit::Success);
+        }
         Bench::Relay { to } => {
             relay::serve(&to).await?;
             return Ok(Exit::Success);

@@ -38,11 +38,12 @@ pub(super) struct Running {
 }
 
 impl Running {
-    pub(super) async fn start(arguments: &[&str], token: &str) -> anyhow::Result<Self> {
+    /// Its secret comes by the environment, under this name.
+    pub(super) async fn start(arguments: &[&str], secret: (&str, &str)) -> anyhow::Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .args(arguments)
             .args(["--log", "error"])
-            .env(OPERATOR_TOKEN, token)
+            .env(secret.0, secret.1)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -121,7 +122,7 @@ impl Platform {
             &config,
             "--allow-private-endpoints",
         ];
-        let running = Running::start(&arguments, &token).await?;
+        let running = Running::start(&arguments, (OPERATOR_TOKEN, &token)).await?;
         let operator = Client::new(&format!("http://{}", running.address), Some(&token))?;
         let target = Target { address: running.address, token };
         Ok(Platform { running, target, operator, data: data.to_owned(), single })

@@ -105,3 +105,23 @@ async fn a_run_that_the_disk_has_no_room_for_does_not_begin() {
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(6), ""));
     assert!(ended.stderr.contains("or a smaller --events"), "{}", ended.stderr);
 }
+
+#[tokio::test]
+async fn the_inbox_is_measured_beside_a_server_that_only_answers() {
+    let names = [
+        "echo_per_second",
+        "deliveries_per_second",
+        "share_of_echo",
+        "saturated_p50_ms",
+        "saturated_p99_ms",
+        "echo_paced_p50_ms",
+        "echo_paced_p99_ms",
+        "paced_p50_ms",
+        "paced_p99_ms",
+        "cpu_us_per_delivery",
+        "memory_after_a_tenth_mb",
+        "memory_at_the_end_mb",
+        "memory_ratio",
+    ];
+    figures(&["inbox", "--deliveries", "200"], &names).await;
+}

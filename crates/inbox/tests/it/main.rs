@@ -5,6 +5,7 @@
 mod harness;
 mod limits;
 mod moves;
+mod never_backwards;
 mod receiving;
 mod reconcile;
 mod secrecy;

@@ -122,6 +122,28 @@ pub(crate) async fn an_older_state_never_overwrites_a_newer_one(store: &impl Sto
     assert_eq!(applied, [true, false, false, true]);
 }
 
+pub(crate) async fn what_was_seen_before_tells_what_is_old_where_the_view_lacks_it(store: &impl Store) {
+    receive(store, "a", r#"{"id":7,"version":5,"status":4},{"id":8,"updated_at":2000000009}"#).await;
+    // Newer, for all that can be told, and without what the one before had.
+    receive(store, "b", r#"{"id":7,"status":99},{"id":8,"version":2,"updated_at":2000000005}"#).await;
+    let late = r#"{"id":7,"version":4,"status":5},{"id":7,"status":2},{"id":8,"version":1}"#;
+    assert_eq!(receive(store, "c", late).await, received(0, 3, 0));
+    assert_eq!(store.order(OrderId(7)).await.unwrap().unwrap().record, r#"{"id":7,"status":99}"#);
+    assert_eq!(receive(store, "d", r#"{"id":7,"version":6,"status":5}"#).await, received(1, 0, 0));
+    assert_eq!(receive(store, "e", r#"{"id":8,"version":3}"#).await, received(1, 0, 0));
+}
+
+pub(crate) async fn a_cancellation_stays_unless_something_newer_says_otherwise(store: &impl Store) {
+    receive(store, "a", r#"{"id":7,"status":2},{"id":8,"version":1,"status":2}"#).await;
+    receive(store, "b", r#"{"id":7,"status":3},{"id":8,"version":2,"status":3}"#).await;
+    let late = r#"{"id":7,"status":5},{"id":7,"status":99},{"id":7},{"id":8,"version":1,"status":5}"#;
+    assert_eq!(receive(store, "c", late).await, received(0, 4, 0));
+    assert_eq!(receive(store, "d", r#"{"id":8,"version":3,"status":2}"#).await, received(1, 0, 0));
+    let status = async |id| store.order(OrderId(id)).await.unwrap().unwrap().status.unwrap();
+    assert_eq!(status(7).await, KnownStatus::Cancelled.into());
+    assert_eq!(status(8).await, KnownStatus::Accepted.into());
+}
+
 pub(crate) async fn an_order_twice_in_one_envelope_is_applied_in_order(store: &impl Store) {
     let orders = r#"{"id":7,"version":1},{"id":8},{"id":7,"version":3},{"id":7,"version":2}"#;
     assert_eq!(receive(store, "a", orders).await, received(3, 1, 0));

@@ -253,6 +253,8 @@ macro_rules! inbox_suite {
                 a_repeat_changes_nothing,
                 of_the_same_delivery_many_times_at_once_one_counts,
                 an_older_state_never_overwrites_a_newer_one,
+                what_was_seen_before_tells_what_is_old_where_the_view_lacks_it,
+                a_cancellation_stays_unless_something_newer_says_otherwise,
                 an_order_twice_in_one_envelope_is_applied_in_order,
                 what_cannot_be_read_is_kept_aside_and_does_not_hinder_its_neighbours,
                 orders_and_quarantine_are_read_in_pages,

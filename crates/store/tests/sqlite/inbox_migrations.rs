@@ -57,7 +57,7 @@ fn told(db: &Connection) -> (Vec<String>, Vec<String>) {
     (
         lines(
             "SELECT concat_ws('|', order_id, coalesce(branch_id, '-'), coalesce(external_id, '-'), coalesce(short_id, '-'),
-                 coalesce(identity, '-'), coalesce(created_at, '-'),
+                 coalesce(identity, '-'), coalesce(created_at, '-'), coalesce(seen_version, '-'), seen_status,
                  (SELECT group_concat(brand_id) FROM (SELECT brand_id FROM order_brands b
                   WHERE b.order_id = o.order_id ORDER BY brand_id))) FROM orders o ORDER BY order_id",
         ),
@@ -92,7 +92,7 @@ async fn what_an_inbox_of_the_first_version_has_is_found_and_followed_as_if_it_c
     store.close().await;
     let migrated = told(&Connection::open(folder.path().join("inbox.db")).unwrap());
     let found = migrated.0.clone();
-    assert_eq!(found[0], "7|5|GF-1|42|-|1772334000500|1,2,663");
+    assert_eq!(found[0], "7|5|GF-1|42|-|1772334000500|2|2|1,2,663");
 
     // The same, received by this version.
     let fresh = tempfile::tempdir().unwrap();

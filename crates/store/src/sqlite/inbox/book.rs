@@ -269,9 +269,10 @@ fn receive_order(
     came: Came,
 ) -> rusqlite::Result<Effect> {
     let kept = kept_state(db, codes, order_id)?;
-    let is_newer = kept.is_none_or(|kept| state.compare(&kept) == Freshness::Newer);
+    let is_newer = kept.is_none_or(|(kept, seen)| state.compare(&kept, &seen) == Freshness::Newer);
+    let seen = kept.map_or(*state, |(_, seen)| seen.highest(state));
     if is_newer {
-        put_order(db, codes, order_id, state, found_by, place, came)?;
+        put_order(db, codes, order_id, state, &seen, found_by, place, came)?;
         tick.counts.orders += u64::from(kept.is_none());
         tick.last_change += 1;
         db.prepare_cached(
@@ -285,6 +286,17 @@ fn receive_order(
             came.position,
             place.offset as i64,
             place.bytes as i64
+        ])?;
+    }
+    if !is_newer && kept.is_some_and(|(_, before)| before != seen) {
+        db.prepare_cached(
+            "UPDATE orders SET seen_version = ?2, seen_updated_at = ?3, seen_status = ?4 WHERE order_id = ?1",
+        )?
+        .execute(params![
+            order_id.0,
+            seen.version,
+            seen.updated_at.map(Timestamp::as_millis),
+            seen.status.map(|s| codes.code_of(s))
         ])?;
     }
     // Also those of a state that changes nothing: an order of several brands comes once for each.
@@ -314,46 +326,56 @@ fn receive_order(
     Ok(Effect::Renewed { by_a_jump })
 }
 
-/// How new the state is that the view has of an order.
+/// How new the state is that the view has of an order, and the highest that ever came of it.
 fn kept_state(
     db: &Connection,
     codes: &StatusCodes,
     order_id: OrderId,
-) -> rusqlite::Result<Option<RecordState>> {
-    db.prepare_cached("SELECT version, updated_at, status FROM orders WHERE order_id = ?1")?
-        .query_row([order_id.0], |row| {
+) -> rusqlite::Result<Option<(RecordState, RecordState)>> {
+    db.prepare_cached(
+        "SELECT version, updated_at, status, seen_version, seen_updated_at, seen_status
+         FROM orders WHERE order_id = ?1",
+    )?
+    .query_row([order_id.0], |row| {
+        let state = |version, updated_at, code| -> rusqlite::Result<RecordState> {
             Ok(RecordState {
-                version: row.get(0)?,
-                updated_at: row.get::<_, Option<i64>>(1)?.map(Timestamp::from_millis),
-                status: status(codes, row.get(2)?),
+                version: row.get(version)?,
+                updated_at: row.get::<_, Option<i64>>(updated_at)?.map(Timestamp::from_millis),
+                status: status(codes, row.get(code)?),
             })
-        })
-        .optional()
+        };
+        Ok((state(0, 1, 2)?, state(3, 4, 5)?))
+    })
+    .optional()
 }
 
 pub(super) fn status(codes: &StatusCodes, code: Option<i64>) -> Option<OrderStatus> {
     code.map(|code| codes.status(code))
 }
 
+#[expect(clippy::too_many_arguments, reason = "what a state is, where it stands, and how it came")]
 fn put_order(
     db: &Connection,
     codes: &StatusCodes,
     order_id: OrderId,
     state: &RecordState,
+    seen: &RecordState,
     found_by: &FoundBy,
     place: Place,
     came: Came,
 ) -> rusqlite::Result<()> {
     db.prepare_cached(
         "INSERT INTO orders (order_id, status, version, updated_at, delivery_seq, record_offset, record_bytes,
-             received_at, branch_id, external_id, short_id, identity, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+             received_at, branch_id, external_id, short_id, identity, created_at, seen_version, seen_updated_at,
+             seen_status)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
          ON CONFLICT (order_id) DO UPDATE SET status = excluded.status, version = excluded.version,
              updated_at = excluded.updated_at, delivery_seq = excluded.delivery_seq,
              record_offset = excluded.record_offset, record_bytes = excluded.record_bytes,
              received_at = excluded.received_at, branch_id = excluded.branch_id,
              external_id = excluded.external_id, short_id = excluded.short_id, identity = excluded.identity,
-             created_at = excluded.created_at",
+             created_at = excluded.created_at, seen_version = excluded.seen_version,
+             seen_updated_at = excluded.seen_updated_at, seen_status = excluded.seen_status",
     )?
     .execute(params![
         order_id.0,
@@ -369,6 +391,9 @@ fn put_order(
         found_by.short_id,
         found_by.identity,
         found_by.created_at.map(Timestamp::as_millis),
+        seen.version,
+        seen.updated_at.map(Timestamp::as_millis),
+        seen.status.map(|s| codes.code_of(s)),
     ])
     .map(|_| ())
 }

@@ -33,7 +33,12 @@ const KIND: Kind = Kind {
     words: "a hookit inbox's store",
     // "hkIN"
     application_id: 0x686b_494e,
-    migrations: &[include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")],
+    migrations: &[
+        include_str!("schema_1.sql"),
+        include_str!("schema_2.sql"),
+        include_str!("schema_3.sql"),
+        include_str!("schema_4.sql"),
+    ],
 };
 
 /// How to open an inbox's store.

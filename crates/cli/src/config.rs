@@ -1,17 +1,21 @@
 //! Configuration files: one typed struct a half. Unknown keys are refused, and what is not said stays at its default.
 
+mod partner_api;
+
 use std::path::Path;
 use std::time::Duration;
 
 use hookit_contract::StatusCodes;
 use hookit_egress::{AddressPolicy, EgressConfig, Network, Networks};
 use hookit_engine::{EngineConfig, RetryPlan};
+use hookit_inbox::{PartnerApiConfig, ReconcileConfig};
 use hookit_platform::PartnerRates;
 use hookit_server::Limits;
 use hookit_store::sqlite::PlatformOptions;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use self::partner_api::{MovesFile, PartnerApiFile, ReconcileFile};
 use crate::exit::usage;
 
 /// The file of `hookit platform serve --config`.
@@ -34,6 +38,9 @@ pub(crate) struct PlatformFile {
 pub(crate) struct InboxFile {
     pub(crate) codes: Codes,
     pub(crate) listen: Listen,
+    pub(crate) partner_api: PartnerApiFile,
+    pub(crate) reconcile: ReconcileFile,
+    pub(crate) moves: MovesFile,
 }
 
 /// Codes of the two statuses that klikit names without one.
@@ -272,6 +279,9 @@ impl Problems {
 pub(crate) struct InboxParts {
     pub(crate) codes: StatusCodes,
     pub(crate) listen: Listen,
+    pub(crate) partner_api: Option<PartnerApiConfig>,
+    pub(crate) reconcile: ReconcileConfig,
+    pub(crate) moves_hold_time: Duration,
 }
 
 impl InboxFile {
@@ -280,8 +290,11 @@ impl InboxFile {
         let mut problems = Problems::default();
         let codes = problems.codes(&self.codes);
         problems.listen(&self.listen);
+        let partner_api = self.partner_api.resolve(|name| std::env::var(name).ok(), &mut problems);
+        let reconcile = self.reconcile.resolve(&mut problems);
+        let moves_hold_time = self.moves.resolve(&mut problems);
         problems.none()?;
-        Ok(InboxParts { codes, listen: self.listen })
+        Ok(InboxParts { codes, listen: self.listen, partner_api, reconcile, moves_hold_time })
     }
 }
 
@@ -572,7 +585,18 @@ mod tests {
         checked.sort_unstable();
         assert_eq!(platform.keys().collect::<Vec<_>>(), checked, "a setting that no test puts to its limits");
         let inbox = described(include_str!("../../../examples/inbox.toml"));
-        for number in [&CONNECTIONS_MAX, &LISTEN_BODY_BYTES_MAX] {
+        let numbers = [
+            &CONNECTIONS_MAX,
+            &LISTEN_BODY_BYTES_MAX,
+            &partner_api::INTERVAL_S,
+            &partner_api::SETTLE_S,
+            &partner_api::QUIET_S,
+            &partner_api::LOOKBACK_DAYS,
+            &partner_api::RECENT_HOURS,
+            &partner_api::PAGE_SIZE,
+            &partner_api::MOVES_HOLD_TIME_S,
+        ];
+        for number in numbers {
             assert!(says(&inbox[number.name], number), "{}: {}", number.name, inbox[number.name]);
         }
     }

@@ -3,15 +3,15 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use hookit_contract::StatusCodes;
-use hookit_inbox::{Counters, Inbox, InboxConfig, NamedSecret};
-use hookit_server::{Certificate, Limits, Secret, SystemClock, create_private_dir};
+use hookit_inbox::{Counters, Inbox, InboxConfig, NamedSecret, PartnerApiConfig, ReconcileConfig};
+use hookit_server::{Certificate, Limits, Secret, SystemClock, Tasks, create_private_dir};
 use hookit_store::inbox::Store as _;
 use hookit_store::sqlite::{InboxOptions, InboxStore};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, InboxFile, InboxParts};
 use crate::exit::{Exit, usage};
@@ -25,7 +25,19 @@ pub(crate) const WEBHOOK_SECRET: &str = "KLIKIT_WEBHOOK_SECRET";
 /// Secrets come by the environment: arguments can be read by whoever lists processes.
 const ENVIRONMENT: &str = "\
 Environment:
-  KLIKIT_WEBHOOK_SECRET  The webhook_secret_key that klikit issued with the partner's credential";
+  KLIKIT_WEBHOOK_SECRET     The webhook_secret_key that klikit issued with the partner's credential
+  KLIKIT_PARTNER_KEY        The credential's partner_key, where [partner_api] has a url and no partner_key
+  KLIKIT_SECRET_KEY         The credential's secret_key, where [partner_api] has a url and no secret_key_file
+  HOOKIT_INBOX_WRITE_TOKEN  A token that lets its bearer move orders, 16 characters or more; without one nobody may";
+
+/// Environment variable of the token that lets its bearer move orders.
+pub(crate) const WRITE_TOKEN: &str = "HOOKIT_INBOX_WRITE_TOKEN";
+
+/// The shortest token that is taken from the environment.
+const TOKEN_LEN_MIN: usize = 16;
+
+/// How long tasks may take to end at a stop: longer than the answers under way.
+const STOP_WAIT: Duration = Duration::from_secs(20);
 
 #[derive(clap::Args)]
 #[command(after_help = ENVIRONMENT)]
@@ -48,8 +60,16 @@ pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     inbox: Inbox,
     store: Arc<InboxStore>,
-    listener: tokio::task::JoinHandle<()>,
-    stop: CancellationToken,
+    tasks: Tasks,
+}
+
+/// What an inbox does beside receiving.
+#[derive(Default)]
+pub(crate) struct Beside {
+    partner_api: Option<PartnerApiConfig>,
+    reconcile: ReconcileConfig,
+    moves_hold_time: Option<Duration>,
+    write_token: Option<Secret>,
 }
 
 impl Running {
@@ -61,6 +81,7 @@ impl Running {
         secret: Secret,
         codes: StatusCodes,
         limits: impl FnOnce(&InboxConfig) -> Limits,
+        beside: Beside,
     ) -> anyhow::Result<Self> {
         create_private_dir(data).with_context(|| format!("--data {}", data.display()))?;
         let options = InboxOptions { codes, ..InboxOptions::default() };
@@ -69,17 +90,23 @@ impl Running {
         let mut config = InboxConfig { codes, ..InboxConfig::new(vec![named]) };
         let limits = limits(&config);
         config.body_bytes_max = limits.body_bytes_max;
+        config.partner_api = beside.partner_api;
+        config.reconcile = beside.reconcile;
+        config.moves_hold_time = beside.moves_hold_time.unwrap_or(config.moves_hold_time);
+        config.write_token = beside.write_token;
+        config.jitter_seed = getrandom::u64()?;
         let listener = TcpListener::bind(listen)
             .await
             .with_context(|| format!("--listen {listen}: cannot listen there"))?;
         let address = listener.local_addr()?;
         let inbox = Inbox::new(config, store.clone(), Arc::new(SystemClock))
             .map_err(|error| usage(format!("configuration: {error}")))?;
-        let stop = CancellationToken::new();
-        let serving = hookit_server::serve_with(listener, certificate, inbox.router(), limits, stop.clone());
-        #[expect(clippy::disallowed_methods, reason = "its handle is awaited by stop")]
-        let listener = tokio::spawn(serving);
-        Ok(Running { address, inbox, store, listener, stop })
+        let tasks = Tasks::new();
+        inbox.start(&tasks)?;
+        let stop = tasks.stop_signal().clone();
+        let serving = hookit_server::serve_with(listener, certificate, inbox.router(), limits, stop);
+        tasks.spawn("listener", serving);
+        Ok(Running { address, inbox, store, tasks })
     }
 
     /// What was received and refused since the start.
@@ -89,14 +116,16 @@ impl Running {
 
     /// Stops listening, lets answers under way finish, closes the store.
     pub(crate) async fn stop(self) {
-        self.stop.cancel();
-        let _ = self.listener.await;
+        if !self.tasks.stop(STOP_WAIT).await {
+            tracing::warn!("some tasks did not end in time");
+        }
         self.store.close().await;
     }
 }
 
 pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<Exit> {
-    let InboxParts { codes, listen } = config::read::<InboxFile>(args.config.as_deref())?.resolve()?;
+    let InboxParts { codes, listen, partner_api, reconcile, moves_hold_time } =
+        config::read::<InboxFile>(args.config.as_deref())?.resolve()?;
     let secret = match std::env::var(WEBHOOK_SECRET) {
         Ok(secret) if !secret.is_empty() => Secret::new(secret),
         Ok(_) | Err(std::env::VarError::NotPresent) => {
@@ -108,12 +137,28 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<Exit> {
     };
     let certificate = args.tls.certificate()?;
     let scheme = scheme(certificate.as_ref());
+    let beside = Beside {
+        partner_api,
+        reconcile,
+        moves_hold_time: Some(moves_hold_time),
+        write_token: write_token()?,
+    };
     let stop = signals::stop_token()?;
     let limits = |config: &InboxConfig| listen.limits(config.body_bytes_max);
-    let running = Running::start(&args.data, args.listen, certificate, secret, codes, limits).await?;
+    let running = Running::start(&args.data, args.listen, certificate, secret, codes, limits, beside).await?;
     announce("inbox", scheme, running.address)?;
     stop.cancelled().await;
     running.stop().await;
     tracing::info!("stopped");
     Ok(Exit::Success)
+}
+
+/// The token that lets its bearer move orders, where one is set.
+fn write_token() -> anyhow::Result<Option<Secret>> {
+    match std::env::var(WRITE_TOKEN) {
+        Ok(token) if token.len() >= TOKEN_LEN_MIN => Ok(Some(Secret::new(token))),
+        Ok(_) => Err(usage(format!("{WRITE_TOKEN}: expected {TOKEN_LEN_MIN} characters or more"))),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => Err(usage(format!("{WRITE_TOKEN}: not text"))),
+    }
 }

@@ -11,6 +11,7 @@ mod diff;
 mod exit;
 mod inbox;
 mod operate;
+mod order;
 mod output;
 mod platform;
 mod shell;

@@ -88,7 +88,7 @@ impl InboxConfig {
             write_token: None,
             partner_api: None,
             reconcile: ReconcileConfig::default(),
-            moves_hold_time: Duration::from_secs(3600),
+            moves_hold_time: crate::moves::HOLD_TIME,
             jitter_seed: 0,
             codes: StatusCodes::default(),
         }

@@ -26,6 +26,7 @@ use tokio::sync::Semaphore;
 
 pub use config::{BasicAuth, InboxConfig, InboxConfigError, NamedSecret};
 pub use counters::{Counters, RefusalReason};
+pub use moves::HOLD_TIME as MOVES_HOLD_TIME;
 pub use partner::PartnerApiConfig;
 pub use reconcile::{ReconcileConfig, ReconcileStatus, ReconcileWay};
 

@@ -30,6 +30,9 @@ use crate::read::{failed, may_write};
 /// How long whoever asks for a move waits for the platform's word. After that it is told that the move is pending.
 const WAIT: Duration = Duration::from_secs(20);
 
+/// How long the platform's word is waited for, where the configuration says nothing else.
+pub const HOLD_TIME: Duration = Duration::from_secs(3600);
+
 /// A pause where the store fails.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 

@@ -24,7 +24,7 @@ pub use body::{JsonBody, NoBody, Object, OptionalBody, Params, RawBody, read_bod
 pub use clock::SystemClock;
 pub use faults::{Fault, Faults};
 pub use request::{PathId, PathText, RequestId, bearer};
-pub use secret::{PrivateFileError, Secret, create_private_dir, private_file, random_hex};
+pub use secret::{PrivateFileError, Secret, create_private_dir, private_file, random_hex, read_private_file};
 pub use serve::{Limits, serve, serve_with};
 pub use tasks::Tasks;
 pub use tls::{Certificate, CertificateError};

@@ -97,23 +97,29 @@ fn sync_parent(path: &Path) -> io::Result<()> {
 /// # Errors
 /// [`PrivateFileError`] where it cannot be read or made, or where others may read it.
 pub fn private_file(path: &Path, content: impl FnOnce() -> String) -> Result<Secret, PrivateFileError> {
-    let failed = |source| PrivateFileError::Io { path: path.to_owned(), source };
-    match fs::metadata(path) {
-        Ok(metadata) => {
-            let mode = metadata.permissions().mode() & 0o777;
-            if mode & 0o077 != 0 {
-                return Err(PrivateFileError::TooOpen { path: path.to_owned(), mode });
-            }
-            let text = Zeroizing::new(fs::read_to_string(path).map_err(failed)?);
-            Ok(Secret::new(text.trim_end()))
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+    match read_private_file(path) {
+        Err(PrivateFileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             let secret = Secret::new(content());
-            write_private(path, secret.expose()).map_err(failed)?;
+            write_private(path, secret.expose())
+                .map_err(|source| PrivateFileError::Io { path: path.to_owned(), source })?;
             Ok(secret)
         }
-        Err(error) => Err(failed(error)),
+        read => read,
     }
+}
+
+/// Reads a private file. White space at its end is none of the secret.
+///
+/// # Errors
+/// [`PrivateFileError`] where it cannot be read, or where others may read it.
+pub fn read_private_file(path: &Path) -> Result<Secret, PrivateFileError> {
+    let failed = |source| PrivateFileError::Io { path: path.to_owned(), source };
+    let mode = fs::metadata(path).map_err(failed)?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(PrivateFileError::TooOpen { path: path.to_owned(), mode });
+    }
+    let text = Zeroizing::new(fs::read_to_string(path).map_err(failed)?);
+    Ok(Secret::new(text.trim_end()))
 }
 
 fn write_private(path: &Path, content: &str) -> io::Result<()> {

@@ -96,15 +96,9 @@ pub(super) async fn start(
 
     let secret = Secret::new(issued.webhook_secret_key);
     let limits = |config: &hookit_inbox::InboxConfig| Listen::default().limits(config.body_bytes_max);
-    let inbox = inbox::Running::start(
-        &data.join("inbox"),
-        inbox_listen,
-        None,
-        secret,
-        StatusCodes::default(),
-        limits,
-    )
-    .await?;
+    let (codes, beside) = (StatusCodes::default(), inbox::Beside::default());
+    let inbox =
+        inbox::Running::start(&data.join("inbox"), inbox_listen, None, secret, codes, limits, beside).await?;
 
     for event_type in EventType::ALL {
         let webhook = body(&json!({

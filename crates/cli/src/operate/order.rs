@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::table::{self, Column};
 use super::{Common, Every, Operator, body, query, text};
 use crate::exit::Exit;
+use crate::order;
 use crate::output::{self, Output};
 use crate::signals;
 use crate::workbench::{read_body, spelling};
@@ -25,6 +26,15 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
+    #[command(flatten)]
+    Operator(OperatorCommand),
+    /// Moves an order as a partner does, through its inbox.
+    #[command(after_help = order::ENVIRONMENT)]
+    Advance(order::AdvanceArgs),
+}
+
+#[derive(clap::Subcommand)]
+enum OperatorCommand {
     /// Orders by id.
     List {
         /// Only those of this business.
@@ -73,9 +83,13 @@ enum Command {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
+    let command = match args.command {
+        Command::Operator(command) => command,
+        Command::Advance(advance) => return order::advance(advance, args.common.output).await,
+    };
     let operator = args.common.operator()?;
-    match args.command {
-        Command::List { business_id, limit, after } => {
+    match command {
+        OperatorCommand::List { business_id, limit, after } => {
             let query = query(&[
                 ("business_id", text(business_id.as_ref())),
                 ("limit", text(limit.as_ref())),
@@ -92,7 +106,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
             ];
             operator.list(&operator.get(&format!("orders{query}")).await?, "orders", &columns)
         }
-        Command::Show { order_id } => {
+        OperatorCommand::Show { order_id } => {
             let reply = operator.get(&format!("orders/{order_id}")).await?;
             if operator.output == Output::Json {
                 return operator.one(&reply);
@@ -101,11 +115,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
             output::print(&format!("{}\n", spelling::pretty(record.get().as_bytes())))?;
             Ok(Exit::Success)
         }
-        Command::Create { file } => {
+        OperatorCommand::Create { file } => {
             let reply = operator.send(Method::POST, "orders", read_body(&file)?).await?;
             changed(&operator, &reply)
         }
-        Command::Move { order_id, status, reason_code, occurred_at } => {
+        OperatorCommand::Move { order_id, status, reason_code, occurred_at } => {
             let status = status.parse::<i64>().map_or_else(|_| Value::from(status.clone()), Value::from);
             let body = body(vec![
                 ("status", Some(status)),
@@ -115,12 +129,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
             let reply = operator.send(Method::PATCH, &format!("orders/{order_id}/status"), body).await?;
             changed(&operator, &reply)
         }
-        Command::EditCart { order_id, file } => {
+        OperatorCommand::EditCart { order_id, file } => {
             let reply =
                 operator.send(Method::PUT, &format!("orders/{order_id}/cart"), read_body(&file)?).await?;
             changed(&operator, &reply)
         }
-        Command::Watch { order_id, every } => watch(&operator, order_id, every).await,
+        OperatorCommand::Watch { order_id, every } => watch(&operator, order_id, every).await,
     }
 }
 

@@ -19,6 +19,7 @@ mod operate;
 mod outage;
 mod proof;
 mod readme;
+mod repairs;
 mod secrets;
 mod startup;
 mod strangers;

@@ -517,7 +517,7 @@ enum Stands {
 }
 
 fn stands(seen: &RecordState, held: &RecordState) -> Stands {
-    match (seen.compare(held), held.compare(seen)) {
+    match (seen.compare(held, held), held.compare(seen, seen)) {
         (Freshness::Newer, Freshness::Newer) => Stands::Undecided,
         (Freshness::Newer, _) => Stands::Newer,
         (Freshness::Same | Freshness::Older, _) => Stands::Held,

@@ -12,6 +12,7 @@ use super::process::{Ended, Launch, Server};
 use super::{Scratch, until};
 
 pub(crate) const OPERATOR_TOKEN: &str = "op_9f2c6b1e7a5d4830";
+pub(crate) const WRITE_TOKEN: &str = "till_3_b81d54f0ac7e2936";
 pub(crate) const METRICS_TOKEN: &str = "scraper_51d07c3be2984fa6";
 
 /// Retries and probes that outlast the outages played here without a delivery being given up, and come soon after
@@ -164,6 +165,36 @@ impl Inbox {
                 .argument("--listen")
                 .argument(address.to_string())
                 .variable("KLIKIT_WEBHOOK_SECRET", secret)
+        });
+        server.start(scratch).await;
+        let client = Client::new(server.url(""), None);
+        Inbox { server, client, data }
+    }
+
+    /// An inbox that asks this platform for what it missed and moves orders there, with these settings.
+    pub(crate) async fn start_asking(
+        scratch: &Scratch,
+        platform: &Platform,
+        partner: &Partner,
+        settings: &str,
+    ) -> Self {
+        let data = scratch.path("inbox");
+        let url = platform.server.url("");
+        let config = format!("[partner_api]\nurl = \"{url}\"\nallow_http = true\n{settings}");
+        let config = scratch.write("inbox.toml", &config);
+        let mut server = Server::prepare(|address| {
+            Launch::hookit(&["inbox", "serve"])
+                .named("inbox")
+                .argument("--data")
+                .argument(&data)
+                .argument("--config")
+                .argument(config)
+                .argument("--listen")
+                .argument(address.to_string())
+                .variable("KLIKIT_WEBHOOK_SECRET", &partner.webhook_secret)
+                .variable("KLIKIT_PARTNER_KEY", &partner.partner_key)
+                .variable("KLIKIT_SECRET_KEY", &partner.secret_key)
+                .variable("HOOKIT_INBOX_WRITE_TOKEN", WRITE_TOKEN)
         });
         server.start(scratch).await;
         let client = Client::new(server.url(""), None);

@@ -14,12 +14,16 @@ use super::{Scratch, patiently, until};
 pub(crate) const HOOKIT: &str = env!("CARGO_BIN_EXE_hookit");
 
 /// Variables of the machine that must not reach a process under test.
-const VARIABLES: [&str; 7] = [
+const VARIABLES: [&str; 11] = [
     "HOOKIT_LOG",
     "HOOKIT_URL",
     "HOOKIT_OPERATOR_TOKEN",
     "HOOKIT_METRICS_TOKEN",
     "HOOKIT_INBOX_TOKEN",
+    "HOOKIT_INBOX_URL",
+    "HOOKIT_INBOX_WRITE_TOKEN",
+    "KLIKIT_PARTNER_KEY",
+    "KLIKIT_SECRET_KEY",
     "KLIKIT_WEBHOOK_SECRET",
     "PORT",
 ];

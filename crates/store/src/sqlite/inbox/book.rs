@@ -320,7 +320,7 @@ fn receive_order(
     if !is_newer {
         return Ok(Effect::None);
     }
-    let version_before = kept.map_or(Some(0), |kept| kept.version);
+    let version_before = kept.map_or(Some(0), |(kept, _)| kept.version);
     let by_a_jump =
         state.version.zip(version_before).is_some_and(|(version, before)| version > before.saturating_add(1));
     Ok(Effect::Renewed { by_a_jump })

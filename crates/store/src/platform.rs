@@ -44,8 +44,8 @@ pub use self::orders::{
 pub use self::partners::{Brand, Business, Partner, PartnerChange, PutBusiness};
 pub use self::registrations::{Endpoint, HoldReason, NewWebhook, PutWebhook, Webhook, WebhookAccess};
 pub use self::replays::{
-    OPEN_REPLAYS_MAX, Replay, ReplayCount, ReplayFilter, ReplayKind, ReplayRequest, ReplayState, ReplayStep,
-    StartReplay, SteerReplay, SteeredReplay,
+    CountReplay, OPEN_REPLAYS_MAX, Replay, ReplayCount, ReplayFilter, ReplayKind, ReplayRequest, ReplayState,
+    ReplayStep, StartReplay, SteerReplay, SteeredReplay,
 };
 pub use self::settings::{EndpointSettings, Ordering, WebhookSettings};
 pub use self::tokens::{AddToken, NewToken, OperatorToken, Role, TOKENS_MAX};
@@ -126,9 +126,8 @@ pub trait Store: Send + Sync {
     /// Begins a replay: a durable job. [`Store::step_replays`] does its work.
     async fn start_replay(&self, request: ReplayRequest, now: Timestamp) -> Result<StartReplay, Error>;
 
-    /// How many deliveries a replay would send, counted from `after` on, which is 0 or what the part before said; none
-    /// where it is about a registration that does not exist.
-    async fn count_replay(&self, request: ReplayRequest, after: i64) -> Result<Option<ReplayCount>, Error>;
+    /// How many deliveries a replay would send, counted from `after` on, which is 0 or what the part before said.
+    async fn count_replay(&self, request: ReplayRequest, after: i64) -> Result<CountReplay, Error>;
 
     /// Does a bounded part of what replays have to do: puts deliveries in line, or takes back those of one that was
     /// cancelled.

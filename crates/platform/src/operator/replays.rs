@@ -10,7 +10,7 @@ use hookit_contract::{
 use hookit_server::routes::{Routes, get, post};
 use hookit_server::{Answer, ApiError, Fault, Faults, JsonBody, NoBody, Object, Params, PathId};
 use hookit_store::platform::{
-    OPEN_REPLAYS_MAX, Replay, ReplayFilter, ReplayKind, ReplayRequest, StartReplay, SteerReplay,
+    CountReplay, OPEN_REPLAYS_MAX, Replay, ReplayFilter, ReplayKind, ReplayRequest, StartReplay, SteerReplay,
     SteeredReplay, Store,
 };
 use schemars::JsonSchema;
@@ -249,9 +249,7 @@ async fn begin(
             Ok(Answer::ok(&Begun::Replay(Shown::of(&replay))).created())
         }
         StartReplay::NoSuchWebhook => Err(no_such_webhook()),
-        StartReplay::NoSuchEndpoint => {
-            Err(Fault::new("filter.endpoint_id", "there is no such endpoint").into())
-        }
+        StartReplay::NoSuchEndpoint => Err(no_such_endpoint()),
         StartReplay::TooMany => Err(ApiError::new(
             ErrorCode::StateInvalidTransition,
             format!("{OPEN_REPLAYS_MAX} replays have not ended; wait for one of them, or cancel it"),
@@ -264,13 +262,21 @@ async fn count(shared: &Shared, request: ReplayRequest) -> Result<u64> {
     let (mut deliveries, mut after) = (0, 0);
     loop {
         let part = shared.store.count_replay(request.clone(), after).await.map_err(store_error)?;
-        let part = part.ok_or_else(no_such_webhook)?;
+        let part = match part {
+            CountReplay::Part(part) => part,
+            CountReplay::NoSuchWebhook => return Err(no_such_webhook()),
+            CountReplay::NoSuchEndpoint => return Err(no_such_endpoint()),
+        };
         deliveries += part.deliveries;
         match part.next {
             Some(next) => after = next,
             None => return Ok(deliveries),
         }
     }
+}
+
+fn no_such_endpoint() -> ApiError {
+    Fault::new("filter.endpoint_id", "there is no such endpoint").into()
 }
 
 fn no_such_webhook() -> ApiError {

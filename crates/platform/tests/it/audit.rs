@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hookit_contract::EventType;
-use hookit_sim::endpoints::ScriptedEndpoint;
+use hookit_sim::endpoints::{Answer, ScriptedEndpoint};
 use serde_json::{Value, json};
 
 use crate::harness::{BUSINESS, Running, Setup, bearer, order, received};
@@ -205,8 +205,16 @@ async fn a_webhook_that_is_sent_and_a_hold_that_an_endpoint_asked_for_are_nobody
     platform.order().await;
     received(&endpoint, 1).await;
     platform.until("delivered", 1).await;
-    platform.clock.push(Duration::from_secs(1));
-    assert_eq!(log(&platform, "").await.len(), before + 1);
+    endpoint.answer_next(1, Answer::Status(410));
+    platform.order().await;
+    patiently(async {
+        while platform.get("/v1/operator/webhooks").await.data()["webhooks"][0]["hold"].is_null() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    // The two orders, and nothing else.
+    assert_eq!(log(&platform, "").await.len(), before + 2);
 }
 
 #[tokio::test]

@@ -211,6 +211,9 @@ async fn a_wish_that_makes_no_sense_is_refused_by_its_field() {
         (json!({"filter": {"webhook_id": 1}, "missed": true, "new_ids": true}), "new_ids"),
         (json!({"filter": {"webhook_id": 1}, "missed": true}), "filter.webhook_id"),
         (json!({"filter": {"webhook_id": 1}, "missed": true, "dry_run": true}), "filter.webhook_id"),
+        (json!({"filter": {"webhook_id": 1}, "dry_run": true}), "filter.webhook_id"),
+        (json!({"filter": {"endpoint_id": 1}}), "filter.endpoint_id"),
+        (json!({"filter": {"endpoint_id": 1}, "dry_run": true}), "filter.endpoint_id"),
     ] {
         let answer = platform.call("POST", "/v1/operator/replays", body.to_string()).await;
         let json = answer.json();

@@ -14,11 +14,11 @@ use hookit_contract::{
 use hookit_store::Error;
 use hookit_store::hints::{HINTS_MAX, Hints};
 use hookit_store::platform::{
-    AddToken, Attempt, AuditPage, AuditQuery, Business, Caller, Cancelled, Change, Changed, DeliveriesOf,
-    Delivery, DeliveryQuery, Endpoint, EventQuery, EventsRead, Expiry, Figures, HoldReason, NewToken,
-    NewWebhook, NothingToSend, Once, OnceKey, OperatorToken, OrderQuery, OrderSearch, OrdersFound, Partner,
-    PartnerChange, PartnerMoveRequest, PartnerMoved, Payload, PendingDelivery, PendingPage, PutBusiness,
-    PutWebhook, Replay, ReplayCount, ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay,
+    AddToken, Attempt, AuditPage, AuditQuery, Business, Caller, Cancelled, Change, Changed, CountReplay,
+    DeliveriesOf, Delivery, DeliveryQuery, Endpoint, EventQuery, EventsRead, Expiry, Figures, HoldReason,
+    NewToken, NewWebhook, NothingToSend, Once, OnceKey, OperatorToken, OrderQuery, OrderSearch, OrdersFound,
+    Partner, PartnerChange, PartnerMoveRequest, PartnerMoved, Payload, PendingDelivery, PendingPage,
+    PutBusiness, PutWebhook, Replay, ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay,
     SteeredReplay, Store, StoredOrder, Webhook, WebhookAccess,
 };
 use rand::RngExt as _;
@@ -444,7 +444,7 @@ impl Store for SimStore {
     }
 
     /// Nobody asks for a dry run here.
-    async fn count_replay(&self, _: ReplayRequest, _: i64) -> Result<Option<ReplayCount>, Error> {
+    async fn count_replay(&self, _: ReplayRequest, _: i64) -> Result<CountReplay, Error> {
         Err(broken("counting"))
     }
 

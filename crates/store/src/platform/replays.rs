@@ -165,6 +165,17 @@ pub enum StartReplay {
     TooMany,
 }
 
+/// What became of the wish to know how many deliveries a replay would send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CountReplay {
+    /// A part of them was counted.
+    Part(ReplayCount),
+    /// The registration that its filter names does not exist.
+    NoSuchWebhook,
+    /// The endpoint that its filter names does not exist.
+    NoSuchEndpoint,
+}
+
 /// A part of the answer to: how many deliveries would a replay send?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplayCount {

@@ -38,12 +38,12 @@ use super::readers::Readers;
 use super::writer::Writer;
 use crate::hints::Hints;
 use crate::platform::{
-    AddToken, Attempt, AuditPage, AuditQuery, Business, Caller, Cancelled, Change, Changed, DeliveriesOf,
-    Delivery, DeliveryQuery, Endpoint, EventQuery, EventsRead, Expiry, Figures, HoldReason, NewToken,
-    NewWebhook, NothingToSend, Once, OnceKey, OperatorToken, OrderQuery, OrderSearch, OrdersFound, Partner,
-    PartnerChange, PartnerMoveRequest, PartnerMoved, Payload, PendingPage, PutBusiness, PutWebhook, Replay,
-    ReplayCount, ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay, SteeredReplay, Store,
-    StoredOrder, Webhook, WebhookAccess,
+    AddToken, Attempt, AuditPage, AuditQuery, Business, Caller, Cancelled, Change, Changed, CountReplay,
+    DeliveriesOf, Delivery, DeliveryQuery, Endpoint, EventQuery, EventsRead, Expiry, Figures, HoldReason,
+    NewToken, NewWebhook, NothingToSend, Once, OnceKey, OperatorToken, OrderQuery, OrderSearch, OrdersFound,
+    Partner, PartnerChange, PartnerMoveRequest, PartnerMoved, Payload, PendingPage, PutBusiness, PutWebhook,
+    Replay, ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay, SteeredReplay, Store, StoredOrder,
+    Webhook, WebhookAccess,
 };
 use crate::{Error, OpenError};
 
@@ -260,7 +260,7 @@ impl Store for PlatformStore {
         reply!(self.writer.run(Command::StartReplay(request, now)).await?, ReplayStarted)
     }
 
-    async fn count_replay(&self, request: ReplayRequest, after: i64) -> Result<Option<ReplayCount>, Error> {
+    async fn count_replay(&self, request: ReplayRequest, after: i64) -> Result<CountReplay, Error> {
         let registry = self.registry();
         self.readers
             .read("counting what to replay", move |db| {

@@ -9,8 +9,8 @@ use super::{again, anew, hint};
 use crate::Error;
 use crate::fanout::Routes;
 use crate::platform::{
-    OPEN_REPLAYS_MAX, Replay, ReplayCount, ReplayFilter, ReplayKind, ReplayRequest, ReplayState, StartReplay,
-    SteerReplay, SteeredReplay,
+    CountReplay, OPEN_REPLAYS_MAX, Replay, ReplayCount, ReplayFilter, ReplayKind, ReplayRequest, ReplayState,
+    StartReplay, SteerReplay, SteeredReplay,
 };
 use crate::sqlite::ids::DeliveryIds;
 use crate::sqlite::platform::book::Tick;
@@ -146,6 +146,26 @@ pub(in crate::sqlite::platform) fn replays(
     rows.into_iter().map(whole).collect()
 }
 
+/// What a filter names and is not there.
+enum Unknown {
+    Webhook,
+    Endpoint,
+}
+
+fn unknown(db: &Connection, filter: &ReplayFilter) -> Result<Option<Unknown>, Error> {
+    let is_there = |table: &str, id: Option<i64>| match id {
+        None => Ok(true),
+        Some(id) => db
+            .prepare_cached(&format!("SELECT 1 FROM {table}s WHERE {table}_id = ?1"))
+            .and_then(|mut s| s.exists([id]))
+            .map_err(failed("looking for what a replay is about")),
+    };
+    if !is_there("webhook", filter.webhook_id.map(|id| id.0))? {
+        return Ok(Some(Unknown::Webhook));
+    }
+    Ok((!is_there("endpoint", filter.endpoint_id.map(|id| id.0))?).then_some(Unknown::Endpoint))
+}
+
 pub(in crate::sqlite::platform) fn start(
     db: &Connection,
     routes: &Routes,
@@ -160,24 +180,16 @@ pub(in crate::sqlite::platform) fn start(
     if open >= sql_limit(OPEN_REPLAYS_MAX) {
         return Ok(StartReplay::TooMany);
     }
-    let filter = &request.filter;
-    let is_there = |table: &str, id: Option<i64>| match id {
-        None => Ok(true),
-        Some(id) => db
-            .prepare_cached(&format!("SELECT 1 FROM {table}s WHERE {table}_id = ?1"))
-            .and_then(|mut s| s.exists([id]))
-            .map_err(&writing),
-    };
-    if !is_there("webhook", filter.webhook_id.map(|id| id.0))? {
-        return Ok(StartReplay::NoSuchWebhook);
-    }
-    if !is_there("endpoint", filter.endpoint_id.map(|id| id.0))? {
-        return Ok(StartReplay::NoSuchEndpoint);
+    match unknown(db, &request.filter)? {
+        Some(Unknown::Webhook) => return Ok(StartReplay::NoSuchWebhook),
+        Some(Unknown::Endpoint) => return Ok(StartReplay::NoSuchEndpoint),
+        None => {}
     }
     let looks_to = Look::last(db, request.kind)?;
     if Look::new(db, routes, request, looks_to, now)?.is_none() {
         return Ok(StartReplay::NoSuchWebhook);
     }
+    let filter = &request.filter;
     db.prepare_cached(
         "INSERT INTO replays (kind, history, endpoint_id, webhook_id, order_id, event_type, of_state, since, until,
              state, looked_to, looks_to, queued, delivered, dead, cancelled, created_at)
@@ -214,15 +226,20 @@ pub(in crate::sqlite::platform) fn deliveries(
     routes: &Routes,
     request: &ReplayRequest,
     after: i64,
-) -> Result<Option<ReplayCount>, Error> {
+) -> Result<CountReplay, Error> {
+    match unknown(db, &request.filter)? {
+        Some(Unknown::Webhook) => return Ok(CountReplay::NoSuchWebhook),
+        Some(Unknown::Endpoint) => return Ok(CountReplay::NoSuchEndpoint),
+        None => {}
+    }
     let looks_to = Look::last(db, request.kind)?;
     // Nothing is made, so no time is needed.
     let Some(look) = Look::new(db, routes, request, looks_to, Timestamp::from_millis(0))? else {
-        return Ok(None);
+        return Ok(CountReplay::NoSuchWebhook);
     };
     let found = look.on(after, COUNT_DELIVERIES)?;
     let next = (found.looked_to < looks_to).then_some(found.looked_to);
-    Ok(Some(ReplayCount { deliveries: found.deliveries, next }))
+    Ok(CountReplay::Part(ReplayCount { deliveries: found.deliveries, next }))
 }
 
 /// What the next step does, found by an index that holds only replays with work left: with another condition than the

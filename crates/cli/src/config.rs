@@ -1,6 +1,7 @@
 //! Configuration files: one typed struct a half. Unknown keys are refused, and what is not said stays at its default.
 
 mod partner_api;
+mod sinks;
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use hookit_contract::StatusCodes;
 use hookit_egress::{AddressPolicy, EgressConfig, Network, Networks};
 use hookit_engine::{EngineConfig, RetryPlan};
+use hookit_inbox::sinks::SinkConfig;
 use hookit_inbox::{PartnerApiConfig, ReconcileConfig};
 use hookit_platform::PartnerRates;
 use hookit_server::Limits;
@@ -16,6 +18,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use self::partner_api::{MovesFile, PartnerApiFile, ReconcileFile};
+use self::sinks::SinkFile;
 use crate::exit::usage;
 
 /// The file of `hookit platform serve --config`.
@@ -41,6 +44,7 @@ pub(crate) struct InboxFile {
     pub(crate) partner_api: PartnerApiFile,
     pub(crate) reconcile: ReconcileFile,
     pub(crate) moves: MovesFile,
+    pub(crate) sinks: Vec<SinkFile>,
 }
 
 /// Codes of the two statuses that klikit names without one.
@@ -282,6 +286,7 @@ pub(crate) struct InboxParts {
     pub(crate) partner_api: Option<PartnerApiConfig>,
     pub(crate) reconcile: ReconcileConfig,
     pub(crate) moves_hold_time: Duration,
+    pub(crate) sinks: Vec<SinkConfig>,
 }
 
 impl InboxFile {
@@ -293,8 +298,10 @@ impl InboxFile {
         let partner_api = self.partner_api.resolve(|name| std::env::var(name).ok(), &mut problems);
         let reconcile = self.reconcile.resolve(&mut problems);
         let moves_hold_time = self.moves.resolve(&mut problems);
+        let resolve = |(index, sink): (usize, &SinkFile)| sink.resolve(index, &mut problems.0);
+        let sinks = self.sinks.iter().enumerate().filter_map(resolve).collect();
         problems.none()?;
-        Ok(InboxParts { codes, listen: self.listen, partner_api, reconcile, moves_hold_time })
+        Ok(InboxParts { codes, listen: self.listen, partner_api, reconcile, moves_hold_time, sinks })
     }
 }
 

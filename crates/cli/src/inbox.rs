@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use hookit_contract::StatusCodes;
+use hookit_contract::{Clock, StatusCodes};
+use hookit_inbox::sinks::{NdjsonSink, SinkConfig, SinkKind, SinkSet, Sinks};
 use hookit_inbox::{Counters, Inbox, InboxConfig, NamedSecret, PartnerApiConfig, ReconcileConfig};
 use hookit_server::{Certificate, Limits, Secret, SystemClock, Tasks, create_private_dir};
 use hookit_store::inbox::Store as _;
@@ -36,7 +37,7 @@ pub(crate) const WRITE_TOKEN: &str = "HOOKIT_INBOX_WRITE_TOKEN";
 /// The shortest token that is taken from the environment.
 const TOKEN_LEN_MIN: usize = 16;
 
-/// How long tasks may take to end at a stop: longer than the answers under way.
+/// How long tasks may take to end at a stop: longer than the answers under way, and than most of what sinks are handed.
 const STOP_WAIT: Duration = Duration::from_secs(20);
 
 #[derive(clap::Args)]
@@ -70,6 +71,7 @@ pub(crate) struct Beside {
     reconcile: ReconcileConfig,
     moves_hold_time: Option<Duration>,
     write_token: Option<Secret>,
+    sinks: Vec<SinkConfig>,
 }
 
 impl Running {
@@ -83,6 +85,9 @@ impl Running {
         limits: impl FnOnce(&InboxConfig) -> Limits,
         beside: Beside,
     ) -> anyhow::Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let sinks = SinkSet::new(beside.sinks, codes, &clock)
+            .map_err(|error| usage(format!("configuration: {error}")))?;
         create_private_dir(data).with_context(|| format!("--data {}", data.display()))?;
         let options = InboxOptions { codes, ..InboxOptions::default() };
         let store = Arc::new(InboxStore::open(data, options)?);
@@ -99,10 +104,11 @@ impl Running {
             .await
             .with_context(|| format!("--listen {listen}: cannot listen there"))?;
         let address = listener.local_addr()?;
-        let inbox = Inbox::new(config, store.clone(), Arc::new(SystemClock))
+        let inbox = Inbox::new(config, store.clone(), clock.clone())
             .map_err(|error| usage(format!("configuration: {error}")))?;
         let tasks = Tasks::new();
         inbox.start(&tasks)?;
+        Sinks::start(sinks, store.clone(), clock, getrandom::u64()?, &tasks).await?;
         let stop = tasks.stop_signal().clone();
         let serving = hookit_server::serve_with(listener, certificate, inbox.router(), limits, stop);
         tasks.spawn("listener", serving);
@@ -114,17 +120,17 @@ impl Running {
         self.inbox.counters()
     }
 
-    /// Stops listening, lets answers under way finish, closes the store.
+    /// Stops listening, lets answers and what is being handed on finish, closes the store.
     pub(crate) async fn stop(self) {
         if !self.tasks.stop(STOP_WAIT).await {
-            tracing::warn!("some tasks did not end in time");
+            tracing::warn!("some tasks did not end in time; what a sink was handed is handed on again");
         }
         self.store.close().await;
     }
 }
 
 pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<Exit> {
-    let InboxParts { codes, listen, partner_api, reconcile, moves_hold_time } =
+    let InboxParts { codes, listen, partner_api, reconcile, moves_hold_time, sinks } =
         config::read::<InboxFile>(args.config.as_deref())?.resolve()?;
     let secret = match std::env::var(WEBHOOK_SECRET) {
         Ok(secret) if !secret.is_empty() => Secret::new(secret),
@@ -137,16 +143,23 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<Exit> {
     };
     let certificate = args.tls.certificate()?;
     let scheme = scheme(certificate.as_ref());
+    let is_stdout = |sink: &SinkConfig| matches!(&sink.kind, SinkKind::Ndjson(NdjsonSink::Stdout));
+    let writes_to_stdout = sinks.iter().any(is_stdout);
     let beside = Beside {
         partner_api,
         reconcile,
         moves_hold_time: Some(moves_hold_time),
         write_token: write_token()?,
+        sinks,
     };
     let stop = signals::stop_token()?;
     let limits = |config: &InboxConfig| listen.limits(config.body_bytes_max);
     let running = Running::start(&args.data, args.listen, certificate, secret, codes, limits, beside).await?;
-    announce("inbox", scheme, running.address)?;
+    if writes_to_stdout {
+        tracing::info!(address = %running.address, "listening; standard output has a sink's changes");
+    } else {
+        announce("inbox", scheme, running.address)?;
+    }
     stop.cancelled().await;
     running.stop().await;
     tracing::info!("stopped");

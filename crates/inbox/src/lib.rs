@@ -14,6 +14,7 @@ mod partner;
 mod read;
 mod receive;
 mod reconcile;
+pub mod sinks;
 
 use std::sync::Arc;
 

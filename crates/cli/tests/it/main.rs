@@ -21,6 +21,7 @@ mod proof;
 mod readme;
 mod repairs;
 mod secrets;
+mod sinks;
 mod startup;
 mod strangers;
 mod tls;

@@ -9,6 +9,7 @@ mod never_backwards;
 mod receiving;
 mod reconcile;
 mod secrecy;
+mod sinks;
 mod strangers;
 mod stub;
 mod trouble;

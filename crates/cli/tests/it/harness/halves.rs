@@ -156,17 +156,45 @@ impl Inbox {
     }
 
     pub(crate) async fn start_logging(scratch: &Scratch, secret: &str, log: &str) -> Self {
+        let mut inbox = Inbox::prepare(scratch, secret, None, &[], log);
+        inbox.server.start(scratch).await;
+        inbox
+    }
+
+    /// With this configuration, and with these variables in its environment.
+    pub(crate) async fn start_with(
+        scratch: &Scratch,
+        secret: &str,
+        config: &str,
+        variables: &[(&'static str, &str)],
+    ) -> Self {
+        let mut inbox = Inbox::prepare(scratch, secret, Some(config), variables, "info");
+        inbox.server.start(scratch).await;
+        inbox
+    }
+
+    /// One that is not started yet.
+    pub(crate) fn prepare(
+        scratch: &Scratch,
+        secret: &str,
+        config: Option<&str>,
+        variables: &[(&'static str, &str)],
+        log: &str,
+    ) -> Self {
         let data = scratch.path("inbox");
-        let mut server = Server::prepare(|address| {
-            Launch::hookit(&["inbox", "serve", "--log", log])
+        let server = Server::prepare(|address| {
+            let mut launch = Launch::hookit(&["inbox", "serve", "--log", log])
                 .named("inbox")
                 .argument("--data")
                 .argument(&data)
                 .argument("--listen")
                 .argument(address.to_string())
-                .variable("KLIKIT_WEBHOOK_SECRET", secret)
+                .variable("KLIKIT_WEBHOOK_SECRET", secret);
+            if let Some(config) = config {
+                launch = launch.argument("--config").argument(scratch.write("inbox.toml", config));
+            }
+            variables.iter().fold(launch, |launch, (name, value)| launch.variable(name, *value))
         });
-        server.start(scratch).await;
         let client = Client::new(server.url(""), None);
         Inbox { server, client, data }
     }

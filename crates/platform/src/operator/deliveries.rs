@@ -14,7 +14,7 @@ use hookit_store::platform::{Attempt, Cancelled, Delivery, DeliveryQuery, EndRea
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{By, page_limit};
+use super::{By, PAGE_MAX, page_limit};
 use crate::Shared;
 use crate::api::{self, Result, micros, store_error};
 use crate::credentials::{Acting, Operator};
@@ -52,9 +52,14 @@ struct ListParams {
     endpoint_id: Option<i64>,
     order_id: Option<i64>,
     event_type: Option<EventType>,
+    /// Made at this time or later.
     since: Option<Timestamp>,
+    /// Made before this time.
     until: Option<Timestamp>,
+    /// The `next_before` of the page before.
     before: Option<i64>,
+    /// Items on the page; 100 where it is left out.
+    #[schemars(range(min = 1, max = PAGE_MAX))]
     limit: Option<usize>,
 }
 

@@ -16,7 +16,7 @@ use hookit_store::platform::{Change, OrderQuery, Reason};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::page_limit;
+use super::{PAGE_MAX, page_limit};
 use crate::Shared;
 use crate::api::{self, Result, no_such_order, store_error};
 use crate::credentials::Acting;
@@ -203,7 +203,10 @@ async fn one(State(shared): State<Arc<Shared>>, PathId(id): PathId) -> Result<An
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListParams {
+    /// The `next_after` of the page before.
     after: Option<i64>,
+    /// Items on the page; 100 where it is left out.
+    #[schemars(range(min = 1, max = PAGE_MAX))]
     limit: Option<usize>,
     business_id: Option<i64>,
 }

@@ -57,9 +57,14 @@ pub(super) fn routes() -> Routes<Arc<Shared>> {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "NewPartner")]
 struct IssueBody {
+    /// What people call it by.
+    #[schemars(length(min = 1, max = NAME_MAX))]
     name: String,
+    /// The one business that its credential belongs to.
+    #[schemars(range(min = 1))]
     business_id: i64,
     /// All scopes where it is left out.
+    #[schemars(length(min = 1))]
     scopes: Option<Vec<Scope>>,
 }
 

@@ -79,11 +79,15 @@ struct BeginBody {
 #[schemars(rename = "ReplayFilter")]
 struct Filter {
     endpoint_id: Option<i64>,
+    /// Needed where what it `missed` is asked for.
     webhook_id: Option<i64>,
     order_id: Option<i64>,
     event_type: Option<EventType>,
+    /// One in which a delivery has ended.
     state: Option<DeliveryState>,
+    /// Made at this time or later.
     since: Option<Timestamp>,
+    /// Made before this time.
     until: Option<Timestamp>,
 }
 

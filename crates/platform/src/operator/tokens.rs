@@ -12,7 +12,7 @@ use hookit_store::platform::{self as store, AddToken, NewToken, OperatorToken, T
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::checked_name;
+use super::{OPERATOR_NAME_MAX, checked_name};
 use crate::Shared;
 use crate::api::{Result, store_error};
 use crate::credentials::{Acting, FIRST_OPERATOR, new_operator_token};
@@ -68,6 +68,8 @@ impl From<Role> for store::Role {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "NewToken")]
 struct IssueBody {
+    /// Whose it is; of the tokens in use no two have one name.
+    #[schemars(length(min = 1, max = OPERATOR_NAME_MAX))]
     name: String,
     role: Role,
 }

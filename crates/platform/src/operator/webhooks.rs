@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::State;
 use hookit_contract::{BranchId, BrandId, EndpointId, ErrorCode, EventType, PartnerId, Timestamp, WebhookId};
-use hookit_egress::EndpointUrl;
+use hookit_egress::{EndpointUrl, URL_BYTES_MAX};
 use hookit_server::routes::{Routes, delete, get, post, put};
 use hookit_server::{Answer, ApiError, Fault, Faults, JsonBody, NoBody, Object, Params, PathId};
 use hookit_store::platform::{
@@ -72,15 +72,30 @@ pub(super) fn routes() -> Routes<Arc<Shared>> {
 #[schemars(rename = "WebhookRegistration")]
 struct PutBody {
     partner_id: PartnerId,
+    /// Null for any.
+    #[schemars(range(min = 1))]
     brand_id: Option<i64>,
+    /// Null for any.
+    #[schemars(range(min = 1))]
     branch_id: Option<i64>,
     event_type: EventType,
+    /// Public, and https, unless the installation allows others.
+    #[schemars(length(min = 1, max = URL_BYTES_MAX))]
     url: String,
+    /// Sent with each webhook, for a receiver that asks for more than the signature.
     basic_auth: Option<Object<BasicAuth>>,
+    /// `none`: no delivery waits for another of its order. `per_order` where it is left out.
     ordering: Option<Ordering>,
+    /// Attempts under way to this URL; at most as many as the installation makes.
+    #[schemars(range(min = 1))]
     in_flight_max: Option<u32>,
+    /// Attempts that begin in a second.
+    #[schemars(range(min = 1, max = RATE_MAX))]
     rate_per_second_max: Option<u32>,
+    /// Orders in one delivery; at most as many as the installation puts in one.
+    #[schemars(range(min = 1))]
     orders_per_delivery_max: Option<u32>,
+    /// Of an order's deliveries that wait, only the newest is sent.
     #[serde(default)]
     coalesce: bool,
 }

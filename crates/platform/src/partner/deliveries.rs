@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::cursor::{self, List as CursorOf};
-use super::{once, page_limit};
+use super::{PAGE_MAX, once, page_limit};
 use crate::Shared;
 use crate::api::{self, Result, micros, store_error};
 use crate::credentials::{CallingPartner, Scope};
@@ -53,7 +53,10 @@ pub(super) fn routes() -> Routes<Arc<Shared>> {
 struct ListParams {
     state: Option<DeliveryState>,
     order_id: Option<i64>,
+    /// The `next_before` of the page before.
     before: Option<String>,
+    /// Items on the page; 50 where it is left out.
+    #[schemars(range(min = 1, max = PAGE_MAX))]
     limit: Option<usize>,
 }
 

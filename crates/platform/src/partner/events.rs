@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::cursor::{self, List};
-use super::page_limit;
+use super::{PAGE_MAX, page_limit};
 use crate::Shared;
 use crate::api::{Result, store_error};
 use crate::credentials::{CallingPartner, Scope};
@@ -40,7 +40,10 @@ pub(super) fn routes() -> Routes<Arc<Shared>> {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListParams {
+    /// The `next_after` of the page before.
     after: Option<String>,
+    /// Items on the page; 50 where it is left out.
+    #[schemars(range(min = 1, max = PAGE_MAX))]
     limit: Option<usize>,
 }
 

@@ -93,12 +93,21 @@ async fn one(
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListParams {
+    /// From 1 on; the first where it is left out.
+    #[schemars(range(min = 1))]
     page: Option<u64>,
+    /// Orders on a page; 100 where it is left out.
+    #[schemars(range(min = 1, max = SIZE_MAX))]
     size: Option<u64>,
+    /// A code, or a name in any case.
     status: Option<String>,
+    #[schemars(range(min = 1))]
     brand_id: Option<i64>,
+    #[schemars(range(min = 1))]
     branch_id: Option<i64>,
+    /// Created at this time or later.
     created_from: Option<Timestamp>,
+    /// Created before this time.
     created_to: Option<Timestamp>,
 }
 
@@ -210,7 +219,9 @@ async fn fulfillment_statuses(Extension(caller): Extension<CallingPartner>) -> R
 #[schemars(rename = "OwnMove")]
 struct MoveBody {
     status: PartnerMove,
+    /// Needed for `rejected` and `cancelled`, and for nothing else.
     reason_code: Option<TextOrCode>,
+    /// When it happened, where that was not just now.
     occurred_at: Option<Timestamp>,
 }
 

@@ -11,6 +11,8 @@ const STYLE: &str = "\
 --link:#79c0ff;--get:#79c0ff;--post:#7ee787;--put:#f2cc60;--patch:#f2cc60;--delete:#ff9b93}}\
 *{box-sizing:border-box}body{margin:0;background:var(--back);color:var(--text);font:16px/1.5 system-ui,sans-serif}\
 a{color:var(--link);text-decoration:none}a:hover{text-decoration:underline}\
+a:focus-visible{outline:2px solid var(--link);outline-offset:2px}.skip{position:absolute;left:-100vw}\
+.skip:focus{left:1rem;top:1rem;padding:.5rem;background:var(--back)}\
 code{font:.875em ui-monospace,monospace;overflow-wrap:anywhere}\
 .all{display:grid;grid-template-columns:17rem minmax(0,1fr);max-width:80rem;margin:auto}\
 nav{position:sticky;top:0;height:100vh;overflow:auto;padding:1.5rem 1rem;border-right:1px solid var(--line);font-size:.875rem}\
@@ -24,7 +26,8 @@ border-bottom:1px solid var(--line)}\
 .quiet{color:var(--quiet)}table{border-collapse:collapse;width:100%;font-size:.9375rem}\
 th,td{text-align:left;vertical-align:top;padding:.375rem .75rem .375rem 0;border-top:1px solid var(--line)}\
 tr:first-child>td{border-top:0}td:first-child{white-space:nowrap;width:1%}\
-@media(max-width:50rem){.all{display:block}nav{position:static;height:auto;border:0;border-bottom:1px solid var(--line)}\
+@media(max-width:50rem){.all{display:block}nav{position:static;height:auto;max-height:14rem;\
+border:0;border-bottom:1px solid var(--line)}nav>div{columns:9rem}nav li a{overflow-wrap:anywhere}\
 main{padding:1rem}td:first-child{white-space:normal}}";
 
 /// The page.
@@ -102,13 +105,13 @@ impl<'d> Page<'d> {
             self.out,
             "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
              content=\"width=device-width,initial-scale=1\"><title>{title}: reference</title><style>{STYLE}</style></head>\
-             <body><div class=\"all\">"
+             <body><a class=\"skip\" href=\"#calls\">To the calls</a><div class=\"all\">"
         );
         let groups = self.groups();
         self.navigation(&groups);
         let _ = write!(
             self.out,
-            "<main><h1>{title}</h1><p class=\"quiet\">Version {}. The same as a document for programs: \
+            "<main id=\"calls\"><h1>{title}</h1><p class=\"quiet\">Version {}. The same as a document for programs: \
              <a href=\"openapi.json\">openapi.json</a>.</p>",
             escaped(text(&info["version"]))
         );
@@ -152,7 +155,7 @@ impl<'d> Page<'d> {
     }
 
     fn navigation(&mut self, groups: &[(&'d Value, Vec<Entry<'d>>)]) {
-        self.put("<nav>");
+        self.put("<nav><div>");
         for (group, entries) in groups {
             let _ = write!(self.out, "<h2>{}</h2><ul>", escaped(text(&group["name"])));
             for entry in entries {
@@ -166,7 +169,7 @@ impl<'d> Page<'d> {
             let name = escaped(name);
             let _ = write!(self.out, "<li><a href=\"#schema-{name}\">{name}</a></li>");
         }
-        self.put("</ul></nav>");
+        self.put("</ul></div></nav>");
     }
 
     fn call(&mut self, entry: &Entry<'d>) {
@@ -216,15 +219,6 @@ impl<'d> Page<'d> {
                 escaped(status),
                 prose(text(&answer["description"]))
             );
-            // Those that every answer has are described once, at the beginning.
-            for (name, header) in fields(&answer["headers"]).filter(|(_, header)| header["$ref"].is_null()) {
-                let _ = write!(
-                    self.out,
-                    "<br><span class=\"quiet\"><code>{}</code>: {}</span>",
-                    escaped(name),
-                    prose(text(&header["description"]))
-                );
-            }
             for (media_type, content) in fields(&answer["content"]) {
                 let _ = write!(self.out, " <span class=\"quiet\">{}</span> ", escaped(media_type));
                 // The envelope is the same everywhere; what is in it is not.
@@ -233,6 +227,15 @@ impl<'d> Page<'d> {
                 let shown = if data.is_null() { schema } else { data };
                 let kind = kind(shown);
                 self.put(kind);
+            }
+            // Those that every answer has are described once, at the beginning.
+            for (name, header) in fields(&answer["headers"]).filter(|(_, header)| header["$ref"].is_null()) {
+                let _ = write!(
+                    self.out,
+                    "<br><span class=\"quiet\"><code>{}</code>: {}</span>",
+                    escaped(name),
+                    prose(text(&header["description"]))
+                );
             }
             self.put("</td></tr>");
         }

@@ -8,6 +8,7 @@ mod client;
 mod config;
 mod demo;
 mod diff;
+mod doctor;
 mod exit;
 mod inbox;
 mod operate;
@@ -84,6 +85,8 @@ enum Command {
     Sign(workbench::sign::Args),
     /// Tells whether a signature is a body's, and why it is not.
     Verify(workbench::verify::Args),
+    /// Looks whether machine, data folder and endpoints are in order, and says what to do where not.
+    Doctor(doctor::Args),
     /// Prints what a shell needs to complete commands.
     Completions(shell::CompletionsArgs),
     /// Writes a man page for each command.
@@ -151,6 +154,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
             Command::Certify(args) => Box::pin(workbench::certify::run(args)).await,
             Command::Sign(args) => workbench::sign::run(&args),
             Command::Verify(args) => workbench::verify::run(&args),
+            Command::Doctor(args) => Box::pin(doctor::run(args)).await,
             Command::Completions(args) => shell::completions(&args),
             Command::Man(args) => shell::man(&args),
         }

@@ -10,6 +10,7 @@ mod api_walk;
 mod bench;
 mod demo;
 mod diff;
+mod doctor;
 mod endings;
 mod graceful;
 mod harness;

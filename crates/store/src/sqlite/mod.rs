@@ -16,6 +16,7 @@ macro_rules! reply {
 }
 
 mod checkpoint;
+mod examine;
 mod file;
 mod ids;
 mod inbox;
@@ -25,6 +26,7 @@ mod platform;
 mod readers;
 mod writer;
 
+pub use examine::{Examined, examine};
 pub use inbox::{InboxOptions, InboxStore};
 pub use platform::{PlatformOptions, PlatformStore};
 

@@ -28,7 +28,7 @@ use crate::inbox::{
 };
 use crate::{Error, OpenError};
 
-const KIND: Kind = Kind {
+pub(super) const KIND: Kind = Kind {
     name: "inbox",
     words: "a hookit inbox's store",
     // "hkIN"

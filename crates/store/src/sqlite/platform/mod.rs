@@ -47,7 +47,7 @@ use crate::platform::{
 };
 use crate::{Error, OpenError};
 
-const KIND: Kind = Kind {
+pub(super) const KIND: Kind = Kind {
     name: "platform",
     words: "a hookit platform's store",
     // "hkPL"

@@ -14,12 +14,12 @@ mod partner;
 mod read;
 mod receive;
 mod reconcile;
+mod reference;
 pub mod sinks;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post};
 use hookit_contract::{Clock, WebhookSecret};
 use hookit_server::{Secret, Tasks};
 use hookit_store::inbox::Store;
@@ -107,25 +107,15 @@ impl Inbox {
         self.0.config.partner_api.as_ref().map(|_| self.0.reconciler.status())
     }
 
-    /// The routes, to be served by [`hookit_server::serve`], which adds the envelope and the fallbacks.
+    /// The routes, to be served by [`hookit_server::serve`], which adds what every router has.
     pub fn router(&self) -> Router {
-        let guarded = axum::middleware::from_fn_with_state(self.0.clone(), read::guard);
-        let view = Router::new()
-            .route("/orders", get(read::orders))
-            .route("/orders/{id}", get(read::order))
-            .route("/orders/{id}/history", get(read::history))
-            .route("/orders/{id}/moves", get(moves::list))
-            .route("/reconcile", get(reconcile::show))
-            .route("/quarantine", get(read::quarantine))
-            .route_layer(guarded);
-        Router::new()
-            .route("/webhooks/klikit", post(receive::receive))
-            .route("/orders/{id}/moves", post(moves::ask))
-            .route("/reconcile", post(reconcile::ask))
-            .route("/healthz", get(read::healthz))
-            .route("/readyz", get(read::readyz))
-            .merge(view)
-            .with_state(self.0.clone())
+        let shown = read::routes().merge(moves::shown()).merge(reconcile::shown());
+        let asked = moves::asked().merge(reconcile::asked());
+        let routes = receive::routes()
+            .merge(read::for_readers(&self.0, shown))
+            .merge(read::for_writers(asked))
+            .merge(read::probes());
+        reference::served(routes.with_state(self.0.clone()))
     }
 
     /// What happened since the start.

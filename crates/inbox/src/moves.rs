@@ -13,6 +13,7 @@ use std::time::Duration;
 use axum::extract::{FromRequest as _, Request, State};
 use bytes::Bytes;
 use hookit_contract::{ErrorCode, OrderId, PartnerMove, Timestamp};
+use hookit_server::routes::{Routes, get, post};
 use hookit_server::{Answer, ApiError, Fault, JsonBody, PathId, RawBody, Tasks, random_hex};
 use hookit_store::Error as StoreError;
 use hookit_store::inbox::{MoveAsked, MoveEnd, MoveState, NewMove, OrderMove};
@@ -57,6 +58,40 @@ impl Default for Mover {
     }
 }
 
+/// The heading of the calls.
+const GROUP: &str = "Moves";
+
+pub(crate) fn shown() -> Routes<Arc<Shared>> {
+    Routes::new(GROUP).route(
+        "/orders/{id}/moves",
+        get(list).named("listMoves", "The moves of an order that were asked for here, the newest first."),
+    )
+}
+
+pub(crate) fn asked() -> Routes<Arc<Shared>> {
+    let refusals = [
+        ErrorCode::ResourceNotFound,
+        ErrorCode::RateLimited,
+        ErrorCode::StateInvalidTransition,
+        ErrorCode::StateIdempotencyConflict,
+        ErrorCode::Unavailable,
+    ];
+    Routes::new(GROUP).route(
+        "/orders/{id}/moves",
+        post(ask)
+            .named("askForMove", "Moves an order through the Partner API.")
+            .details(
+                "The move is on disk before it is sent, and sent under one key until the platform has answered. What the platform \
+                 refuses is refused here in its words. 202 where it has not answered within 20 seconds: the inbox goes on trying. \
+                 `rejected` and `cancelled` need a `reason_code`.",
+            )
+            .header("Idempotency-Key", "What the same move is known by when it is asked for again.", false)
+            .takes::<MoveBody>("application/json")
+            .accepted_or_not()
+            .refuses(&refusals),
+    )
+}
+
 /// A reason, as it is written in the body.
 #[derive(Deserialize, JsonSchema, Serialize)]
 #[serde(untagged, expecting = "expected a text or an integer")]
@@ -91,11 +126,13 @@ impl MoveBody {
 }
 
 /// A move as it is shown.
-#[derive(Serialize)]
-pub(crate) struct Shown {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OrderMove")]
+struct Shown {
     move_id: String,
     order_id: OrderId,
     status: PartnerMove,
+    /// `pending`, `done`, `refused`, or `given_up` where the platform never answered.
     state: &'static str,
     asked_at: Timestamp,
     ended_at: Option<Timestamp>,
@@ -118,22 +155,20 @@ impl From<OrderMove> for Shown {
     }
 }
 
-#[derive(Serialize)]
-pub(crate) struct MovesShown {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OrderMoves")]
+struct MovesShown {
     moves: Vec<Shown>,
 }
 
 /// The newest moves of an order, newest first.
-pub(crate) async fn list(
-    State(inbox): State<Arc<Shared>>,
-    PathId(id): PathId,
-) -> Result<Answer<MovesShown>, ApiError> {
+async fn list(State(inbox): State<Arc<Shared>>, PathId(id): PathId) -> Result<Answer<MovesShown>, ApiError> {
     let moves = inbox.store.moves_of(OrderId(id), SHOWN_MAX).await.map_err(failed)?;
     Ok(Answer::ok(&MovesShown { moves: moves.into_iter().map(Shown::from).collect() }))
 }
 
 /// Asks for a move, and waits a while for the platform's word.
-pub(crate) async fn ask(
+async fn ask(
     State(inbox): State<Arc<Shared>>,
     id: Result<PathId, ApiError>,
     headers: HeaderMap,

@@ -4,22 +4,24 @@
 //! It shows guests' names, addresses and telephone numbers. So it answers only to the bearer of the read token, or,
 //! where none is set, to this machine.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::middleware::Next;
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use hookit_contract::{DeliveryId, ErrorCode, OrderId, Timestamp};
+use hookit_server::routes::{Routes, get};
 use hookit_server::{Answer, ApiError, Params, PathId, Secret, bearer};
 use hookit_store::Error as StoreError;
 use hookit_store::inbox::{HistoryEntry, Quarantined, ViewedOrder};
 use http::{HeaderMap, header};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::Shared;
 
@@ -35,8 +37,59 @@ const CHUNK: usize = 50;
 /// Headers by which a proxy says that it speaks for somebody else.
 const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
 
+/// The kind of credential that the view asks for.
+pub(crate) const READ_TOKEN: &str = "readToken";
+/// The kind that whatever changes something asks for.
+pub(crate) const WRITE_TOKEN: &str = "writeToken";
+
+pub(crate) fn routes() -> Routes<Arc<Shared>> {
+    let missing = &[ErrorCode::ResourceNotFound];
+    Routes::new("Orders")
+        .route(
+            "/orders",
+            get(orders).named("listOrders", "Orders by their id, each as the newest record that came of it."),
+        )
+        .route(
+            "/orders/{id}",
+            get(order).named("getOrder", "The newest record, byte for byte as it came.").refuses(missing),
+        )
+        .route(
+            "/orders/{id}/history",
+            get(history)
+                .named("getOrderHistory", "All states of an order, in the order in which they came.")
+                .refuses(missing),
+        )
+        .route(
+            "/quarantine",
+            get(quarantine)
+                .named("listQuarantine", "What is genuine and could not be read, the oldest first.")
+                .details("It was acknowledged, and is kept with the reason."),
+        )
+}
+
+/// What is refused to who may not.
+const REFUSALS: [ErrorCode; 3] =
+    [ErrorCode::AuthMissing, ErrorCode::AuthInvalidCredential, ErrorCode::AuthForbidden];
+
+/// These for who may read.
+pub(crate) fn for_readers(shared: &Arc<Shared>, routes: Routes<Arc<Shared>>) -> Routes<Arc<Shared>> {
+    let guarded = middleware::from_fn_with_state(shared.clone(), guard);
+    routes.guarded(READ_TOKEN, &REFUSALS).map(|router| router.route_layer(guarded))
+}
+
+/// These for who may have something done, as their handlers see to with [`may_write`].
+pub(crate) fn for_writers(routes: Routes<Arc<Shared>>) -> Routes<Arc<Shared>> {
+    routes.guarded(WRITE_TOKEN, &REFUSALS)
+}
+
+pub(crate) fn probes() -> Routes<Arc<Shared>> {
+    Routes::new("Status")
+        .route("/healthz", get(healthz).named("getHealth", "The process is up."))
+        .route("/readyz", get(readyz).named("getReadiness", "The store answers."))
+}
+
 /// Lets a request to the view pass, or not.
-pub(crate) async fn guard(State(inbox): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+async fn guard(State(inbox): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
     match may_read(inbox.config.read_token.as_ref(), peer, request.headers()) {
         Ok(()) => next.run(request).await,
@@ -93,10 +146,12 @@ pub(crate) fn failed(error: StoreError) -> ApiError {
 
 /// Where a page begins and how long it may be. A parameter that is not known is refused: a misspelt one would
 /// otherwise show the first page for ever.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct PageParams {
+struct PageParams {
+    /// The `next_after` of the page before.
     after: Option<i64>,
+    /// How many at most; 1 to 1000, 100 where nothing is said.
     limit: Option<usize>,
 }
 
@@ -142,7 +197,7 @@ impl Page {
         (self.limit - self.count + 1).min(CHUNK)
     }
 
-    fn end(mut self, next_after: Option<i64>) -> Answer<Value> {
+    fn end<T>(mut self, next_after: Option<i64>) -> Answer<T> {
         self.out.put_slice(b"],\"next_after\":");
         match next_after {
             Some(id) => self.out.put_slice(id.to_string().as_bytes()),
@@ -153,10 +208,49 @@ impl Page {
     }
 }
 
-pub(crate) async fn orders(
+/// An order's record.
+struct Order;
+
+impl JsonSchema for Order {
+    fn schema_name() -> Cow<'static, str> {
+        "Order".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "An order's record as it came, byte for byte: a snapshot. It has a hundred fields or more, of which \
+                only `id` is in all; ignore what you do not know.",
+            "type": "object",
+            "properties": {
+                "id": {"type": "integer", "format": "int64", "minimum": 1},
+                "status": {
+                    "type": "integer", "format": "int64",
+                    "description": "1 PLACED, 2 ACCEPTED, 3 CANCELLED, 4 READY, 5 DELIVERED, 6 SCHEDULED, 7 DRIVER_ASSIGNED, \
+                        8 DRIVER_ARRIVED, 9 PICKED_UP, 10 PREPARING, 11 DISPATCHED, or any other.",
+                },
+                "version": {
+                    "type": "integer", "format": "int64",
+                    "description": "One more with every change of the order, where the sender has it.",
+                },
+            },
+            "required": ["id"],
+        })
+    }
+}
+
+/// A page of records.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "a page is put together from texts")]
+struct OrderPage {
+    orders: Vec<Order>,
+    /// The `after` of the next page; null on the last one.
+    next_after: Option<i64>,
+}
+
+async fn orders(
     State(inbox): State<Arc<Shared>>,
     Params(params): Params<PageParams>,
-) -> Result<Answer<Value>, ApiError> {
+) -> Result<Answer<OrderPage>, ApiError> {
     let mut page = Page::new("orders", params.limit()?);
     let mut after = params.after.map(OrderId);
     loop {
@@ -176,10 +270,7 @@ pub(crate) async fn orders(
     }
 }
 
-pub(crate) async fn order(
-    State(inbox): State<Arc<Shared>>,
-    PathId(id): PathId,
-) -> Result<Answer<Value>, ApiError> {
+async fn order(State(inbox): State<Arc<Shared>>, PathId(id): PathId) -> Result<Answer<Order>, ApiError> {
     match inbox.store.order(OrderId(id)).await.map_err(failed)? {
         Some(order) => Ok(Answer::raw(order.record)),
         None => Err(no_order(id)),
@@ -190,13 +281,16 @@ fn no_order(id: i64) -> ApiError {
     ApiError::not_found(format!("order {id} never came"))
 }
 
-#[derive(Serialize)]
-pub(crate) struct HistoryAnswer {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OrderHistory")]
+struct HistoryAnswer {
     order_id: OrderId,
     history: Vec<HistoryLine>,
 }
 
-#[derive(Serialize)]
+/// A state of an order, and the delivery that brought it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OrderState")]
 struct HistoryLine {
     status: Option<i64>,
     status_name: Option<String>,
@@ -204,11 +298,14 @@ struct HistoryLine {
     updated_at: Option<Timestamp>,
     event_type: Option<String>,
     delivery_id: DeliveryId,
+    /// `webhook`, or `reconcile` where it had to be asked for.
+    source: &'static str,
     received_at: Timestamp,
+    /// False where the view had a newer state already, or this very one.
     applied: bool,
 }
 
-pub(crate) async fn history(
+async fn history(
     State(inbox): State<Arc<Shared>>,
     PathId(id): PathId,
 ) -> Result<Answer<HistoryAnswer>, ApiError> {
@@ -221,6 +318,7 @@ pub(crate) async fn history(
         updated_at: entry.updated_at,
         event_type: entry.event_type,
         delivery_id: entry.delivery_id,
+        source: entry.source.as_str(),
         received_at: entry.received_at,
         applied: entry.applied,
     };
@@ -228,10 +326,12 @@ pub(crate) async fn history(
 }
 
 /// Something in quarantine: its bytes as `text` where they are text, else as `base64`.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Quarantined")]
 struct QuarantineLine<'a> {
     quarantine_id: i64,
     delivery_id: &'a DeliveryId,
+    /// Which element of `orders`; null where the whole body is meant.
     position: Option<u32>,
     reason: &'a str,
     received_at: Timestamp,
@@ -255,10 +355,18 @@ fn quarantine_line(item: &Quarantined) -> Bytes {
     serde_json::to_vec(&line).expect("texts and numbers are JSON").into()
 }
 
-pub(crate) async fn quarantine(
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "a page is put together from texts")]
+struct QuarantinePage {
+    quarantine: Vec<QuarantineLine<'static>>,
+    /// The `after` of the next page; null on the last one.
+    next_after: Option<i64>,
+}
+
+async fn quarantine(
     State(inbox): State<Arc<Shared>>,
     Params(params): Params<PageParams>,
-) -> Result<Answer<Value>, ApiError> {
+) -> Result<Answer<QuarantinePage>, ApiError> {
     let mut page = Page::new("quarantine", params.limit()?);
     let mut after = params.after;
     loop {
@@ -278,18 +386,18 @@ pub(crate) async fn quarantine(
     }
 }
 
-#[derive(Serialize)]
-pub(crate) struct Health {
+#[derive(Serialize, JsonSchema)]
+struct Health {
     status: &'static str,
 }
 
 /// The process is up.
-pub(crate) async fn healthz() -> Answer<Health> {
+async fn healthz() -> Answer<Health> {
     Answer::ok(&Health { status: "ok" })
 }
 
 /// The store answers.
-pub(crate) async fn readyz(State(inbox): State<Arc<Shared>>) -> Result<Answer<Health>, ApiError> {
+async fn readyz(State(inbox): State<Arc<Shared>>) -> Result<Answer<Health>, ApiError> {
     match inbox.store.counts().await {
         Ok(_) => Ok(Answer::ok(&Health { status: "ready" })),
         Err(error) => {

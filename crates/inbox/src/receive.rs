@@ -22,10 +22,12 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use hookit_contract::{DeliveryId, ErrorCode, header as klikit};
+use hookit_server::routes::{Routes, post};
 use hookit_server::{ApiError, Limits, read_body};
 use hookit_store::Error as StoreError;
 use hookit_store::inbox::{Receipt, Received, RunCause, Source};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::SemaphorePermit;
 
@@ -48,6 +50,40 @@ const KEPT_HEADERS: [&str; 8] = [
 /// Of a header's value so many bytes are kept.
 const KEPT_HEADER_BYTES_MAX: usize = 512;
 
+pub(crate) fn routes() -> Routes<Arc<Shared>> {
+    Routes::new("Receiving").route(
+        "/webhooks/klikit",
+        post(receive)
+            .named("receiveWebhook", "Takes a delivery in; the answer comes when it is on disk together with its effect.")
+            .details(
+                "What is genuine is never refused: an event type that nobody knows, a missing id and a body that cannot be read \
+                 are taken in, too. `status` is `received`, or `duplicate-ignored` where the id was here before.",
+            )
+            .takes::<serde_json::Value>("application/json")
+            .header(klikit::SIGNATURE, "HMAC-SHA256 of the raw body, keyed with the secret, in lowercase hex.", true)
+            .header(klikit::EVENT_ID, "The delivery's id; what comes again with it changes nothing.", false)
+            .header(klikit::EVENT_TYPE, "What happened to the orders.", false)
+            .answers::<WebhookAnswer<'_>>("application/json")
+            .also::<WebhookAnswer<'_>>(400, "The body broke off.")
+            .also::<WebhookAnswer<'_>>(401, "Basic credentials are required, and these are missing or wrong.")
+            .also::<WebhookAnswer<'_>>(403, "The signature is missing, or is that of none of the secrets.")
+            .also::<WebhookAnswer<'_>>(408, "The body did not arrive in time.")
+            .also::<WebhookAnswer<'_>>(413, "The body is too large.")
+            .also::<WebhookAnswer<'_>>(500, "The store failed. Nothing was taken in; send it again.")
+            .also::<WebhookAnswer<'_>>(503, "There is no room at the moment. Nothing was taken in; send it again."),
+    )
+}
+
+/// What a sender is told.
+#[derive(Serialize, JsonSchema)]
+struct WebhookAnswer<'a> {
+    /// What became of the delivery, or why nothing did.
+    status: &'a str,
+    /// More about it, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+}
+
 /// Why a delivery is not taken in, with what its sender is told beyond the reason.
 enum Refusal {
     Forbidden(RefusalReason),
@@ -55,7 +91,7 @@ enum Refusal {
     Told(RefusalReason, ApiError),
 }
 
-pub(crate) async fn receive(State(inbox): State<Arc<Shared>>, request: Request) -> Response {
+async fn receive(State(inbox): State<Arc<Shared>>, request: Request) -> Response {
     match inbox.take_in(request).await {
         Ok(Receipt::Received { .. }) => answer(StatusCode::OK, "received", None),
         Ok(Receipt::Duplicate) => answer(StatusCode::OK, "duplicate-ignored", None),
@@ -253,12 +289,6 @@ fn asks_first(headers: &HeaderMap) -> bool {
 }
 
 fn answer(status: StatusCode, word: &str, message: Option<&str>) -> Response {
-    #[derive(Serialize)]
-    struct Told<'a> {
-        status: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        message: Option<&'a str>,
-    }
-    let told = serde_json::to_vec(&Told { status: word, message }).expect("two texts are JSON");
+    let told = serde_json::to_vec(&WebhookAnswer { status: word, message }).expect("two texts are JSON");
     (status, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], told).into_response()
 }

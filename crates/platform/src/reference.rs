@@ -3,14 +3,10 @@
 //! The calls describe themselves; here is what none of them can say: the credentials, the headings, and the webhooks,
 //! which partners answer.
 
-use std::sync::{Arc, OnceLock};
-
 use axum::Router;
-use axum::response::{IntoResponse as _, Response};
 use hookit_contract::{BranchId, BrandId, EventType, header as webhook_header};
-use hookit_server::openapi::{self, About, Document};
-use hookit_server::routes::{Operation, Routes, get};
-use http::{HeaderName, header};
+use hookit_server::openapi::{self, About, Document, REFERENCE};
+use hookit_server::routes::{Operation, Routes};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Value, json};
 
@@ -31,7 +27,7 @@ const GROUPS: &[(&str, &str)] = &[
     ("Replays", "Many deliveries sent again, by a job that can be watched and steered."),
     ("Businesses", "The hierarchy that orders and registrations are checked against, where one is set."),
     ("Status", "How things stand, for people, probes and Prometheus."),
-    ("Reference", "This."),
+    (REFERENCE, "This."),
     (
         "Webhooks",
         "What is posted to a partner, who answers 2xx within ten seconds once it has the event for good.",
@@ -49,52 +45,9 @@ Every answer to a valid credential of a partner says in `X-RateLimit-Limit`, `X-
 many reads, or writes, the credential may make in a minute, how many are left, and in how many seconds all of them are there \
 again; beyond it the answer is 429 `rate_limited` with `Retry-After`.";
 
-/// What is served, made when it is first asked for.
-struct Reference {
-    operations: OnceLock<Vec<Operation>>,
-    made: OnceLock<(String, String)>,
-}
-
-impl Reference {
-    fn made(&self) -> &(String, String) {
-        self.made.get_or_init(|| {
-            let document = document(self.operations.get().map_or(&[], Vec::as_slice));
-            let page = openapi::page(&document);
-            (format!("{document:#}\n"), page)
-        })
-    }
-}
-
 /// A router with these routes and the description of all of them, its own included.
 pub(crate) fn served(routes: Routes) -> Router {
-    let reference = Arc::new(Reference { operations: OnceLock::new(), made: OnceLock::new() });
-    let (of_document, of_page) = (reference.clone(), reference.clone());
-    let own = Routes::new("Reference")
-        .route(
-            "/openapi.json",
-            get(async move || text("application/json", of_document.made().0.clone()))
-                .named("getOpenApi", "This description, as an OpenAPI 3.1 document.")
-                .answers::<Value>("application/json"),
-        )
-        .route(
-            "/reference",
-            get(async move || text("text/html; charset=utf-8", of_page.made().1.clone()))
-                .named("getReference", "This description, as a page.")
-                .answers::<String>("text/html; charset=utf-8"),
-        );
-    let (router, operations) = routes.merge(own).into_parts();
-    // Nobody else has set it.
-    let _ = reference.operations.set(operations);
-    router
-}
-
-fn text(media_type: &'static str, text: String) -> Response {
-    /// The page is whole: it fetches nothing, and runs nothing.
-    const POLICY: (HeaderName, &str) = (
-        header::CONTENT_SECURITY_POLICY,
-        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    );
-    ([(header::CONTENT_TYPE, media_type), POLICY], text).into_response()
+    openapi::served(routes, document)
 }
 
 fn document(operations: &[Operation]) -> Value {

@@ -3,6 +3,7 @@
 //! What this module must not do: know any call, or say anything of one that the router does not.
 
 mod page;
+mod served;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,9 +13,10 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 pub use page::page;
+pub use served::{REFERENCE, served};
 
 use crate::Fault;
-use crate::routes::{Content, Operation};
+use crate::routes::{Content, Operation, Other};
 
 /// Where the schemas are.
 const SCHEMAS: &str = "/components/schemas";
@@ -161,8 +163,16 @@ impl Document {
                 answers.insert(status.to_string(), answer);
             }
         }
+        for Other { status, said, content } in &operation.others {
+            let schema = (content.schema)(&mut self.given);
+            answers.insert(
+                status.to_string(),
+                json!({"description": said, "content": {content.media_type: {"schema": schema}}}),
+            );
+        }
         let mut by_status: BTreeMap<u16, BTreeSet<ErrorCode>> = BTreeMap::new();
-        for code in &operation.refusals {
+        let is_other = |code: &&ErrorCode| operation.others.iter().any(|o| o.status == code.http_status());
+        for code in operation.refusals.iter().filter(|code| !is_other(code)) {
             by_status.entry(code.http_status()).or_default().insert(*code);
         }
         for (status, codes) in by_status {

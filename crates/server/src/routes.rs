@@ -56,6 +56,19 @@ pub struct Operation {
     pub answer_headers: &'static [(&'static str, &'static str)],
     /// What it refuses with, beside what every call may.
     pub refusals: BTreeSet<ErrorCode>,
+    /// Other answers; of a status that is among them there is no refusal in the envelope.
+    pub others: Vec<Other>,
+}
+
+/// An answer that the handler makes by itself, with its status.
+#[derive(Clone, Copy, Debug)]
+pub struct Other {
+    /// Its status.
+    pub status: u16,
+    /// When it is answered, in a sentence.
+    pub said: &'static str,
+    /// What is in it.
+    pub content: Content,
 }
 
 /// What a body is made of.
@@ -92,6 +105,7 @@ impl Operation {
             statuses: BTreeSet::from([200]),
             answer_headers: &[],
             refusals: BTreeSet::from(Operation::REFUSALS),
+            others: Vec::new(),
         }
     }
 
@@ -322,6 +336,18 @@ impl<S> Call<S> {
         self
     }
 
+    /// Answers 202 instead of 200.
+    pub fn accepted(mut self) -> Self {
+        self.operation.statuses = BTreeSet::from([202]);
+        self
+    }
+
+    /// Answers 202 where it is not done yet, else 200.
+    pub fn accepted_or_not(mut self) -> Self {
+        self.operation.statuses = BTreeSet::from([200, 202]);
+        self
+    }
+
     /// Codes that it refuses with, beside those that follow from what it takes.
     pub fn refuses(mut self, codes: &[ErrorCode]) -> Self {
         self.operation.refusals.extend(codes);
@@ -350,6 +376,14 @@ impl<S> Call<S> {
     pub fn answers<T: JsonSchema>(mut self, media_type: &'static str) -> Self {
         let schema = SchemaGenerator::subschema_for::<T>;
         self.operation.answer = Some(Content { media_type, schema, enveloped: false });
+        self
+    }
+
+    /// What else the handler answers by itself, in JSON, and when.
+    pub fn also<T: JsonSchema>(mut self, status: u16, said: &'static str) -> Self {
+        let schema = SchemaGenerator::subschema_for::<T>;
+        let content = Content { media_type: "application/json", schema, enveloped: false };
+        self.operation.others.push(Other { status, said, content });
         self
     }
 }

@@ -114,6 +114,8 @@ pub struct HistoryEntry {
     pub event_type: Option<String>,
     /// The delivery that brought it.
     pub delivery_id: DeliveryId,
+    /// How that came.
+    pub source: Source,
     /// When that came.
     pub received_at: Timestamp,
     /// False where the view had a newer state already, or this very one.

@@ -29,7 +29,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use self::run::Run;
-pub(crate) use self::show::{ask, show};
+pub(crate) use self::show::{asked, shown};
 use crate::Shared;
 use crate::partner::PartnerApi;
 

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use hookit_contract::{DeliveryId, ErrorCode, OrderId, Timestamp};
+use hookit_server::routes::{Routes, get, post};
 use hookit_server::{Answer, ApiError};
 use hookit_store::inbox::{HealedOrder, ReconcileRun, RunCause};
 use http::HeaderMap;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::ReconcileStatus;
@@ -17,15 +19,40 @@ use crate::read::{failed, may_write};
 const RUNS_SHOWN: usize = 20;
 const HEALED_SHOWN: usize = 100;
 
-#[derive(Serialize)]
-pub(crate) struct Shown {
+/// The heading of the calls.
+const GROUP: &str = "Reconciling";
+
+pub(crate) fn shown() -> Routes<Arc<Shared>> {
+    Routes::new(GROUP).route(
+        "/reconcile",
+        get(show).named(
+            "getReconciling",
+            "How asking the Partner API goes: the newest runs, and the orders that they healed.",
+        ),
+    )
+}
+
+pub(crate) fn asked() -> Routes<Arc<Shared>> {
+    Routes::new(GROUP).route(
+        "/reconcile",
+        post(ask)
+            .named("askForReconciling", "Asks the Partner API at once for what was missed.")
+            .accepted()
+            .refuses(&[ErrorCode::Unavailable]),
+    )
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Reconciling")]
+struct Shown {
     /// Nothing where the inbox has no credential to ask with.
     status: Option<ShownStatus>,
     runs: Vec<ShownRun>,
     healed: Vec<ShownHealed>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReconcileStatus")]
 struct ShownStatus {
     running: Option<ShownRun>,
     done_at: Option<Timestamp>,
@@ -35,7 +62,8 @@ struct ShownStatus {
     problem: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReconcileRun")]
 struct ShownRun {
     run_id: i64,
     cause: &'static str,
@@ -50,7 +78,8 @@ struct ShownRun {
     problem: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "HealedOrder")]
 struct ShownHealed {
     order_id: OrderId,
     reason: &'static str,
@@ -105,7 +134,7 @@ impl From<HealedOrder> for ShownHealed {
 }
 
 /// The status, the newest runs and the orders that were healed last.
-pub(crate) async fn show(State(inbox): State<Arc<Shared>>) -> Result<Answer<Shown>, ApiError> {
+async fn show(State(inbox): State<Arc<Shared>>) -> Result<Answer<Shown>, ApiError> {
     let status = inbox.config.partner_api.as_ref().map(|_| ShownStatus::from(inbox.reconciler.status()));
     let runs = inbox.store.reconcile_runs(RUNS_SHOWN).await.map_err(failed)?;
     let healed = inbox.store.healed(HEALED_SHOWN).await.map_err(failed)?;
@@ -116,16 +145,14 @@ pub(crate) async fn show(State(inbox): State<Arc<Shared>>) -> Result<Answer<Show
     }))
 }
 
-#[derive(Serialize)]
-pub(crate) struct Asked {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReconcileAsked")]
+struct Asked {
     asked: bool,
 }
 
 /// Asks for a run at once.
-pub(crate) async fn ask(
-    State(inbox): State<Arc<Shared>>,
-    headers: HeaderMap,
-) -> Result<Answer<Asked>, ApiError> {
+async fn ask(State(inbox): State<Arc<Shared>>, headers: HeaderMap) -> Result<Answer<Asked>, ApiError> {
     may_write(inbox.config.write_token.as_ref(), &headers)?;
     if inbox.config.partner_api.is_none() {
         return Err(ApiError::new(ErrorCode::Unavailable, crate::partner::NO_CREDENTIAL));

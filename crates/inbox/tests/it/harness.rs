@@ -17,6 +17,8 @@ use serde_json::value::RawValue;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::openapi::assert_documented;
+
 pub(crate) const SECRET: &str = "whsec_inbox_test";
 
 /// Long enough for the slowest machine; a test that gets here has failed.
@@ -113,11 +115,15 @@ impl Running {
     pub(crate) async fn post(&self, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         let mut request = head("POST", "/webhooks/klikit", headers, Some(body.len()));
         request.extend_from_slice(body);
-        exchange(self.address, request).await
+        let answer = exchange(self.address, request).await;
+        assert_documented("POST", "/webhooks/klikit", &answer);
+        answer
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
-        exchange(self.address, head("GET", path, &[], None)).await
+        let answer = exchange(self.address, head("GET", path, &[], None)).await;
+        assert_documented("GET", path, &answer);
+        answer
     }
 
     /// The record of an order as it is shown.

@@ -6,6 +6,7 @@ mod harness;
 mod limits;
 mod moves;
 mod never_backwards;
+mod openapi;
 mod receiving;
 mod reconcile;
 mod secrecy;

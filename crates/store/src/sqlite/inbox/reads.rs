@@ -61,25 +61,32 @@ pub(super) fn history(
     codes: &StatusCodes,
     order_id: OrderId,
 ) -> Result<Option<Vec<HistoryEntry>>, Error> {
-    let entry = |row: &Row<'_>| -> rusqlite::Result<HistoryEntry> {
-        Ok(HistoryEntry {
+    let entry = |row: &Row<'_>| -> rusqlite::Result<(HistoryEntry, String)> {
+        let entry = HistoryEntry {
             status: status(codes, row.get(0)?),
             version: row.get(1)?,
             updated_at: row.get::<_, Option<i64>>(2)?.map(Timestamp::from_millis),
             event_type: row.get(3)?,
             delivery_id: delivery_id(row, 4)?,
+            // Put in below, where an error of ours can be told.
+            source: Source::Webhook,
             received_at: Timestamp::from_millis(row.get(5)?),
             applied: row.get(6)?,
-        })
+        };
+        Ok((entry, row.get(7)?))
     };
-    let entries: Vec<HistoryEntry> = db
+    let read: Vec<(HistoryEntry, String)> = db
         .prepare_cached(
-            "SELECT h.status, h.version, h.updated_at, d.event_type, d.delivery_id, d.received_at, h.applied
+            "SELECT h.status, h.version, h.updated_at, d.event_type, d.delivery_id, d.received_at, h.applied, d.source
              FROM order_history h CROSS JOIN deliveries d ON d.delivery_seq = h.delivery_seq
              WHERE h.order_id = ?1 ORDER BY h.delivery_seq, h.position",
         )
         .and_then(|mut s| s.query_map([order_id.0], entry)?.collect())
         .map_err(failed("reading an order's history"))?;
+    let mut entries = Vec::with_capacity(read.len());
+    for (entry, source) in read {
+        entries.push(HistoryEntry { source: word(&source, "source of a delivery")?, ..entry });
+    }
     // Whatever came of an order is in its history, so an empty one means that the order never came.
     Ok((!entries.is_empty()).then_some(entries))
 }

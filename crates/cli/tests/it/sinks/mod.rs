@@ -14,6 +14,7 @@ use hookit_sim::traffic::generator;
 use rand::RngExt as _;
 use serde_json::Value;
 use tokio_postgres::NoTls;
+use tokio_postgres::error::SqlState;
 
 use crate::harness::halves::{Inbox, PATIENT, Platform};
 use crate::harness::ledger::Ledger;
@@ -87,8 +88,19 @@ async fn published(server: &Foreign) -> Seen {
 
 /// The database of a PostgreSQL.
 async fn database(server: &Foreign) -> tokio_postgres::Client {
-    let (client, connection) =
-        tokio_postgres::connect(&server.url("postgres://inbox@", "/postgres"), NoTls).await.unwrap();
+    let url = server.url("postgres://inbox@", "/postgres");
+    let connected = async {
+        loop {
+            match tokio_postgres::connect(&url, NoTls).await {
+                // It listens before it has read its log, which takes a moment after a kill.
+                Err(error) if error.code() == Some(&SqlState::CANNOT_CONNECT_NOW) => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                connected => return connected.unwrap(),
+            }
+        }
+    };
+    let (client, connection) = tokio::time::timeout(Duration::from_secs(60), connected).await.unwrap();
     #[expect(clippy::disallowed_methods, reason = "it goes with the test")]
     tokio::spawn(connection);
     client

@@ -165,7 +165,7 @@ pub struct KeptDelivery {
 /// One renewal of the view.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// Its place in the line of changes, above zero. A backup that is restored gives no number again.
+    /// Its place in the line of changes, above zero. A store that is put back to an older state gives numbers again.
     pub change_seq: i64,
     /// The order.
     pub order_id: OrderId,

@@ -1,13 +1,13 @@
 //! Handing on: every change of the view goes to the partner's own systems, in the order of each order's changes, again
 //! until they have it.
 //!
-//! A **sink** is one such system. Whatever its kind, a [`runner`] drives it: an engine of its own decides what is handed
+//! A **sink** is one such system. Whatever its kind, `runner.rs` drives it: an engine of its own decides what is handed
 //! on when, and the store keeps, durably and for each sink, which changes have ended. A change has ended when the sink
 //! has it, or when it was given up; what was given up is kept, listed, and can be handed on again.
 //!
 //! What this must not do: hand on what is not on disk, or let one sink wait for another.
 //!
-//! Start reading at [`Sinks`], then `runner.rs`; a kind is a [`target::Target`].
+//! Start reading at [`Sinks`], then `runner.rs`; a kind is a `Target` (`target.rs`).
 
 mod command;
 mod http;

@@ -315,6 +315,56 @@ async fn another_businesss_order_is_not_found_and_a_scope_that_is_missing_is_for
 }
 
 #[tokio::test]
+async fn every_call_of_a_partner_asks_for_its_scope_and_knows_nothing_of_another_business() {
+    let endpoint = ScriptedEndpoint::start().await.unwrap();
+    let platform = Running::start().await;
+    let ours = platform.listener(&endpoint).await;
+    let order = platform.order().await;
+    received(&endpoint, 1).await;
+    platform.until("pending", 0).await;
+    let delivery = platform.deliveries("").await[0]["delivery_id"].as_str().unwrap().to_owned();
+    let theirs = platform.partner("Another business", BUSINESS + 1).await;
+    let all: Vec<String> =
+        calls().flat_map(|call| call.scopes).collect::<BTreeSet<_>>().into_iter().collect();
+    assert_eq!(all, ["orders:read", "orders:write", "webhooks:read", "webhooks:write"]);
+
+    let mut of_one_thing = 0;
+    for (number, Call { method, path, scopes, .. }) in calls().enumerate() {
+        let [scope] = &scopes[..] else { panic!("{method} {path} needs {scopes:?}") };
+        let id = if path.contains("/deliveries/") { delivery.clone() } else { order.to_string() };
+        let body = if method == "PATCH" { r#"{"status":"accepted"}"# } else { "" };
+        let ask = async |partner: &PartnerAccess, id: &str| {
+            let (path, key) = (path.replace("{id}", id), format!("walk-{number}-{id}"));
+            platform.write_as(partner, Some(&key), &method, &path, body).await
+        };
+        let others: Vec<&str> = all.iter().filter(|other| *other != scope).map(String::as_str).collect();
+        let without = platform.partner_with(&others).await;
+        platform.until("pending", 0).await;
+        let before = platform.snapshot().await;
+        let message = format!("Authorization: this credential lacks the scope {scope}");
+        ask(&without, &id).await.is_refused(403, "auth_forbidden", &message);
+        if path.contains("{id}") {
+            of_one_thing += 1;
+            let not_theirs = ask(&theirs, &id).await;
+            let message = not_theirs.error().1;
+            not_theirs.is_refused(404, "resource_not_found", &message);
+            assert_eq!(ask(&theirs, "404404").await.error(), not_theirs.error(), "{method} {path}");
+        }
+        assert_eq!(platform.snapshot().await, before, "{method} {path}");
+        ask(&ours, &id).await.expect(200);
+        // The scope alone is enough, but for what is another partner's of the same business.
+        let alone = ask(&platform.partner_with(&[scope]).await, &id).await;
+        assert_eq!(alone.status, if id == delivery { 404 } else { 200 }, "{method} {path}: {}", alone.text());
+    }
+    assert_eq!(of_one_thing, 3, "an order, its move, a delivery's replay");
+}
+
+/// The calls of the document that partners make.
+fn calls() -> impl Iterator<Item = Call> {
+    openapi::calls().into_iter().filter(|call| call.credential.as_deref() == Some("partnerCredential"))
+}
+
+#[tokio::test]
 async fn a_revoked_partner_is_still_sent_what_it_registered_for() {
     let endpoint = ScriptedEndpoint::start().await.unwrap();
     let platform = Running::start().await;

@@ -24,6 +24,8 @@ pub(crate) struct Call {
     pub(crate) path: String,
     /// The kind of credential that it asks for.
     pub(crate) credential: Option<String>,
+    /// The scopes that a partner's credential needs for it.
+    pub(crate) scopes: Vec<String>,
     described: Value,
 }
 
@@ -42,11 +44,20 @@ impl Call {
 pub(crate) fn calls() -> Vec<Call> {
     let paths = DOCUMENT["paths"].as_object().unwrap();
     let calls = paths.iter().flat_map(|(path, methods)| {
-        methods.as_object().unwrap().iter().map(|(method, described)| Call {
-            method: method.to_uppercase(),
-            path: path.clone(),
-            credential: described["security"][0].as_object().map(|one| one.keys().next().unwrap().clone()),
-            described: described.clone(),
+        methods.as_object().unwrap().iter().map(|(method, described)| {
+            let credential = described["security"][0].as_object().and_then(|one| one.iter().next());
+            let scopes = credential.and_then(|(_, scopes)| scopes.as_array());
+            Call {
+                method: method.to_uppercase(),
+                path: path.clone(),
+                credential: credential.map(|(kind, _)| kind.clone()),
+                scopes: scopes
+                    .into_iter()
+                    .flatten()
+                    .map(|scope| scope.as_str().unwrap().to_owned())
+                    .collect(),
+                described: described.clone(),
+            }
         })
     });
     calls.collect()

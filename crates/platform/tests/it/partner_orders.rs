@@ -177,28 +177,3 @@ async fn a_partner_sees_what_is_registered_for_its_business_and_nothing_of_anoth
     let data = platform.get_as(&theirs, "/v1/partner/webhooks").await.expect(200).data();
     assert_eq!(data["webhooks"].as_array().unwrap().len(), 1);
 }
-
-#[tokio::test]
-async fn each_reading_call_asks_for_its_scope() {
-    let platform = Running::start().await;
-    let order = platform.order().await;
-    let of_order = format!("/v1/partner/orders/{order}");
-    for (path, scope) in [
-        ("/v1/partner/orders", "orders:read"),
-        (of_order.as_str(), "orders:read"),
-        ("/v1/partner/orders/statuses", "orders:read"),
-        ("/v1/partner/orders/fulfillment-statuses", "orders:read"),
-        ("/v1/partner/webhooks", "webhooks:read"),
-        ("/v1/partner/deliveries", "webhooks:read"),
-        ("/v1/partner/events", "webhooks:read"),
-    ] {
-        platform.get_as(&platform.partner_with(&[scope]).await, path).await.expect(200);
-        let others: Vec<_> = ["orders:read", "orders:write", "webhooks:read", "webhooks:write"]
-            .into_iter()
-            .filter(|other| *other != scope)
-            .collect();
-        let answer = platform.get_as(&platform.partner_with(&others).await, path).await;
-        let message = format!("Authorization: this credential lacks the scope {scope}");
-        answer.is_refused(403, "auth_forbidden", &message);
-    }
-}

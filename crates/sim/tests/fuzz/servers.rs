@@ -20,9 +20,9 @@ use tokio::runtime::Runtime;
 
 use crate::inputs::fuzz;
 
-const TOKEN: &str = "op_token_of_the_fuzzer";
+pub(crate) const TOKEN: &str = "op_token_of_the_fuzzer";
 const SECRET: &str = "whsec_of_the_fuzzer";
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long an answer is waited for to what may be no whole request. None is no failure: it only goes unseen.
 const GLANCE: Duration = Duration::from_millis(20);
@@ -57,7 +57,7 @@ fn provoke(address: SocketAddr, input: &[u8]) -> Vec<u8> {
 }
 
 /// Fails where the first answer is a fault of the server's; its status.
-fn check(answer: &[u8]) -> Option<u16> {
+pub(crate) fn check(answer: &[u8]) -> Option<u16> {
     let text = String::from_utf8_lossy(answer);
     let (head, _) = text.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
@@ -67,7 +67,7 @@ fn check(answer: &[u8]) -> Option<u16> {
 }
 
 /// Fails where the first answer is a refusal in another form than all of the platform's have.
-fn check_form(answer: &[u8]) {
+pub(crate) fn check_form(answer: &[u8]) {
     let text = String::from_utf8_lossy(answer);
     let (Some(status), Some((head, rest))) = (check(answer), text.split_once("\r\n\r\n")) else { return };
     let head = head.to_lowercase();
@@ -135,64 +135,114 @@ fn call(address: SocketAddr, path: &str, body: &str) -> Value {
     serde_json::from_str::<Value>(body).unwrap()["data"].take()
 }
 
+/// A platform that listens, with a partner and an order.
+pub(crate) struct ServedPlatform {
+    runtime: Runtime,
+    pub(crate) address: SocketAddr,
+    /// The partner's credential, as it stands behind `Basic `.
+    pub(crate) credential: String,
+    platform: Platform,
+    serving: Tasks,
+    _dir: tempfile::TempDir,
+}
+
+impl ServedPlatform {
+    pub(crate) fn start() -> Self {
+        let runtime = Runtime::new().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let (address, platform, serving) = runtime.block_on(async {
+            let store = Arc::new(PlatformStore::open(dir.path(), PlatformOptions::default()).unwrap());
+            let egress = EgressConfig::default();
+            let most = u64::MAX;
+            let config = PlatformConfig {
+                engine: EngineConfig::default(),
+                orders_per_delivery_max: PlatformOptions::default().orders_per_delivery_max,
+                url_rules: egress.url_rules(),
+                operator_token: Secret::new(TOKEN),
+                metrics: MetricsAccess::default(),
+                rates: PartnerRates { reads_per_minute_max: most, writes_per_minute_max: most },
+                codes: StatusCodes::default(),
+                jitter_seed: 1,
+                retention: hookit_platform::RETENTION,
+                stop_timeout: PATIENCE,
+            };
+            let vault = Vault::open(&dir.path().join("platform.key")).unwrap();
+            let sender = Arc::new(Egress::new(egress).unwrap());
+            let platform =
+                Platform::start(config, store, Arc::new(SystemClock), vault, sender).await.unwrap();
+            let (listener, address) = listener().await;
+            let serving = Tasks::new();
+            let stop = serving.stop_signal().clone();
+            serving.spawn("listener", serve(listener, platform.router(), Limits::default(), stop));
+            (address, platform, serving)
+        });
+        let partner = call(address, "/v1/operator/partners", r#"{"name":"Fuzzer","business_id":7}"#);
+        let text = |name: &str| partner[name].as_str().unwrap().to_owned();
+        let credential = STANDARD.encode(format!("{}:{}", text("partner_key"), text("secret_key")));
+        let order = r#"{"id":1,"business_id":7,"branch_id":1,"brands":[{"id":663}]}"#;
+        call(address, "/v1/operator/orders", order);
+        ServedPlatform { runtime, address, credential, platform, serving, _dir: dir }
+    }
+
+    /// The input with the credentials put in.
+    pub(crate) fn credentials_in(&self, input: &[u8]) -> Vec<u8> {
+        replaced(&replaced(input, "{partner}", &self.credential), "{operator}", TOKEN)
+    }
+
+    pub(crate) fn stop(self) {
+        self.runtime.block_on(async {
+            assert!(self.serving.stop(PATIENCE).await);
+            self.platform.stop().await;
+        });
+    }
+}
+
+/// An inbox that listens.
+pub(crate) struct ServedInbox {
+    runtime: Runtime,
+    pub(crate) address: SocketAddr,
+    serving: Tasks,
+    _inbox: Inbox,
+    _dir: tempfile::TempDir,
+}
+
+impl ServedInbox {
+    pub(crate) fn start() -> Self {
+        let runtime = Runtime::new().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let (address, serving, inbox) = runtime.block_on(async {
+            let store = Arc::new(InboxStore::open(dir.path(), InboxOptions::default()).unwrap());
+            let named = NamedSecret { name: "klikit".to_owned(), secret: Secret::new(SECRET) };
+            let inbox = Inbox::new(InboxConfig::new(vec![named]), store, Arc::new(SystemClock)).unwrap();
+            let (listener, address) = listener().await;
+            let serving = Tasks::new();
+            let stop = serving.stop_signal().clone();
+            serving.spawn("listener", serve(listener, inbox.router(), Limits::default(), stop));
+            (address, serving, inbox)
+        });
+        ServedInbox { runtime, address, serving, _inbox: inbox, _dir: dir }
+    }
+
+    pub(crate) fn stop(self) {
+        self.runtime.block_on(async { assert!(self.serving.stop(PATIENCE).await) });
+    }
+}
+
 #[test]
 fn the_platform_answers_whatever_is_asked() {
-    let runtime = Runtime::new().unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    let (address, platform, serving) = runtime.block_on(async {
-        let store = Arc::new(PlatformStore::open(dir.path(), PlatformOptions::default()).unwrap());
-        let egress = EgressConfig::default();
-        let most = u64::MAX;
-        let config = PlatformConfig {
-            engine: EngineConfig::default(),
-            orders_per_delivery_max: PlatformOptions::default().orders_per_delivery_max,
-            url_rules: egress.url_rules(),
-            operator_token: Secret::new(TOKEN),
-            metrics: MetricsAccess::default(),
-            rates: PartnerRates { reads_per_minute_max: most, writes_per_minute_max: most },
-            codes: StatusCodes::default(),
-            jitter_seed: 1,
-            retention: hookit_platform::RETENTION,
-            stop_timeout: PATIENCE,
-        };
-        let vault = Vault::open(&dir.path().join("platform.key")).unwrap();
-        let sender = Arc::new(Egress::new(egress).unwrap());
-        let platform = Platform::start(config, store, Arc::new(SystemClock), vault, sender).await.unwrap();
-        let (listener, address) = listener().await;
-        let serving = Tasks::new();
-        let stop = serving.stop_signal().clone();
-        serving.spawn("listener", serve(listener, platform.router(), Limits::default(), stop));
-        (address, platform, serving)
-    });
-    let partner = call(address, "/v1/operator/partners", r#"{"name":"Fuzzer","business_id":7}"#);
-    let text = |name: &str| partner[name].as_str().unwrap().to_owned();
-    let credential = STANDARD.encode(format!("{}:{}", text("partner_key"), text("secret_key")));
-    call(address, "/v1/operator/orders", r#"{"id":1,"business_id":7,"branch_id":1,"brands":[{"id":663}]}"#);
+    let platform = ServedPlatform::start();
     fuzz("platform", 400, |input| {
-        let input = replaced(&replaced(input, "{partner}", &credential), "{operator}", TOKEN);
-        check_form(&provoke(address, &with_length(&input)));
-        check_form(&provoke(address, &input));
+        let input = platform.credentials_in(input);
+        check_form(&provoke(platform.address, &with_length(&input)));
+        check_form(&provoke(platform.address, &input));
     });
-    runtime.block_on(async {
-        assert!(serving.stop(PATIENCE).await);
-        platform.stop().await;
-    });
+    platform.stop();
 }
 
 #[test]
 fn the_inbox_answers_whatever_is_posted_and_takes_what_is_genuine() {
-    let runtime = Runtime::new().unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    let (address, serving, _inbox) = runtime.block_on(async {
-        let store = Arc::new(InboxStore::open(dir.path(), InboxOptions::default()).unwrap());
-        let named = NamedSecret { name: "klikit".to_owned(), secret: Secret::new(SECRET) };
-        let inbox = Inbox::new(InboxConfig::new(vec![named]), store, Arc::new(SystemClock)).unwrap();
-        let (listener, address) = listener().await;
-        let serving = Tasks::new();
-        let stop = serving.stop_signal().clone();
-        serving.spawn("listener", serve(listener, inbox.router(), Limits::default(), stop));
-        (address, serving, inbox)
-    });
+    let inbox = ServedInbox::start();
+    let address = inbox.address;
     let secret = WebhookSecret::new(SECRET.as_bytes());
     fuzz("inbox", 400, |input| {
         let body = input
@@ -219,5 +269,5 @@ fn the_inbox_answers_whatever_is_posted_and_takes_what_is_genuine() {
             String::from_utf8_lossy(&answer)
         );
     });
-    runtime.block_on(async { assert!(serving.stop(PATIENCE).await) });
+    inbox.stop();
 }

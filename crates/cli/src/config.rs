@@ -1,6 +1,7 @@
 //! Configuration files: one typed struct a half. Unknown keys are refused, and what is not said stays at its default.
 
 mod partner_api;
+mod receiving;
 mod sinks;
 
 use std::path::Path;
@@ -9,15 +10,17 @@ use std::time::Duration;
 use hookit_contract::StatusCodes;
 use hookit_egress::{AddressPolicy, EgressConfig, Network, Networks};
 use hookit_engine::{EngineConfig, RetryPlan};
+use hookit_inbox::InboxConfig;
 use hookit_inbox::sinks::SinkConfig;
-use hookit_inbox::{PartnerApiConfig, ReconcileConfig};
 use hookit_platform::PartnerRates;
-use hookit_server::Limits;
+use hookit_server::{Limits, Secret, read_private_file};
 use hookit_store::sqlite::PlatformOptions;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use self::partner_api::{MovesFile, PartnerApiFile, ReconcileFile};
+pub(crate) use self::receiving::{READ_TOKEN, WEBHOOK_SECRET};
+use self::receiving::{ReadTokenFile, ReceiveFile, SecretFile};
 use self::sinks::SinkFile;
 use crate::exit::usage;
 
@@ -41,6 +44,9 @@ pub(crate) struct PlatformFile {
 pub(crate) struct InboxFile {
     pub(crate) codes: Codes,
     pub(crate) listen: Listen,
+    pub(crate) receive: ReceiveFile,
+    pub(crate) secrets: Vec<SecretFile>,
+    pub(crate) read_tokens: Vec<ReadTokenFile>,
     pub(crate) partner_api: PartnerApiFile,
     pub(crate) reconcile: ReconcileFile,
     pub(crate) moves: MovesFile,
@@ -129,20 +135,9 @@ pub(crate) struct EgressFile {
 
 impl EgressFile {
     fn resolve(&self, problems: &mut Problems) -> AddressPolicy {
-        let mut networks = Vec::new();
-        for (i, text) in self.allowed_networks.iter().enumerate() {
-            match text.parse::<Network>() {
-                Ok(network) => networks.push(network),
-                Err(error) => problems.0.push(format!("egress.allowed_networks[{i}]: {error}")),
-            }
-        }
-        match Networks::new(&networks) {
-            Ok(_) if networks.is_empty() => AddressPolicy::PublicOnly,
-            Ok(networks) => AddressPolicy::PublicAnd(networks),
-            Err(error) => {
-                problems.0.push(format!("egress.allowed_networks: {error}"));
-                AddressPolicy::PublicOnly
-            }
+        match problems.networks("egress.allowed_networks", &self.allowed_networks) {
+            Some(networks) if !self.allowed_networks.is_empty() => AddressPolicy::PublicAnd(networks),
+            _ => AddressPolicy::PublicOnly,
         }
     }
 }
@@ -266,6 +261,27 @@ impl Problems {
         }
     }
 
+    /// A list of networks; none where it cannot be used.
+    fn networks(&mut self, setting: &str, texts: &[String]) -> Option<Networks> {
+        let mut networks = Vec::new();
+        for (i, text) in texts.iter().enumerate() {
+            match text.parse::<Network>() {
+                Ok(network) => networks.push(network),
+                Err(error) => self.0.push(format!("{setting}[{i}]: {error}")),
+            }
+        }
+        let all_are_good = networks.len() == texts.len();
+        match Networks::new(&networks) {
+            Ok(networks) => all_are_good.then_some(networks),
+            Err(error) => self.refuse(&format!("{setting}: {error}")),
+        }
+    }
+
+    fn refuse<T>(&mut self, problem: &str) -> Option<T> {
+        self.0.push(problem.to_owned());
+        None
+    }
+
     /// The configuration's codes, or the default ones where they make no sense.
     fn codes(&mut self, codes: &Codes) -> StatusCodes {
         codes.resolve().map_err(|problem| self.0.push(problem)).unwrap_or_default()
@@ -279,13 +295,33 @@ impl Problems {
     }
 }
 
+/// A secret from where the settings say that it is: `WHAT_env` names an environment variable, `WHAT_file` a private file.
+/// None where they name no place.
+fn placed_secret(what: &str, variable: Option<&str>, file: Option<&Path>) -> Result<Option<Secret>, String> {
+    let (secret, place) = match (variable, file) {
+        (None, None) => return Ok(None),
+        (Some(_), Some(_)) => return Err(format!("expected one of {what}_env and {what}_file, found both")),
+        (Some(name), None) => match std::env::var(name) {
+            Ok(secret) => (Secret::new(secret), format!("{what}_env: {name}")),
+            Err(std::env::VarError::NotPresent) => return Err(format!("{what}_env: {name} is not set")),
+            Err(std::env::VarError::NotUnicode(_)) => return Err(format!("{what}_env: {name} is not text")),
+        },
+        (None, Some(path)) => {
+            let secret =
+                read_private_file(path).map_err(|error| match std::error::Error::source(&error) {
+                    Some(source) => format!("{what}_file: {error}: {source}"),
+                    None => format!("{what}_file: {error}"),
+                })?;
+            (secret, format!("{what}_file: {}", path.display()))
+        }
+    };
+    if secret.expose().is_empty() { Err(format!("{place} is empty")) } else { Ok(Some(secret)) }
+}
+
 /// What the file means for the parts.
 pub(crate) struct InboxParts {
-    pub(crate) codes: StatusCodes,
-    pub(crate) listen: Listen,
-    pub(crate) partner_api: Option<PartnerApiConfig>,
-    pub(crate) reconcile: ReconcileConfig,
-    pub(crate) moves_hold_time: Duration,
+    pub(crate) config: InboxConfig,
+    pub(crate) limits: Limits,
     pub(crate) sinks: Vec<SinkConfig>,
 }
 
@@ -298,10 +334,28 @@ impl InboxFile {
         let partner_api = self.partner_api.resolve(|name| std::env::var(name).ok(), &mut problems);
         let reconcile = self.reconcile.resolve(&mut problems);
         let moves_hold_time = self.moves.resolve(&mut problems);
+        let variable = |name: &str| std::env::var(name).ok();
+        let secrets = receiving::secrets(&self.secrets, variable, &mut problems);
+        let read_tokens = receiving::read_tokens(&self.read_tokens, variable, &mut problems);
+        let sources = self.receive.sources(&mut problems);
+        let basic_auth = self.receive.basic_auth(&mut problems);
         let resolve = |(index, sink): (usize, &SinkFile)| sink.resolve(index, &mut problems.0);
         let sinks = self.sinks.iter().enumerate().filter_map(resolve).collect();
         problems.none()?;
-        Ok(InboxParts { codes, listen: self.listen, partner_api, reconcile, moves_hold_time, sinks })
+        let defaults = InboxConfig::new(secrets);
+        let limits = self.listen.limits(defaults.body_bytes_max);
+        let config = InboxConfig {
+            codes,
+            body_bytes_max: limits.body_bytes_max,
+            basic_auth,
+            sources,
+            read_tokens,
+            partner_api,
+            reconcile,
+            moves_hold_time,
+            ..defaults
+        };
+        Ok(InboxParts { config, limits, sinks })
     }
 }
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use hookit_contract::{Clock, StatusCodes};
+use hookit_contract::Clock;
 use hookit_inbox::sinks::{NdjsonSink, SinkConfig, SinkKind, SinkSet, Sinks};
-use hookit_inbox::{Counters, Inbox, InboxConfig, NamedSecret, PartnerApiConfig, ReconcileConfig};
+use hookit_inbox::{Counters, Inbox, InboxConfig, NamedSecret};
 use hookit_server::{Certificate, Limits, Secret, SystemClock, Tasks, create_private_dir};
 use hookit_store::inbox::Store as _;
 use hookit_store::sqlite::{InboxOptions, InboxStore};
@@ -20,22 +20,19 @@ use crate::platform::announce;
 use crate::signals;
 use crate::tls::{TlsArgs, scheme};
 
-/// Environment variable of the webhook secret, as in klikit's published receivers.
-pub(crate) const WEBHOOK_SECRET: &str = "KLIKIT_WEBHOOK_SECRET";
-
 /// Secrets come by the environment: arguments can be read by whoever lists processes.
 const ENVIRONMENT: &str = "\
 Environment:
-  KLIKIT_WEBHOOK_SECRET     The webhook_secret_key that klikit issued with the partner's credential
+  KLIKIT_WEBHOOK_SECRET     The webhook_secret_key that klikit issued with the partner's credential; needed unless the
+                            configuration has [[secrets]]
+  HOOKIT_INBOX_TOKEN        A token that shows its bearer the view, 16 characters or more, beside the configuration's
+                            [[read_tokens]]; without any the view is shown to this machine alone
   KLIKIT_PARTNER_KEY        The credential's partner_key, where [partner_api] has a url and no partner_key
   KLIKIT_SECRET_KEY         The credential's secret_key, where [partner_api] has a url and no secret_key_file
   HOOKIT_INBOX_WRITE_TOKEN  A token that lets its bearer move orders, 16 characters or more; without one nobody may";
 
 /// Environment variable of the token that lets its bearer move orders.
 pub(crate) const WRITE_TOKEN: &str = "HOOKIT_INBOX_WRITE_TOKEN";
-
-/// The shortest token that is taken from the environment.
-const TOKEN_LEN_MIN: usize = 16;
 
 /// How long tasks may take to end at a stop: longer than the answers under way, and than most of what sinks are handed.
 const STOP_WAIT: Duration = Duration::from_secs(20);
@@ -64,41 +61,23 @@ pub(crate) struct Running {
     tasks: Tasks,
 }
 
-/// What an inbox does beside receiving.
-#[derive(Default)]
-pub(crate) struct Beside {
-    partner_api: Option<PartnerApiConfig>,
-    reconcile: ReconcileConfig,
-    moves_hold_time: Option<Duration>,
-    write_token: Option<Secret>,
-    sinks: Vec<SinkConfig>,
-}
-
 impl Running {
     /// Opens the store and listens.
     pub(crate) async fn start(
         data: &Path,
         listen: SocketAddr,
         certificate: Option<Certificate>,
-        secret: Secret,
-        codes: StatusCodes,
-        limits: impl FnOnce(&InboxConfig) -> Limits,
-        beside: Beside,
+        mut config: InboxConfig,
+        limits: Limits,
+        sinks: Vec<SinkConfig>,
     ) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let sinks = SinkSet::new(beside.sinks, codes, &clock)
-            .map_err(|error| usage(format!("configuration: {error}")))?;
+        let codes = config.codes;
+        let sinks =
+            SinkSet::new(sinks, codes, &clock).map_err(|error| usage(format!("configuration: {error}")))?;
         create_private_dir(data).with_context(|| format!("--data {}", data.display()))?;
         let options = InboxOptions { codes, ..InboxOptions::default() };
         let store = Arc::new(InboxStore::open(data, options)?);
-        let named = NamedSecret { name: "klikit".to_owned(), secret };
-        let mut config = InboxConfig { codes, ..InboxConfig::new(vec![named]) };
-        let limits = limits(&config);
-        config.body_bytes_max = limits.body_bytes_max;
-        config.partner_api = beside.partner_api;
-        config.reconcile = beside.reconcile;
-        config.moves_hold_time = beside.moves_hold_time.unwrap_or(config.moves_hold_time);
-        config.write_token = beside.write_token;
         config.jitter_seed = getrandom::u64()?;
         let listener = TcpListener::bind(listen)
             .await
@@ -130,31 +109,35 @@ impl Running {
 }
 
 pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<Exit> {
-    let InboxParts { codes, listen, partner_api, reconcile, moves_hold_time, sinks } =
-        config::read::<InboxFile>(args.config.as_deref())?.resolve()?;
-    let secret = match std::env::var(WEBHOOK_SECRET) {
-        Ok(secret) if !secret.is_empty() => Secret::new(secret),
-        Ok(_) | Err(std::env::VarError::NotPresent) => {
-            return Err(usage(format!(
-                "{WEBHOOK_SECRET} is not set: it is the webhook_secret_key that klikit issued with the partner's credential"
-            )));
+    for name in [config::WEBHOOK_SECRET, config::READ_TOKEN] {
+        if let Err(std::env::VarError::NotUnicode(_)) = std::env::var(name) {
+            return Err(usage(format!("{name}: not text")));
         }
-        Err(std::env::VarError::NotUnicode(_)) => return Err(usage(format!("{WEBHOOK_SECRET}: not text"))),
-    };
+    }
+    let InboxParts { mut config, limits, sinks } =
+        config::read::<InboxFile>(args.config.as_deref())?.resolve()?;
+    if config.secrets.is_empty() {
+        return Err(usage(format!(
+            "{} is not set, and the configuration has no [[secrets]]: it is the webhook_secret_key that klikit issued with the \
+             partner's credential",
+            config::WEBHOOK_SECRET
+        )));
+    }
+    config.write_token = write_token()?;
     let certificate = args.tls.certificate()?;
     let scheme = scheme(certificate.as_ref());
     let is_stdout = |sink: &SinkConfig| matches!(&sink.kind, SinkKind::Ndjson(NdjsonSink::Stdout));
     let writes_to_stdout = sinks.iter().any(is_stdout);
-    let beside = Beside {
-        partner_api,
-        reconcile,
-        moves_hold_time: Some(moves_hold_time),
-        write_token: write_token()?,
-        sinks,
-    };
     let stop = signals::stop_token()?;
-    let limits = |config: &InboxConfig| listen.limits(config.body_bytes_max);
-    let running = Running::start(&args.data, args.listen, certificate, secret, codes, limits, beside).await?;
+    let names = |all: &[NamedSecret]| all.iter().map(|one| one.name.clone()).collect::<Vec<_>>().join(", ");
+    tracing::info!(
+        secrets = names(&config.secrets), read_tokens = names(&config.read_tokens),
+        has_write_token = config.write_token.is_some(), basic_user = config.basic_auth.as_ref().map(|auth| &auth.user),
+        sources = ?config.sources, connections_max = limits.connections_max, body_bytes_max = limits.body_bytes_max,
+        reconcile = ?config.partner_api.as_ref().map(|_| &config.reconcile), moves_hold_time = ?config.moves_hold_time,
+        sinks = sinks.len(), "effective settings"
+    );
+    let running = Running::start(&args.data, args.listen, certificate, config, limits, sinks).await?;
     if writes_to_stdout {
         tracing::info!(address = %running.address, "listening; standard output has a sink's changes");
     } else {
@@ -169,8 +152,7 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<Exit> {
 /// The token that lets its bearer move orders, where one is set.
 fn write_token() -> anyhow::Result<Option<Secret>> {
     match std::env::var(WRITE_TOKEN) {
-        Ok(token) if token.len() >= TOKEN_LEN_MIN => Ok(Some(Secret::new(token))),
-        Ok(_) => Err(usage(format!("{WRITE_TOKEN}: expected {TOKEN_LEN_MIN} characters or more"))),
+        Ok(token) => Ok(Some(Secret::new(token))),
         Err(std::env::VarError::NotPresent) => Ok(None),
         Err(std::env::VarError::NotUnicode(_)) => Err(usage(format!("{WRITE_TOKEN}: not text"))),
     }

@@ -9,15 +9,25 @@ use hookit_server::Secret;
 
 use crate::partner::PartnerApiConfig;
 use crate::reconcile::ReconcileConfig;
+use crate::sources::Sources;
 
 /// Bodies up to this size do not draw on [`InboxConfig::large_bodies_bytes_max`]. A delivery of ordinary orders is
 /// well below it, so junk in large bodies cannot crowd it out; the limit of connections bounds these.
 pub(crate) const SMALL_BODY_BYTES: u64 = 64 << 10;
 
-/// A `webhook_secret_key`, with a name that may be shown.
+/// Of secrets, and of read tokens, so many can be in use: each may have to be tried.
+pub const NAMED_MAX: usize = 32;
+
+/// Characters of a name of a secret or a token.
+const NAME_CHARS_MAX: usize = 64;
+
+/// The shortest token that may be set: of letters and digits it takes 80 bits.
+const TOKEN_BYTES_MIN: usize = 16;
+
+/// A `webhook_secret_key` or a token, with a name that may be shown.
 #[derive(Clone, Debug)]
 pub struct NamedSecret {
-    /// What it is called in logs.
+    /// What it is called in logs and figures. 1 to 64 characters.
     pub name: String,
     /// The secret.
     pub secret: Secret,
@@ -52,8 +62,10 @@ pub struct InboxConfig {
     pub large_bodies_bytes_max: usize,
     /// Where set, deliveries without these are refused.
     pub basic_auth: Option<BasicAuth>,
-    /// Where set, the view is shown to whoever has it, as a Bearer token. Where not, to this machine alone.
-    pub read_token: Option<Secret>,
+    /// Where set, deliveries from elsewhere are refused before their body is read.
+    pub sources: Option<Sources>,
+    /// Whoever has one of them, as a Bearer token, is shown the view. Where there is none, this machine alone is.
+    pub read_tokens: Vec<NamedSecret>,
     /// Where set, whoever has it, as a Bearer token, may move orders. Where not, nobody may.
     pub write_token: Option<Secret>,
     /// Where set, the Partner API is asked for what was missed, and told of moves.
@@ -84,7 +96,8 @@ impl InboxConfig {
             body_bytes_max: 10 << 20,
             large_bodies_bytes_max: 256 << 20,
             basic_auth: None,
-            read_token: None,
+            sources: None,
+            read_tokens: Vec::new(),
             write_token: None,
             partner_api: None,
             reconcile: ReconcileConfig::default(),
@@ -99,15 +112,9 @@ impl InboxConfig {
         if self.secrets.is_empty() {
             problems.push("secrets: at least one is needed, or nothing could be verified".to_owned());
         }
-        for (i, named) in self.secrets.iter().enumerate() {
-            // Anybody can sign with an empty key.
-            if named.secret.expose().is_empty() {
-                problems.push(format!("secrets[{i}]: {:?} is empty", named.name));
-            }
-            if self.secrets[..i].iter().any(|earlier| earlier.name == named.name) {
-                problems.push(format!("secrets[{i}]: there are two of the name {:?}", named.name));
-            }
-        }
+        // Anybody can sign with an empty key.
+        check_named("secrets", &self.secrets, 1, &mut problems);
+        check_named("read_tokens", &self.read_tokens, TOKEN_BYTES_MIN, &mut problems);
         if self.body_bytes_max == 0 {
             problems.push("body_bytes_max: must be above zero".to_owned());
         }
@@ -132,23 +139,51 @@ impl InboxConfig {
                 problems.push("basic_auth.password: is empty".to_owned());
             }
         }
-        if self.read_token.as_ref().is_some_and(|token| token.expose().trim().is_empty()) {
-            problems
-                .push("read_token: is empty; leave it out to show the view to this machine alone".to_owned());
-        }
         if let Some(token) = &self.write_token {
-            if token.expose().trim().is_empty() {
-                problems.push("write_token: is empty; leave it out to let nobody move orders".to_owned());
-            } else if self.read_token.as_ref().is_some_and(|read| read.matches(token.expose())) {
-                problems.push(
-                    "write_token: is the read token, too; whoever may read could move orders".to_owned(),
-                );
+            if token.expose().len() < TOKEN_BYTES_MIN {
+                problems.push(format!("write_token: expected {TOKEN_BYTES_MIN} characters or more"));
+            } else if let Some(read) =
+                self.read_tokens.iter().find(|read| read.secret.matches(token.expose()))
+            {
+                problems.push(format!(
+                    "write_token: is the read token {:?}, too; whoever may read could move orders",
+                    read.name
+                ));
             }
         }
         if let Some(partner_api) = &self.partner_api {
             problems.extend(partner_api.problems());
         }
         if problems.is_empty() { Ok(()) } else { Err(InboxConfigError { problems }) }
+    }
+}
+
+/// What is wrong with some secrets and their names.
+fn check_named(setting: &str, all: &[NamedSecret], bytes_min: usize, problems: &mut Vec<String>) {
+    if all.len() > NAMED_MAX {
+        problems.push(format!("{setting}: there are {}; expected at most {NAMED_MAX}", all.len()));
+    }
+    for (i, NamedSecret { name, secret }) in all.iter().enumerate() {
+        let characters = name.chars().count();
+        if !(1..=NAME_CHARS_MAX).contains(&characters) || name.chars().any(char::is_control) {
+            problems.push(format!(
+                "{setting}[{i}].name: expected 1 to {NAME_CHARS_MAX} characters that can be shown"
+            ));
+        }
+        if secret.expose().trim().is_empty() {
+            problems.push(format!("{setting}[{i}]: {name:?} is empty"));
+        } else if secret.expose().len() < bytes_min {
+            problems.push(format!(
+                "{setting}[{i}]: {name:?} is too short; expected {bytes_min} characters or more"
+            ));
+        }
+        let earlier = &all[..i];
+        if earlier.iter().any(|earlier| earlier.name == *name) {
+            problems.push(format!("{setting}[{i}]: there are two of the name {name:?}"));
+        }
+        if let Some(same) = earlier.iter().find(|earlier| earlier.secret.matches(secret.expose())) {
+            problems.push(format!("{setting}[{i}]: {name:?} is the same as {:?}", same.name));
+        }
     }
 }
 
@@ -170,7 +205,9 @@ mod tests {
         let mut config = InboxConfig::new(vec![named("a", "x"), named("b", ""), named("a", "y")]);
         config.large_bodies_bytes_max = 5;
         config.basic_auth = Some(BasicAuth { user: "a:b".to_owned(), password: Secret::new("") });
-        config.read_token = Some(Secret::new(" "));
+        config.read_tokens =
+            vec![named("kitchen", " "), named("office", "short"), named("", "0123456789abcdef")];
+        config.write_token = Some(Secret::new("0123456789abcdef"));
         let text = config.check().unwrap_err().to_string();
         for expected in [
             "secrets[1]",
@@ -178,7 +215,10 @@ mod tests {
             "large_bodies_bytes_max",
             "basic_auth.user",
             "basic_auth.password",
-            "read_token",
+            "read_tokens[0]: \"kitchen\" is empty",
+            "read_tokens[1]: \"office\" is too short; expected 16",
+            "read_tokens[2].name: expected 1 to 64",
+            "write_token: is the read token",
         ] {
             assert!(text.contains(expected), "{expected} is not in: {text}");
         }
@@ -190,7 +230,7 @@ mod tests {
     fn the_settings_show_no_secret() {
         let mut config = InboxConfig::new(vec![named("a", "whsec_hush")]);
         config.basic_auth = Some(BasicAuth { user: "pos".to_owned(), password: Secret::new("hush") });
-        config.read_token = Some(Secret::new("hush_token"));
+        config.read_tokens = vec![named("kitchen", "hush_token")];
         let text = format!("{config:?}");
         assert!(!text.contains("hush") && text.contains("pos"), "{text}");
     }

@@ -1,7 +1,10 @@
 //! What an inbox has done since it was started, counted. The truth about orders is the store's; these are for people
 //! and graphs, and begin at zero with every start.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use hookit_contract::Timestamp;
 
 /// Why a delivery was not taken in. Closed: a new reason is a new variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -10,6 +13,8 @@ pub enum RefusalReason {
     SignatureMissing,
     /// A signature that is none of the secrets'.
     SignatureWrong,
+    /// From an address that deliveries may not come from.
+    SourceForbidden,
     /// No Basic credentials, or wrong ones, where the inbox requires them.
     CredentialsWrong,
     /// The body is over the limit.
@@ -26,9 +31,10 @@ pub enum RefusalReason {
 
 impl RefusalReason {
     /// All reasons.
-    pub const ALL: [RefusalReason; 8] = [
+    pub const ALL: [RefusalReason; 9] = [
         RefusalReason::SignatureMissing,
         RefusalReason::SignatureWrong,
+        RefusalReason::SourceForbidden,
         RefusalReason::CredentialsWrong,
         RefusalReason::TooLarge,
         RefusalReason::TimedOut,
@@ -42,6 +48,7 @@ impl RefusalReason {
         match self {
             RefusalReason::SignatureMissing => "signature_missing",
             RefusalReason::SignatureWrong => "signature_wrong",
+            RefusalReason::SourceForbidden => "source_forbidden",
             RefusalReason::CredentialsWrong => "credentials_wrong",
             RefusalReason::TooLarge => "too_large",
             RefusalReason::TimedOut => "timed_out",
@@ -92,11 +99,22 @@ pub(crate) struct LiveCounters {
     pub(crate) quarantined: AtomicU64,
     pub(crate) without_id: AtomicU64,
     refused: [AtomicU64; RefusalReason::ALL.len()],
+    /// When a refusal for each reason was last told to people, in milliseconds.
+    told_at: [AtomicI64; RefusalReason::ALL.len()],
 }
 
+/// How often people are told of refusals for one reason: whoever knows the URL can provoke one at any time.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
+
 impl LiveCounters {
-    pub(crate) fn refuse(&self, reason: RefusalReason) {
-        add(&self.refused[reason as usize], 1);
+    /// Counts a refusal. How many there are by now, where people are to be told of it.
+    pub(crate) fn refuse(&self, reason: RefusalReason, now: Timestamp) -> Option<u64> {
+        let refused = self.refused[reason as usize].fetch_add(1, Relaxed) + 1;
+        let (told_at, now) = (&self.told_at[reason as usize], now.as_millis());
+        let last = told_at.load(Relaxed);
+        let is_due = refused == 1 || now.abs_diff(last) >= TOLD_EVERY.as_millis() as u64;
+        // Of two at one time one tells.
+        (is_due && told_at.compare_exchange(last, now, Relaxed, Relaxed).is_ok()).then_some(refused)
     }
 
     pub(crate) fn snapshot(&self) -> Counters {
@@ -125,7 +143,7 @@ mod tests {
         let live = LiveCounters::default();
         for (i, reason) in RefusalReason::ALL.into_iter().enumerate() {
             for _ in 0..=i {
-                live.refuse(reason);
+                live.refuse(reason, Timestamp::from_millis(0));
             }
         }
         let counts = live.snapshot();
@@ -133,6 +151,18 @@ mod tests {
             assert_eq!(counts.refused(reason), i as u64 + 1, "{}", reason.as_str());
             assert_eq!(RefusalReason::ALL.iter().filter(|r| r.as_str() == reason.as_str()).count(), 1);
         }
-        assert_eq!(counts.refused_in_all(), 36);
+        assert_eq!(counts.refused_in_all(), 45);
+    }
+
+    #[test]
+    fn people_are_told_of_the_first_refusal_and_then_once_a_minute() {
+        let live = LiveCounters::default();
+        let told: Vec<_> = [0, 1, 59_999, 60_000, 60_001, 119_999, 120_000, 1_000]
+            .into_iter()
+            .map(|now| live.refuse(RefusalReason::SignatureWrong, Timestamp::from_millis(now)))
+            .collect();
+        // A clock that is set back does not silence it.
+        assert_eq!(told, [Some(1), None, None, Some(4), None, None, Some(7), Some(8)]);
+        assert_eq!(live.refuse(RefusalReason::TooLarge, Timestamp::from_millis(1_000)), Some(1));
     }
 }

@@ -16,8 +16,10 @@ mod receive;
 mod reconcile;
 mod reference;
 pub mod sinks;
+mod sources;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use axum::Router;
 use hookit_contract::{Clock, WebhookSecret};
@@ -25,11 +27,12 @@ use hookit_server::{Secret, Tasks};
 use hookit_store::inbox::Store;
 use tokio::sync::Semaphore;
 
-pub use config::{BasicAuth, InboxConfig, InboxConfigError, NamedSecret};
+pub use config::{BasicAuth, InboxConfig, InboxConfigError, NAMED_MAX, NamedSecret};
 pub use counters::{Counters, RefusalReason};
 pub use moves::HOLD_TIME as MOVES_HOLD_TIME;
 pub use partner::PartnerApiConfig;
 pub use reconcile::{ReconcileConfig, ReconcileStatus, ReconcileWay};
+pub use sources::Sources;
 
 use crate::counters::LiveCounters;
 use crate::moves::Mover;
@@ -55,10 +58,11 @@ struct Shared {
     mover: Mover,
 }
 
-/// A secret ready to verify with, and what to call it in a log.
+/// A secret ready to verify with, what to call it in a log, and how many deliveries it has signed since the start.
 struct KeyedSecret {
     name: Arc<str>,
     secret: WebhookSecret,
+    deliveries: AtomicU64,
 }
 
 impl Inbox {
@@ -75,6 +79,7 @@ impl Inbox {
         let keyed = |named: &NamedSecret| KeyedSecret {
             name: named.name.as_str().into(),
             secret: WebhookSecret::new(named.secret.expose().as_bytes()),
+            deliveries: AtomicU64::new(0),
         };
         Ok(Inbox(Arc::new(Shared {
             store,
@@ -116,6 +121,12 @@ impl Inbox {
             .merge(read::for_writers(asked))
             .merge(read::probes());
         reference::served(routes.with_state(self.0.clone()))
+    }
+
+    /// How many deliveries came since the start that were signed with each secret, repeats included: whether one of them is
+    /// still in use.
+    pub fn deliveries_by_secret(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.0.secrets.iter().map(|keyed| (&*keyed.name, keyed.deliveries.load(Relaxed)))
     }
 
     /// What happened since the start.

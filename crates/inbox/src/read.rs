@@ -23,7 +23,7 @@ use http::{HeaderMap, header};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::Shared;
+use crate::{NamedSecret, Shared};
 
 const LIMIT_DEFAULT: usize = 100;
 const LIMIT_MAX: usize = 1000;
@@ -91,25 +91,33 @@ pub(crate) fn probes() -> Routes<Arc<Shared>> {
 /// Lets a request to the view pass, or not.
 async fn guard(State(inbox): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
-    match may_read(inbox.config.read_token.as_ref(), peer, request.headers()) {
-        Ok(()) => next.run(request).await,
+    match may_read(&inbox.config.read_tokens, peer, request.headers()) {
+        Ok(by) => {
+            tracing::debug!(path = request.uri().path(), token = by, "read");
+            next.run(request).await
+        }
         Err(refusal) => refusal.into_response(),
     }
 }
 
-fn may_read(token: Option<&Secret>, peer: Option<SocketAddr>, headers: &HeaderMap) -> Result<(), ApiError> {
-    let Some(token) = token else {
+/// Who may read: the bearer of one of the read tokens, whose name is given back, or this machine where there are none.
+fn may_read<'t>(
+    tokens: &'t [NamedSecret],
+    peer: Option<SocketAddr>,
+    headers: &HeaderMap,
+) -> Result<Option<&'t str>, ApiError> {
+    if tokens.is_empty() {
         // Behind a proxy on this machine every peer is local, and the header alone tells that it asks for another.
         let local = peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());
         let forwarded = FORWARDED.iter().any(|name| headers.contains_key(*name));
         return if local && !forwarded {
-            Ok(())
+            Ok(None)
         } else {
             let message = "without a read token the orders are shown to this machine alone";
             Err(ApiError::new(ErrorCode::AuthForbidden, message))
         };
-    };
-    bears(token, "read token", headers)
+    }
+    bears(tokens.iter().map(|named| (named.name.as_str(), &named.secret)), "read token", headers).map(Some)
 }
 
 /// Who may have something done: the bearer of the write token, and nobody where there is none. A page in a browser on this
@@ -119,13 +127,23 @@ pub(crate) fn may_write(token: Option<&Secret>, headers: &HeaderMap) -> Result<(
         let message = "the inbox was started without a write token, so nobody may have anything done here";
         return Err(ApiError::new(ErrorCode::AuthForbidden, message));
     };
-    bears(token, "write token", headers)
+    bears([("write", token)], "write token", headers).map(drop)
 }
 
-fn bears(token: &Secret, name: &str, headers: &HeaderMap) -> Result<(), ApiError> {
+/// The name of the token that the request bears.
+fn bears<'t>(
+    tokens: impl IntoIterator<Item = (&'t str, &'t Secret)>,
+    name: &str,
+    headers: &HeaderMap,
+) -> Result<&'t str, ApiError> {
     match bearer(headers) {
-        Some(given) if token.matches(given) => Ok(()),
-        Some(_) => Err(ApiError::new(ErrorCode::AuthInvalidCredential, format!("the {name} is not valid"))),
+        Some(given) => {
+            // All of them are compared, so that the time does not say which it was.
+            let all = tokens.into_iter().filter(|(_, token)| token.matches(given));
+            let invalid =
+                || ApiError::new(ErrorCode::AuthInvalidCredential, format!("the {name} is not valid"));
+            all.last().map(|(name, _)| name).ok_or_else(invalid)
+        }
         None if headers.contains_key(header::AUTHORIZATION) => {
             let message = format!("authorization: expected Bearer and the {name}");
             Err(ApiError::new(ErrorCode::AuthInvalidCredential, message))
@@ -419,10 +437,16 @@ mod tests {
     }
 
     fn check(token: Option<&str>, peer: Option<&str>, pairs: &[(&'static str, &'static str)], expected: u16) {
-        let token = token.map(Secret::new);
+        let named = |token| NamedSecret { name: "office".to_owned(), secret: Secret::new(token) };
+        // Behind another one, so that the first is not the only one that is tried.
+        let tokens: Vec<_> =
+            token.map(|token| [named("another token"), named(token)]).into_iter().flatten().collect();
         let peer = peer.map(|peer| peer.parse().unwrap());
-        let status = match may_read(token.as_ref(), peer, &headers(pairs)) {
-            Ok(()) => 200,
+        let status = match may_read(&tokens, peer, &headers(pairs)) {
+            Ok(by) => {
+                assert_eq!(by.is_some(), token.is_some());
+                200
+            }
             Err(refusal) => refusal.code().http_status(),
         };
         assert_eq!(status, expected, "{token:?} {peer:?} {pairs:?}");

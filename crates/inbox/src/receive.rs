@@ -7,7 +7,7 @@
 //! |---|---|
 //! | 200 `{"status":"received"}` | new, and on disk together with its effect |
 //! | 200 `{"status":"duplicate-ignored"}` | received before; nothing changed |
-//! | 403 `{"status":"forbidden"}` | the signature is missing, malformed or of none of the secrets |
+//! | 403 `{"status":"forbidden"}` | the signature is missing, malformed or of none of the secrets; or the address is not allowed |
 //! | 401 `{"status":"unauthorized"}` | Basic credentials are required, and these are missing or wrong |
 //! | 400, 408, 413 `{"status":<error code>,"message":…}` | the body broke off, came too slowly, or is too large |
 //! | 500, 503 likewise | the store failed or has no room: nothing was taken in, and the sender comes again |
@@ -15,10 +15,11 @@
 //! Whatever is genuine is taken in: an event type that nobody knows, a missing id, a body that cannot be read. Had it
 //! been refused, the sender would give up on it after its last attempt, and it would be lost.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::{Body, HttpBody as _};
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use hookit_contract::{DeliveryId, ErrorCode, header as klikit};
@@ -66,7 +67,7 @@ pub(crate) fn routes() -> Routes<Arc<Shared>> {
             .answers::<WebhookAnswer<'_>>("application/json")
             .also::<WebhookAnswer<'_>>(400, "The body broke off.")
             .also::<WebhookAnswer<'_>>(401, "Basic credentials are required, and these are missing or wrong.")
-            .also::<WebhookAnswer<'_>>(403, "The signature is missing, or is that of none of the secrets.")
+            .also::<WebhookAnswer<'_>>(403, "The signature is missing, or is that of none of the secrets; or nothing is taken from this address.")
             .also::<WebhookAnswer<'_>>(408, "The body did not arrive in time.")
             .also::<WebhookAnswer<'_>>(413, "The body is too large.")
             .also::<WebhookAnswer<'_>>(500, "The store failed. Nothing was taken in; send it again.")
@@ -104,14 +105,19 @@ impl Shared {
         let limits = request.extensions().get::<Limits>().copied().unwrap_or_default();
         let (head, body) = request.into_parts();
         let headers = &head.headers;
-        // Held until the store has taken the bytes over and answered.
-        let (_room, body) = self.read(headers, body, limits).await?;
-
+        if let Some(sources) = &self.config.sources {
+            let peer = head.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+            if !sources.allow(peer, headers) {
+                return Err(Refusal::Forbidden(RefusalReason::SourceForbidden));
+            }
+        }
         if let Some(expected) = &self.basic_auth
             && !basic(headers).is_some_and(|given| expected.matches(given))
         {
             return Err(Refusal::Unauthorized);
         }
+        // Held until the store has taken the bytes over and answered.
+        let (_room, body) = self.read(headers, body, limits).await?;
         let secret = self.verify(headers, &body)?;
         let (delivery_id, with_id) =
             DeliveryId::received(headers.get(klikit::EVENT_ID).map(|id| id.as_bytes()), &body);
@@ -130,6 +136,7 @@ impl Shared {
         };
         let receipt = self.store.receive(received).await.map_err(Refusal::from)?;
         self.count(&receipt, with_id);
+        add(&secret.deliveries, 1);
         let event_type = event_type.as_deref().unwrap_or("");
         let (body_bytes, secret) = (body.len(), &*secret.name);
         match receipt {
@@ -235,8 +242,14 @@ impl Shared {
                 (reason, response)
             }
         };
-        self.counters.refuse(reason);
-        tracing::debug!(reason = reason.as_str(), "refused");
+        match self.counters.refuse(reason, self.clock.now()) {
+            Some(refused) => tracing::warn!(
+                reason = reason.as_str(),
+                refused,
+                "a delivery was refused; more for this reason are told of once a minute"
+            ),
+            None => tracing::debug!(reason = reason.as_str(), "refused"),
+        }
         response
     }
 }

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use super::load::{self, CONNECTIONS, Connection, Load, Quantiles, Target};
 use super::rig::{self, Running};
 use super::{Settings, progress};
-use crate::inbox::WEBHOOK_SECRET;
+use crate::config::WEBHOOK_SECRET;
 
 /// Deliveries a second in the measurement of latency.
 const RATE: u32 = 2_000;

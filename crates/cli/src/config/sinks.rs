@@ -9,7 +9,7 @@ use hookit_inbox::BasicAuth;
 use hookit_inbox::sinks::{
     CommandSink, HttpSink, NatsAuth, NatsSink, NdjsonSink, PostgresSink, SinkConfig, SinkKind,
 };
-use hookit_server::{Secret, read_private_file};
+use hookit_server::Secret;
 use hookit_store::inbox::SinkStart;
 use serde::Deserialize;
 
@@ -96,32 +96,10 @@ impl Problems<'_> {
 
     /// A secret from where the settings say that it is; none where they name no place.
     fn secret(&mut self, what: &str, variable: Option<&str>, file: Option<&Path>) -> Option<Secret> {
-        let secret = match (variable, file) {
-            (None, None) => return None,
-            (Some(_), Some(_)) => Err(format!("expected one of {what}_env and {what}_file, found both")),
-            (Some(name), None) => match std::env::var(name) {
-                Ok(secret) => Ok((Secret::new(secret), format!("{what}_env: {name}"))),
-                Err(std::env::VarError::NotPresent) => Err(format!("{what}_env: {name} is not set")),
-                Err(std::env::VarError::NotUnicode(_)) => Err(format!("{what}_env: {name} is not text")),
-            },
-            (None, Some(path)) => read_private_file(path)
-                .map(|secret| (secret, format!("{what}_file: {}", path.display())))
-                .map_err(|error| match std::error::Error::source(&error) {
-                    Some(source) => format!("{what}_file: {error}: {source}"),
-                    None => format!("{what}_file: {error}"),
-                }),
-        };
-        match secret {
-            Ok((secret, place)) if secret.expose().is_empty() => {
-                self.add(format_args!("{place} is empty"));
-                None
-            }
-            Ok((secret, _)) => Some(secret),
-            Err(problem) => {
-                self.add(problem);
-                None
-            }
-        }
+        super::placed_secret(what, variable, file).unwrap_or_else(|problem| {
+            self.add(problem);
+            None
+        })
     }
 }
 

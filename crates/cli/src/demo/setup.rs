@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use bytes::Bytes;
-use hookit_contract::{EventType, StatusCodes};
+use hookit_contract::EventType;
+use hookit_inbox::{InboxConfig, NamedSecret};
 use hookit_server::Secret;
 use hookit_sim::traffic::World;
 use http::Method;
@@ -95,10 +96,10 @@ pub(super) async fn start(
     let issued: Issued = issued.data()?;
 
     let secret = Secret::new(issued.webhook_secret_key);
-    let limits = |config: &hookit_inbox::InboxConfig| Listen::default().limits(config.body_bytes_max);
-    let (codes, beside) = (StatusCodes::default(), inbox::Beside::default());
+    let config = InboxConfig::new(vec![NamedSecret { name: "klikit".to_owned(), secret }]);
+    let limits = Listen::default().limits(config.body_bytes_max);
     let inbox =
-        inbox::Running::start(&data.join("inbox"), inbox_listen, None, secret, codes, limits, beside).await?;
+        inbox::Running::start(&data.join("inbox"), inbox_listen, None, config, limits, Vec::new()).await?;
 
     for event_type in EventType::ALL {
         let webhook = body(&json!({

@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use hookit_server::Secret;
 
+use crate::config::WEBHOOK_SECRET;
 use crate::exit::usage;
-use crate::inbox::WEBHOOK_SECRET;
 
 /// The largest body that is read; receivers take no larger one.
 const BODY_BYTES_MAX: u64 = 10 << 20;

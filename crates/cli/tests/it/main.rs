@@ -20,6 +20,7 @@ mod operate;
 mod outage;
 mod proof;
 mod readme;
+mod receiving;
 mod repairs;
 mod secrets;
 mod sinks;

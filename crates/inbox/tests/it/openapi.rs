@@ -8,7 +8,7 @@ use std::{env, fs};
 use hookit_server::Secret;
 use serde_json::Value;
 
-use crate::harness::{Answer, Running, config, exchange, head};
+use crate::harness::{Answer, Running, config, exchange, head, named};
 
 fn committed() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/openapi-inbox.json")
@@ -96,8 +96,8 @@ fn every_call_has_a_name_of_its_own_a_sentence_and_an_answer() {
 #[tokio::test]
 async fn every_call_is_routed_and_what_asks_for_a_credential_answers_nobody_without_one() {
     let mut config = config();
-    config.read_token = Some(Secret::new("read_me"));
-    config.write_token = Some(Secret::new("write_me"));
+    config.read_tokens = vec![named("reader", "read_me_if_you_can")];
+    config.write_token = Some(Secret::new("write_me_if_you_can"));
     let inbox = Running::with(config).await;
     let mut guarded = 0;
     for Call { method, path, described } in calls() {

@@ -1,7 +1,8 @@
 //! What is taken in, what is not, and what the view is afterwards.
 
 use hookit_contract::header;
-use hookit_inbox::{BasicAuth, RefusalReason};
+use hookit_egress::Networks;
+use hookit_inbox::{BasicAuth, InboxConfig, RefusalReason, Sources};
 use hookit_server::Secret;
 use hookit_store::inbox::Counts;
 
@@ -100,6 +101,9 @@ async fn either_of_two_secrets_is_right_while_one_is_being_replaced() {
             inbox.post(&[(header::SIGNATURE, &signature), (header::EVENT_ID, id)], body.as_bytes()).await;
         assert_eq!(answer.text(), expected, "{secret}");
     }
+    // How one knows that the old one is out of use.
+    let used: Vec<_> = inbox.inbox.deliveries_by_secret().collect();
+    assert_eq!(used, [("main", 1), ("next", 1)]);
 }
 
 #[tokio::test]
@@ -123,6 +127,35 @@ async fn where_basic_credentials_are_required_a_right_signature_alone_is_not_eno
     let with = |signature| [(header::SIGNATURE, signature), ("authorization", authorization.as_str())];
     inbox.post(&with("0"), body.as_bytes()).await.is(403, FORBIDDEN);
     inbox.post(&with(&signature), body.as_bytes()).await.is(200, RECEIVED);
+}
+
+#[tokio::test]
+async fn nothing_is_read_that_comes_from_an_address_that_is_not_allowed() {
+    let networks = |text: &str| Networks::new(&[text.parse().unwrap()]).unwrap();
+    let body = envelope(&[r#"{"id":42,"status":2}"#]);
+    let signature = sign(SECRET, body.as_bytes());
+    let post = async |inbox: &Running, forwarded: Option<&str>| {
+        let mut headers = vec![(header::SIGNATURE, signature.as_str()), (header::EVENT_ID, "evt_1")];
+        headers.extend(forwarded.map(|value| ("x-forwarded-for", value)));
+        inbox.post(&headers, body.as_bytes()).await
+    };
+    let sources =
+        |allowed, trusted| Sources { allowed: networks(allowed), trusted_proxies: networks(trusted) };
+    let config = |sources| InboxConfig { sources: Some(sources), ..config() };
+
+    let inbox = Running::with(config(sources("203.0.113.0/24", "127.0.0.0/8"))).await;
+    for forwarded in [None, Some("203.0.113.7, 198.51.100.1"), Some("nobody")] {
+        post(&inbox, forwarded).await.is(403, FORBIDDEN);
+    }
+    inbox.assert_nothing_stored().await;
+    assert_eq!(inbox.inbox.counters().refused(RefusalReason::SourceForbidden), 3);
+    post(&inbox, Some("198.51.100.1, 203.0.113.7")).await.is(200, RECEIVED);
+
+    // The header of a peer that is no proxy of ours says nothing.
+    let inbox = Running::with(config(sources("203.0.113.0/24", "10.0.0.0/8"))).await;
+    post(&inbox, Some("203.0.113.7")).await.is(403, FORBIDDEN);
+    let inbox = Running::with(config(sources("127.0.0.1/32", "10.0.0.0/8"))).await;
+    post(&inbox, Some("198.51.100.1")).await.is(200, RECEIVED);
 }
 
 #[tokio::test]

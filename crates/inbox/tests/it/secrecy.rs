@@ -37,7 +37,7 @@ async fn the_log_names_deliveries_and_outcomes_and_no_secret_signature_or_body()
     let mut config = config();
     config.secrets = vec![named("first", "whsec_hush_1"), named("second", "whsec_hush_2")];
     config.basic_auth = Some(BasicAuth { user: "pos".to_owned(), password: Secret::new("hush_password") });
-    config.read_token = Some(Secret::new("hush_token"));
+    config.read_tokens = vec![named("kitchen", "hush_token_of_the_kitchen")];
     let inbox = Running::with(config).await;
     // printf 'pos:hush_password' | base64
     let credentials = "Basic cG9zOmh1c2hfcGFzc3dvcmQ=";

@@ -1,9 +1,8 @@
 //! The read side: pages, refusals that name the parameter, and who may look.
 
-use hookit_server::Secret;
 use serde_json::Value;
 
-use crate::harness::{Running, config, envelope, exchange, head};
+use crate::harness::{Running, config, envelope, exchange, head, named};
 
 async fn with_orders(ids: impl IntoIterator<Item = i64>) -> Running {
     let inbox = Running::start().await;
@@ -147,17 +146,21 @@ async fn what_is_not_there_is_said_in_the_envelope() {
 #[tokio::test]
 async fn a_read_token_guards_every_page_of_the_view_and_not_the_health() {
     let mut config = config();
-    config.read_token = Some(Secret::new("read_me"));
+    config.read_tokens =
+        vec![named("kitchen", "read_me_in_the_kitchen"), named("office", "read_me_in_the_office")];
     let inbox = Running::with(config).await;
     inbox.deliver("evt_1", &envelope(&[r#"{"id":7,"status":1}"#])).await.is(200, r#"{"status":"received"}"#);
     for path in ["/orders", "/orders/7", "/orders/7/history", "/quarantine", "/orders/x", "/orders?limit=0"] {
-        let get = |authorization| exchange(inbox.address, head("GET", path, authorization, None));
+        let get =
+            |authorization: &[(&str, &str)]| exchange(inbox.address, head("GET", path, authorization, None));
         let none = get(&[]).await;
         assert_eq!((none.status, none.error().0.as_str()), (401, "auth_missing"), "{path}");
-        let wrong = get(&[("authorization", "Bearer read_mf")]).await;
+        let wrong = get(&[("authorization", "Bearer read_me_in_the_kitchem")]).await;
         assert_eq!((wrong.status, wrong.error().0.as_str()), (401, "auth_invalid_credential"), "{path}");
-        let right = get(&[("authorization", "Bearer read_me")]).await;
-        assert!(right.status == 200 || right.status == 400, "{path}: {}", right.text());
+        for token in ["Bearer read_me_in_the_kitchen", "bearer read_me_in_the_office"] {
+            let right = get(&[("authorization", token)]).await;
+            assert!(right.status == 200 || right.status == 400, "{path}: {}", right.text());
+        }
     }
     for path in ["/healthz", "/readyz"] {
         assert_eq!(inbox.get(path).await.status, 200, "{path}");

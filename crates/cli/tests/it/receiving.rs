@@ -1,0 +1,75 @@
+//! Several secrets and several readers, from the command line: what a partner sets up before a secret is replaced.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use http::Method;
+use serde_json::Value;
+
+use crate::harness::Scratch;
+use crate::harness::halves::{Inbox, OPERATOR_TOKEN, Platform};
+use crate::harness::http::Client;
+use crate::harness::process::Launch;
+
+/// A file that only its owner may read.
+fn private(scratch: &Scratch, name: &str, content: &str) -> String {
+    let path = scratch.write(name, content);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    path.to_str().expect("a plain path").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn secrets_are_replaced_and_readers_are_told_apart() {
+    let scratch = Scratch::new();
+    let platform = Platform::start(&scratch, "").await;
+    let next = private(&scratch, "next.secret", "whsec_of_next_month\n");
+    let kitchen = private(&scratch, "kitchen.token", "kitchen-token-0123\n");
+    let config = format!(
+        "[[secrets]]\nname = \"next\"\nsecret_file = {next:?}\n[[read_tokens]]\nname = \"kitchen\"\ntoken_file = {kitchen:?}\n"
+    );
+    let office = "office-token-45678";
+    let mut inbox =
+        Inbox::start_with(&scratch, "whsec_of_this_month", &config, &[("HOOKIT_INBOX_TOKEN", office)]).await;
+
+    let trigger = |secret: &str| {
+        Launch::hookit(&["trigger", "created", "--to", &inbox.webhook()])
+            .variable("KLIKIT_WEBHOOK_SECRET", secret)
+    };
+    for (secret, code) in [("whsec_of_this_month", 0), ("whsec_of_next_month", 0), ("whsec_of_last_month", 4)]
+    {
+        let ended = trigger(secret).run(&scratch).await;
+        assert_eq!(ended.code, Some(code), "{secret}: {}", ended.stderr);
+    }
+
+    let orders = async |token: Option<&str>| {
+        let client = Client::new(inbox.server.url(""), token.map(|token| format!("Bearer {token}")));
+        client.ask(Method::GET, "/orders", "").await
+    };
+    for token in [office, "kitchen-token-0123"] {
+        let shown: Value = orders(Some(token)).await.json();
+        assert_eq!(shown["data"]["orders"].as_array().unwrap().len(), 2, "{shown}");
+    }
+    for (token, code) in [(None, "auth_missing"), (Some("kitchen-token-0124"), "auth_invalid_credential")] {
+        let refused = orders(token).await;
+        assert_eq!((refused.status, refused.error_code().as_str()), (401, code));
+    }
+    // The comparison reads with a token of its own, and says what it misses where it has none.
+    let diff = || {
+        Launch::hookit(&["diff", "--platform", &platform.server.url(""), "--inbox", &inbox.server.url("")])
+            .variable("HOOKIT_OPERATOR_TOKEN", OPERATOR_TOKEN)
+    };
+    let without = diff().run(&scratch).await;
+    assert!(without.stderr.contains("read token"), "{without:?}");
+    let with = diff().variable("HOOKIT_INBOX_TOKEN", office).run(&scratch).await;
+    assert!(with.stdout.contains("2"), "two orders that the platform does not know: {with:?}");
+
+    let log = inbox.server.process().stderr();
+    assert!(
+        log.contains("secrets=\"klikit, next\"") && log.contains("read_tokens=\"environment, kitchen\""),
+        "{log}"
+    );
+    assert!(log.contains("reason=\"signature_wrong\""), "{log}");
+    for secret in ["whsec_of", office, "kitchen-token-0123"] {
+        assert!(!log.contains(secret), "{secret} is in the log");
+    }
+}

@@ -210,6 +210,12 @@ impl StatusCodes {
             None => OrderStatus::Unknown(code),
         }
     }
+
+    /// The status that a text means: a name, in any case, or a code, which may be one that has no name.
+    pub fn read(&self, text: &str) -> Option<OrderStatus> {
+        let named = KnownStatus::from_name(text).map(OrderStatus::Known);
+        named.or_else(|| text.parse().ok().map(|code| self.status(code)))
+    }
 }
 
 /// Who asks for a move. A partner may do less than an operator or a surface.

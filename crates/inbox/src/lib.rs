@@ -17,6 +17,7 @@ mod reconcile;
 mod reference;
 pub mod sinks;
 mod sources;
+mod stream;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -114,7 +115,7 @@ impl Inbox {
 
     /// The routes, to be served by [`hookit_server::serve`], which adds what every router has.
     pub fn router(&self) -> Router {
-        let shown = read::routes().merge(moves::shown()).merge(reconcile::shown());
+        let shown = read::routes().merge(stream::routes()).merge(moves::shown()).merge(reconcile::shown());
         let asked = moves::asked().merge(reconcile::asked());
         let routes = receive::routes()
             .merge(read::for_readers(&self.0, shown))

@@ -14,11 +14,13 @@ use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{BufMut as _, Bytes, BytesMut};
-use hookit_contract::{DeliveryId, ErrorCode, OrderId, Timestamp};
+use hookit_contract::{
+    BranchId, BrandId, DeliveryId, ErrorCode, KnownStatus, OrderId, OrderStatus, StatusCodes, Timestamp,
+};
 use hookit_server::routes::{Routes, get};
-use hookit_server::{Answer, ApiError, Params, PathId, Secret, bearer};
+use hookit_server::{Answer, ApiError, Faults, Params, PathId, Secret, bearer};
 use hookit_store::Error as StoreError;
-use hookit_store::inbox::{HistoryEntry, Quarantined, ViewedOrder};
+use hookit_store::inbox::{HistoryEntry, OrderFilter, Quarantined, ViewedOrder};
 use http::{HeaderMap, header};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -27,6 +29,12 @@ use crate::{NamedSecret, Shared};
 
 const LIMIT_DEFAULT: usize = 100;
 const LIMIT_MAX: usize = 1000;
+
+/// Characters of a text that orders are looked for by.
+const TEXT_MAX: usize = 255;
+
+/// Statuses that orders are looked for by.
+const STATUSES_MAX: usize = 16;
 
 /// A page ends early once it has this many bytes; `next_after` says where to go on.
 const PAGE_BYTES: usize = 16 << 20;
@@ -47,7 +55,9 @@ pub(crate) fn routes() -> Routes<Arc<Shared>> {
     Routes::new("Orders")
         .route(
             "/orders",
-            get(orders).named("listOrders", "Orders by their id, each as the newest record that came of it."),
+            get(orders)
+                .named("listOrders", "Orders by their id, each as the newest record that came of it.")
+                .details("All filters have to be true of an order."),
         )
         .route(
             "/orders/{id}",
@@ -265,15 +275,100 @@ struct OrderPage {
     next_after: Option<i64>,
 }
 
+/// Which orders, and which page of them.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct OrderParams {
+    /// Names in any case, or codes, with commas between them: in one of these.
+    status: Option<String>,
+    /// Of this brand, by its record or an envelope that it came in.
+    #[schemars(range(min = 1))]
+    brand_id: Option<i64>,
+    /// Of this branch.
+    #[schemars(range(min = 1))]
+    branch_id: Option<i64>,
+    /// Of this id, or with an `external_id` or a `short_id` that begins so, in any case. 1 to 255 characters.
+    text: Option<String>,
+    /// Whose newest state came at this time or later.
+    received_since: Option<Timestamp>,
+    /// Whose newest state came before this time.
+    received_until: Option<Timestamp>,
+    /// The `next_after` of the page before.
+    after: Option<i64>,
+    /// How many at most; 1 to 1000, 100 where nothing is said.
+    limit: Option<usize>,
+}
+
+impl OrderParams {
+    /// Takes down everything that is wrong.
+    fn read(self, codes: &StatusCodes) -> Result<(OrderFilter, PageParams), ApiError> {
+        let mut faults = Faults::default();
+        let statuses = statuses(self.status.as_deref(), codes, &mut faults);
+        let ids = ids(self.brand_id, self.branch_id, &mut faults);
+        let characters = self.text.as_ref().map(|text| text.chars().count());
+        faults.unless(
+            characters.is_none_or(|n| (1..=TEXT_MAX).contains(&n)),
+            "text",
+            format!("expected 1 to {TEXT_MAX} characters"),
+        );
+        let is_stretch = match (self.received_since, self.received_until) {
+            (Some(since), Some(until)) => since < until,
+            _ => true,
+        };
+        faults.unless(is_stretch, "received_until", "expected a time after received_since");
+        faults.unless(
+            self.limit.is_none_or(|limit| (1..=LIMIT_MAX).contains(&limit)),
+            "limit",
+            format!("expected 1 to {LIMIT_MAX}"),
+        );
+        let filter = OrderFilter {
+            statuses,
+            brand_id: ids.0,
+            branch_id: ids.1,
+            text: self.text,
+            received_since: self.received_since,
+            received_until: self.received_until,
+        };
+        faults.none((filter, PageParams { after: self.after, limit: self.limit }))
+    }
+}
+
+/// Statuses with commas between them.
+pub(crate) fn statuses(text: Option<&str>, codes: &StatusCodes, faults: &mut Faults) -> Vec<OrderStatus> {
+    let mut statuses = Vec::new();
+    for word in text.into_iter().flat_map(|text| text.split(',')) {
+        match codes.read(word.trim()) {
+            Some(status) if statuses.contains(&status) => {}
+            Some(status) => statuses.push(status),
+            None => faults.add("status", format!("expected codes, or some of {}", KnownStatus::names())),
+        }
+    }
+    faults.unless(statuses.len() <= STATUSES_MAX, "status", format!("expected at most {STATUSES_MAX}"));
+    statuses
+}
+
+/// A brand and a branch.
+pub(crate) fn ids(
+    brand_id: Option<i64>,
+    branch_id: Option<i64>,
+    faults: &mut Faults,
+) -> (Option<BrandId>, Option<BranchId>) {
+    for (name, id) in [("brand_id", brand_id), ("branch_id", branch_id)] {
+        faults.unless(id.is_none_or(|id| id > 0), name, "expected an integer above zero");
+    }
+    (brand_id.map(BrandId), branch_id.map(BranchId))
+}
+
 async fn orders(
     State(inbox): State<Arc<Shared>>,
-    Params(params): Params<PageParams>,
+    Params(params): Params<OrderParams>,
 ) -> Result<Answer<OrderPage>, ApiError> {
+    let (filter, params) = params.read(&inbox.config.codes)?;
     let mut page = Page::new("orders", params.limit()?);
     let mut after = params.after.map(OrderId);
     loop {
         let wanted = page.wanted();
-        let found = inbox.store.orders(after, wanted).await.map_err(failed)?;
+        let found = inbox.store.orders(&filter, after, wanted).await.map_err(failed)?;
         let last = found.len() < wanted;
         for ViewedOrder { order_id, record, .. } in found {
             if page.is_full() {

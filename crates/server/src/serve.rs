@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
 use crate::answer::{envelope, method_not_allowed, not_found};
+use crate::live::Streams;
 use crate::unread::Unread;
 use crate::{ApiError, Certificate};
 
@@ -39,6 +40,8 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// For the body. Beyond it: 408.
     pub body_timeout: Duration,
+    /// Streams of events that are open at a time. Beyond it: 503.
+    pub streams_max: usize,
     /// For answers that are under way when a stop is asked for. Beyond it they are broken off.
     pub stop_timeout: Duration,
 }
@@ -52,6 +55,7 @@ impl Default for Limits {
             handshake_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(20),
+            streams_max: 128,
             stop_timeout: Duration::from_secs(15),
         }
     }
@@ -108,6 +112,7 @@ async fn listen(
         // bound for a client that does not read them.
         .max_buf_size(HYPER_HEAD_BYTES_MAX);
 
+    let streams = Streams::new(limits.streams_max, stop.clone());
     let connections = TaskTracker::new();
     let broken_off = CancellationToken::new();
     let places = Arc::new(Semaphore::new(limits.connections_max));
@@ -131,7 +136,7 @@ async fn listen(
         };
         // Answers are small and waited for.
         let _ = stream.set_nodelay(true);
-        let (builder, service) = (builder.clone(), service(router.clone(), peer, limits));
+        let (builder, service) = (builder.clone(), service(router.clone(), peer, limits, streams.clone()));
         let (certificate, stop, broken_off) = (certificate.clone(), stop.clone(), broken_off.clone());
         connections.spawn(async move {
             let _place = place;
@@ -192,13 +197,15 @@ fn service(
     router: Router,
     peer: SocketAddr,
     limits: Limits,
+    streams: Streams,
 ) -> impl hyper::service::Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> {
     hyper::service::service_fn(move |request: Request<Incoming>| {
-        let mut router = router.clone();
+        let (mut router, streams) = (router.clone(), streams.clone());
         async move {
             let unread = Unread::of(&request, limits.body_timeout);
             let mut request = request.map(|body| Body::new(unread.watch(body)));
             request.extensions_mut().insert(ConnectInfo(peer));
+            request.extensions_mut().insert(streams);
             let response = router.call(request).await;
             unread.discard().await;
             response

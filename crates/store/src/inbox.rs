@@ -101,6 +101,23 @@ pub struct ViewedOrder {
     pub received_at: Timestamp,
 }
 
+/// Which orders are looked for: those that all of it is true of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OrderFilter {
+    /// In one of these; in any where there are none.
+    pub statuses: Vec<OrderStatus>,
+    /// Of this brand, by the record or by an envelope that it came in.
+    pub brand_id: Option<BrandId>,
+    /// Of this branch.
+    pub branch_id: Option<BranchId>,
+    /// Of this id, or with an `external_id` or a `short_id` that begins so, in any case.
+    pub text: Option<String>,
+    /// Whose newest state came at this time or later.
+    pub received_since: Option<Timestamp>,
+    /// Whose newest state came before this time.
+    pub received_until: Option<Timestamp>,
+}
+
 /// One state of an order that was received, in the order of arrival.
 #[derive(Clone, Debug)]
 pub struct HistoryEntry {
@@ -298,8 +315,13 @@ pub trait Store: Send + Sync {
     /// An order.
     async fn order(&self, order_id: OrderId) -> Result<Option<ViewedOrder>, Error>;
 
-    /// Orders by id, above `after`, at most `limit`.
-    async fn orders(&self, after: Option<OrderId>, limit: usize) -> Result<Vec<ViewedOrder>, Error>;
+    /// Orders that pass the filter by id, above `after`, at most `limit`.
+    async fn orders(
+        &self,
+        filter: &OrderFilter,
+        after: Option<OrderId>,
+        limit: usize,
+    ) -> Result<Vec<ViewedOrder>, Error>;
 
     /// All states of an order that were received, in the order of arrival; none for an order that never came.
     async fn history(&self, order_id: OrderId) -> Result<Option<Vec<HistoryEntry>>, Error>;

@@ -11,7 +11,7 @@
 
 mod command;
 mod http;
-mod message;
+pub(crate) mod message;
 mod nats;
 mod ndjson;
 mod postgres;

@@ -12,6 +12,7 @@ mod reconcile;
 mod secrecy;
 mod sinks;
 mod strangers;
+mod stream;
 mod stub;
 mod trouble;
 mod view;

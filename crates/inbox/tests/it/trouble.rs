@@ -8,8 +8,9 @@ use hookit_inbox::RefusalReason;
 use hookit_store::Error;
 use hookit_store::inbox::{
     Change, Changes, Counts, GivenUp, Heal, HealOutcome, HealedOrder, Held, HistoryEntry, KeptDelivery,
-    MoveAsked, MoveEnd, NewMove, OrderMove, Quarantined, Receipt, Received, ReconcileMark, ReconcileRun,
-    ReconcileStep, RunCause, SinkAdvanced, SinkEnd, SinkPosition, SinkWanted, Store, ViewedOrder,
+    MoveAsked, MoveEnd, NewMove, OrderFilter, OrderMove, Quarantined, Receipt, Received, ReconcileMark,
+    ReconcileRun, ReconcileStep, RunCause, SinkAdvanced, SinkEnd, SinkPosition, SinkWanted, Store,
+    ViewedOrder,
 };
 use tokio::sync::watch;
 
@@ -28,7 +29,7 @@ impl Store for Broken {
         Err(self.0())
     }
 
-    async fn orders(&self, _: Option<OrderId>, _: usize) -> Result<Vec<ViewedOrder>, Error> {
+    async fn orders(&self, _: &OrderFilter, _: Option<OrderId>, _: usize) -> Result<Vec<ViewedOrder>, Error> {
         Err(self.0())
     }
 

@@ -173,8 +173,7 @@ impl ListParams {
 
 /// A status by its name, in any case, or by its code, which may be one that has no name.
 fn status(text: &str, codes: &StatusCodes) -> Result<OrderStatus> {
-    let named = KnownStatus::from_name(text).map(OrderStatus::Known);
-    named.or_else(|| text.parse().ok().map(|code| codes.status(code))).ok_or_else(|| {
+    codes.read(text).ok_or_else(|| {
         ApiError::invalid(format!("status: expected a status code, or one of {}", KnownStatus::names()))
     })
 }

@@ -18,6 +18,7 @@ fn router() -> Router {
 }
 
 const SMALL: Limits = Limits {
+    streams_max: 2,
     connections_max: 64,
     head_bytes_max: 1_000,
     body_bytes_max: 10,

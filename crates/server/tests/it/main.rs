@@ -6,5 +6,6 @@ mod answers;
 mod bodies;
 mod client;
 mod limits;
+mod live;
 mod stop;
 mod tls;

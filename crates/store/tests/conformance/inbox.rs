@@ -1,11 +1,11 @@
 //! The inbox's store.
 
 use bytes::Bytes;
-use hookit_contract::{BranchId, BrandId, DeliveryId, KnownStatus, OrderId};
+use hookit_contract::{BranchId, BrandId, DeliveryId, KnownStatus, OrderId, StatusCodes};
 use hookit_store::Error;
 use hookit_store::inbox::{
-    CHANGES_BYTES_MAX, Counts, Receipt, Received, SINK_ENDED_MAX, SinkAdvanced, SinkEnd, SinkPosition,
-    SinkStart, SinkWanted, Source, Store,
+    CHANGES_BYTES_MAX, Counts, OrderFilter, Receipt, Received, SINK_ENDED_MAX, SinkAdvanced, SinkEnd,
+    SinkPosition, SinkStart, SinkWanted, Source, Store,
 };
 
 use crate::fixture::at;
@@ -171,7 +171,7 @@ pub(crate) async fn what_cannot_be_read_is_kept_aside_and_does_not_hinder_its_ne
 pub(crate) async fn orders_and_quarantine_are_read_in_pages(store: &impl Store) {
     receive(store, "a", r#"{"id":5},null,{"id":3},{"id":9},[],7"#).await;
     let ids = async |after: Option<i64>, limit| -> Vec<i64> {
-        let orders = store.orders(after.map(OrderId), limit).await.unwrap();
+        let orders = store.orders(&OrderFilter::default(), after.map(OrderId), limit).await.unwrap();
         orders.iter().map(|order| order.order_id.0).collect()
     };
     assert_eq!(ids(None, 2).await, [3, 5]);
@@ -180,6 +180,66 @@ pub(crate) async fn orders_and_quarantine_are_read_in_pages(store: &impl Store) 
     let rest = store.quarantine(Some(first[1].quarantine_id), 2).await.unwrap();
     let positions: Vec<_> = first.iter().chain(&rest).map(|q| q.position).collect();
     assert_eq!(positions, [Some(1), Some(4), Some(5)]);
+}
+
+pub(crate) async fn orders_are_found_by_filters_that_combine(store: &impl Store) {
+    let order = |id: i64, status: i64, branch: i64, brand: i64, short: &str| {
+        format!(
+            r#"{{"id":{id},"status":{status},"branch_id":{branch},"brands":[{{"id":{brand}}}],"short_id":"{short}","external_id":"x-{id}"}}"#
+        )
+    };
+    receive(store, "a", &[order(1, 1, 10, 100, "A1"), order(2, 2, 10, 200, "a12")].join(",")).await;
+    receive(store, "b", &[order(3, 1, 20, 100, "B3"), order(4, 4, 20, 200, "4")].join(",")).await;
+    receive(store, "ccc", &order(5, 99, 20, 100, "C%")).await;
+    let all = OrderFilter::default();
+    let status = |code: i64| StatusCodes::default().status(code);
+    let text = |text: &str| Some(text.to_owned());
+    for (filter, expect) in [
+        (all.clone(), &[1, 2, 3, 4, 5][..]),
+        (OrderFilter { statuses: vec![status(1)], ..all.clone() }, &[1, 3]),
+        (OrderFilter { statuses: vec![status(4), status(99), status(1)], ..all.clone() }, &[1, 3, 4, 5]),
+        (OrderFilter { branch_id: Some(BranchId(20)), ..all.clone() }, &[3, 4, 5]),
+        (OrderFilter { branch_id: Some(BranchId(20)), statuses: vec![status(99)], ..all.clone() }, &[5]),
+        // The brand of the envelope that it came in counts as well.
+        (OrderFilter { brand_id: Some(BrandId(100)), ..all.clone() }, &[1, 3, 5]),
+        (OrderFilter { brand_id: Some(BrandId(100)), branch_id: Some(BranchId(10)), ..all.clone() }, &[1]),
+        (
+            OrderFilter { brand_id: Some(BrandId(663)), statuses: vec![status(2), status(4)], ..all.clone() },
+            &[2, 4],
+        ),
+        (OrderFilter { text: text("a1"), ..all.clone() }, &[1, 2]),
+        (OrderFilter { text: text("4"), ..all.clone() }, &[4]),
+        (OrderFilter { text: text("X-3"), ..all.clone() }, &[3]),
+        (OrderFilter { text: text("x-"), branch_id: Some(BranchId(10)), ..all.clone() }, &[1, 2]),
+        (
+            OrderFilter {
+                text: text("x-"),
+                brand_id: Some(BrandId(200)),
+                statuses: vec![status(4)],
+                ..all.clone()
+            },
+            &[4],
+        ),
+        // No pattern.
+        (OrderFilter { text: text("%"), ..all.clone() }, &[]),
+        (OrderFilter { text: text("C%"), ..all.clone() }, &[5]),
+        (OrderFilter { received_since: Some(at(2)), ..all.clone() }, &[5]),
+        (
+            OrderFilter { received_since: Some(at(1)), received_until: Some(at(2)), ..all.clone() },
+            &[1, 2, 3, 4],
+        ),
+        (OrderFilter { received_until: Some(at(1)), ..all.clone() }, &[]),
+    ] {
+        let mut found = Vec::new();
+        loop {
+            let page = store.orders(&filter, found.last().copied().map(OrderId), 2).await.unwrap();
+            found.extend(page.iter().map(|order| order.order_id.0));
+            if page.len() < 2 {
+                break;
+            }
+        }
+        assert_eq!(found, expect, "{filter:?}");
+    }
 }
 
 pub(crate) async fn a_closed_inbox_is_busy(store: &impl Store) {

@@ -2,6 +2,7 @@
 
 mod arrival;
 mod book;
+mod found;
 mod moves;
 mod reads;
 mod reconcile;
@@ -23,8 +24,9 @@ use super::readers::Readers;
 use super::writer::Writer;
 use crate::inbox::{
     Change, Changes, Counts, GivenUp, Heal, HealOutcome, HealedOrder, Held, HistoryEntry, KeptDelivery,
-    MoveAsked, MoveEnd, NewMove, OrderMove, Quarantined, Receipt, Received, ReconcileMark, ReconcileRun,
-    ReconcileStep, RunCause, SinkAdvanced, SinkEnd, SinkPosition, SinkWanted, Store, ViewedOrder,
+    MoveAsked, MoveEnd, NewMove, OrderFilter, OrderMove, Quarantined, Receipt, Received, ReconcileMark,
+    ReconcileRun, ReconcileStep, RunCause, SinkAdvanced, SinkEnd, SinkPosition, SinkWanted, Store,
+    ViewedOrder,
 };
 use crate::{Error, OpenError};
 
@@ -100,9 +102,14 @@ impl Store for InboxStore {
         self.readers.read("reading an order", move |db| reads::order(db, &codes, order_id)).await
     }
 
-    async fn orders(&self, after: Option<OrderId>, limit: usize) -> Result<Vec<ViewedOrder>, Error> {
-        let codes = self.codes;
-        self.readers.read("listing orders", move |db| reads::orders(db, &codes, after, limit)).await
+    async fn orders(
+        &self,
+        filter: &OrderFilter,
+        after: Option<OrderId>,
+        limit: usize,
+    ) -> Result<Vec<ViewedOrder>, Error> {
+        let (codes, filter) = (self.codes, filter.clone());
+        self.readers.read("listing orders", move |db| found::orders(db, &codes, &filter, after, limit)).await
     }
 
     async fn history(&self, order_id: OrderId) -> Result<Option<Vec<HistoryEntry>>, Error> {

@@ -14,12 +14,12 @@ use crate::inbox::{
 };
 use crate::sqlite::{count, failed, limit as sql_limit, word};
 
-const ORDER: &str =
+pub(super) const ORDER: &str =
     "SELECT o.order_id, o.status, o.version, substr(d.body, o.record_offset + 1, o.record_bytes),
          d.delivery_id, o.received_at
      FROM orders o CROSS JOIN deliveries d ON d.delivery_seq = o.delivery_seq";
 
-fn viewed(row: &Row<'_>, codes: &StatusCodes) -> rusqlite::Result<ViewedOrder> {
+pub(super) fn viewed(row: &Row<'_>, codes: &StatusCodes) -> rusqlite::Result<ViewedOrder> {
     Ok(ViewedOrder {
         order_id: OrderId(row.get(0)?),
         status: status(codes, row.get(1)?),
@@ -42,18 +42,6 @@ pub(super) fn order(
     db.prepare_cached(&format!("{ORDER} WHERE o.order_id = ?1"))
         .and_then(|mut s| s.query_row([order_id.0], |row| viewed(row, codes)).optional())
         .map_err(failed("reading an order"))
-}
-
-pub(super) fn orders(
-    db: &Connection,
-    codes: &StatusCodes,
-    after: Option<OrderId>,
-    limit: usize,
-) -> Result<Vec<ViewedOrder>, Error> {
-    let after = after.map_or(0, |id| id.0);
-    db.prepare_cached(&format!("{ORDER} WHERE o.order_id > ?1 ORDER BY o.order_id LIMIT ?2"))
-        .and_then(|mut s| s.query_map([after, sql_limit(limit)], |row| viewed(row, codes))?.collect())
-        .map_err(failed("listing orders"))
 }
 
 pub(super) fn history(

@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use bytes::{Bytes, BytesMut};
 use hookit_contract::ErrorCode;
+use http::Uri;
 use http::request::Parts;
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
@@ -16,6 +17,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::faults::FAULTS_MAX;
 use crate::{ApiError, Fault, Limits, shape, wrong};
 
 /// Reads a body of at most `bytes_max` bytes within `timeout`.
@@ -189,7 +191,7 @@ fn parse<T: DeserializeOwned + JsonSchema>(bytes: &[u8]) -> Result<T, ApiError> 
     Ok(value)
 }
 
-/// A request's query parameters as a value. The error names the parameter.
+/// A request's query parameters as a value. The error names each parameter that is not as expected.
 #[derive(Clone, Debug)]
 pub struct Params<T>(pub T);
 
@@ -197,12 +199,30 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let Query(value) = Query::try_from_uri(&parts.uri).map_err(|rejection| {
-            let text = rejection.body_text();
-            let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
-            let (name, text) = text.split_once(": ").unwrap_or(("", text));
-            ApiError::from(wrong::in_words("query", name, text))
-        })?;
-        Ok(Params(value))
+        query(&parts.uri).map(Params).map_err(|first| ApiError::faulty(query_faults::<T>(&parts.uri, first)))
     }
+}
+
+fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Fault> {
+    Query::try_from_uri(uri).map(|Query(value)| value).map_err(|rejection| {
+        let text = rejection.body_text();
+        let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+        let (name, text) = text.split_once(": ").unwrap_or(("", text));
+        wrong::in_words("query", name, text)
+    })
+}
+
+/// The faults of a query, first the one at which its reading stopped: each parameter is read by itself.
+fn query_faults<T: DeserializeOwned>(uri: &Uri, first: Fault) -> Vec<Fault> {
+    let alone = |parameter: &str| query::<T>(&format!("/?{parameter}").parse().ok()?).err();
+    let each = uri.query().unwrap_or_default().split('&').filter_map(alone);
+    let mut faults = vec![first];
+    for fault in each {
+        // By itself it may miss another one.
+        let is_new = fault.message != wrong::MISSING && faults.iter().all(|known| known.path != fault.path);
+        if is_new && faults.len() < FAULTS_MAX {
+            faults.push(fault);
+        }
+    }
+    faults
 }

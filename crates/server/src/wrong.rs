@@ -6,6 +6,9 @@
 
 use crate::Fault;
 
+/// What is said of a field that has to be there.
+pub(crate) const MISSING: &str = "missing";
+
 /// Characters of a sender's word that are given back to it.
 const QUOTED_MAX: usize = 64;
 
@@ -22,7 +25,7 @@ pub(crate) fn in_words(whole: &str, path: &str, cause: &str) -> Fault {
         None => name.to_owned(),
     };
     if let Some(name) = quoted(cause, "missing field ") {
-        return Fault::new(field(name), "missing");
+        return Fault::new(field(name), MISSING);
     }
     if let Some(name) = quoted(cause, "duplicate field ") {
         return Fault::new(field(&shortened(name)), "given more than once");

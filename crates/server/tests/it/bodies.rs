@@ -117,10 +117,16 @@ async fn what_is_wrong_in_the_parameters_is_told_by_name() {
         ("limit=1&limit=2", "limit: given more than once"),
         ("lmit=1", "lmit: unknown field; expected limit or kind"),
         ("kind=huge", "kind: \"huge\" is not known; expected small or large"),
+        ("kind=small&limit=x&&lmit=1&kind=huge&lmit=2", "limit: expected an integer (and 2 more in details)"),
     ] {
         let answer = call(address, &format!("GET /query?{query}"), "", "").await;
         answer.is_refused(400, "request_invalid", message);
     }
+    let answer = call(address, "GET /query?kind=huge&limit=x&limit=7&a%26b=1", "", "").await;
+    let details = answer.json()["error"]["details"].clone();
+    let paths: Vec<_> =
+        details.as_array().unwrap().iter().map(|fault| fault["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["kind", "limit", "a&b"]);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use hookit_contract::{ErrorCode, TokenId};
 use hookit_server::{ApiError, RequestId, Secret, bearer, random_hex};
 use hookit_store::platform::{Caller, OperatorToken, Partner, Role, Store};
@@ -106,6 +107,17 @@ pub(crate) struct Operator {
     pub(crate) token_id: TokenId,
     pub(crate) name: Arc<str>,
     pub(crate) role: Role,
+    /// How the token is found again.
+    pub(crate) holder: Holder,
+}
+
+/// What a session remembers of a token, by which it is looked up anew at each request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// The token that the platform was started with.
+    First,
+    /// One that was issued, by its keyed hash.
+    Issued(Bytes),
 }
 
 /// The store in the name of the operator that is calling. The layer puts it into the request; whatever an operator does
@@ -115,21 +127,40 @@ pub(crate) struct Acting(pub(crate) Arc<dyn Store>);
 
 impl Operator {
     /// The operator whose token this is; none where it is nobody's.
-    async fn of(shared: &Shared, token: &str) -> Result<Option<Operator>> {
+    pub(crate) async fn of(shared: &Shared, token: &str) -> Result<Option<Operator>> {
         // What is issued is looked up in any case, so that the time says nothing of the first token.
-        let issued = shared.store.token_by_hash(&shared.vault.hash(token)).await.map_err(store_error)?;
+        let hash = shared.vault.hash(token);
+        let issued = shared.store.token_by_hash(&hash).await.map_err(store_error)?;
         if shared.operator_token.matches(token) {
-            return Ok(Some(Operator {
-                token_id: TokenId(0),
-                name: FIRST_OPERATOR.into(),
-                role: Role::Admin,
-            }));
+            return Ok(Some(Operator::first()));
         }
-        let Some(OperatorToken { token_id, name, role, revoked_at, .. }) = issued else { return Ok(None) };
-        if revoked_at.is_some() {
-            return Err(ApiError::new(ErrorCode::AuthRevoked, "Authorization: this token was revoked"));
+        match issued {
+            Some(OperatorToken { revoked_at: Some(_), .. }) => {
+                Err(ApiError::new(ErrorCode::AuthRevoked, "Authorization: this token was revoked"))
+            }
+            issued => Ok(issued.map(|issued| Operator::issued(issued, hash))),
         }
-        Ok(Some(Operator { token_id, name: name.into(), role }))
+    }
+
+    /// The operator behind a session, as of now; none where the token was revoked.
+    pub(crate) async fn behind(shared: &Shared, holder: &Holder) -> Result<Option<Operator>> {
+        let hash = match holder {
+            Holder::First => return Ok(Some(Operator::first())),
+            Holder::Issued(hash) => hash,
+        };
+        let issued = shared.store.token_by_hash(hash).await.map_err(store_error)?;
+        let valid = issued.filter(|issued| issued.revoked_at.is_none());
+        Ok(valid.map(|issued| Operator::issued(issued, hash.clone())))
+    }
+
+    fn first() -> Operator {
+        let (token_id, name) = (TokenId(0), FIRST_OPERATOR.into());
+        Operator { token_id, name, role: Role::Admin, holder: Holder::First }
+    }
+
+    fn issued(token: OperatorToken, hash: Bytes) -> Operator {
+        let OperatorToken { token_id, name, role, .. } = token;
+        Operator { token_id, name: name.into(), role, holder: Holder::Issued(hash) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The platform: the source of truth for orders, and the delivery of their events.
 //!
 //! [`Platform::start`] puts the dispatcher to work on a store; [`Platform::router`] is its HTTP side: the operator
-//! API, the Partner API, the metrics, and the probes. What each may do is decided elsewhere: moves in the contract, sending in the
+//! API, the Partner API, the console, the metrics, and the probes. What each may do is decided elsewhere: moves in the contract, sending in the
 //! engine, atomicity in the store. This crate connects them.
 //!
 //! What this crate must not do: SQL, name a concrete store, decide whether or when to send.
@@ -10,6 +10,7 @@
 
 mod api;
 mod chores;
+mod console;
 mod credentials;
 mod dispatcher;
 mod guesses;
@@ -35,6 +36,7 @@ use axum::Router;
 use hookit_contract::{Clock, StatusCodes};
 use hookit_egress::UrlRules;
 use hookit_engine::EngineConfig;
+use hookit_server::page::Sessions;
 use hookit_server::routes::{Routes, get};
 use hookit_server::{Answer, ApiError, Secret, Tasks};
 use hookit_store::platform::Store;
@@ -108,6 +110,10 @@ struct Shared {
     metrics: MetricsAccess,
     rates: rates::Rates,
     guesses: guesses::Guesses,
+    /// Wrong tokens at the console's door.
+    sign_ins: guesses::Guesses,
+    /// Who is signed in at the console.
+    sessions: Sessions<credentials::Holder>,
     codes: StatusCodes,
     url_rules: UrlRules,
     posts: payload::Posts,
@@ -159,6 +165,8 @@ impl Platform {
             metrics: config.metrics,
             rates: rates::Rates::new(config.rates),
             guesses: guesses::Guesses::default(),
+            sign_ins: guesses::Guesses::default(),
+            sessions: console::sessions(),
             codes: config.codes,
             url_rules: config.url_rules,
             in_flight_max: config.engine.in_flight_max,
@@ -192,7 +200,7 @@ impl Platform {
             .merge(metrics::routes(self.shared.clone()))
             .merge(operator::routes(self.shared.clone()))
             .merge(partner::routes(self.shared.clone()));
-        reference::served(routes)
+        reference::served(routes).merge(console::router(self.shared.clone()))
     }
 
     /// How things stand, as `/v1/operator/status` says it.

@@ -216,6 +216,18 @@ fn wrap(request_id: &RequestId, content: Content) -> Bytes {
     out.freeze()
 }
 
+/// Takes the refusal out of a response, for whoever shows it in another form than the envelope.
+pub fn refusal(response: &mut Response) -> Option<ApiError> {
+    match response.extensions_mut().remove::<Content>() {
+        Some(Content::Error(error)) => Some(error),
+        Some(data) => {
+            response.extensions_mut().insert(data);
+            None
+        }
+        None => None,
+    }
+}
+
 /// The layer around a whole router: gives the request its id, puts answers into the envelope, writes a log line.
 pub async fn envelope(mut request: Request, next: Next) -> Response {
     let request_id = RequestId::of(request.headers());

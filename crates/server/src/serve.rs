@@ -61,6 +61,10 @@ impl Default for Limits {
     }
 }
 
+/// Whether a request came by TLS. In every request's extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IsSecure(pub bool);
+
 /// Beyond this many bytes of head hyper itself answers 431, without our envelope; below it we do.
 const HYPER_HEAD_BYTES_MAX: usize = 1_500_000;
 
@@ -136,7 +140,9 @@ async fn listen(
         };
         // Answers are small and waited for.
         let _ = stream.set_nodelay(true);
-        let (builder, service) = (builder.clone(), service(router.clone(), peer, limits, streams.clone()));
+        let is_secure = IsSecure(certificate.is_some());
+        let service = service(router.clone(), peer, is_secure, limits, streams.clone());
+        let builder = builder.clone();
         let (certificate, stop, broken_off) = (certificate.clone(), stop.clone(), broken_off.clone());
         connections.spawn(async move {
             let _place = place;
@@ -196,6 +202,7 @@ async fn converse<I, S>(
 fn service(
     router: Router,
     peer: SocketAddr,
+    is_secure: IsSecure,
     limits: Limits,
     streams: Streams,
 ) -> impl hyper::service::Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> {
@@ -205,6 +212,7 @@ fn service(
             let unread = Unread::of(&request, limits.body_timeout);
             let mut request = request.map(|body| Body::new(unread.watch(body)));
             request.extensions_mut().insert(ConnectInfo(peer));
+            request.extensions_mut().insert(is_secure);
             request.extensions_mut().insert(streams);
             let response = router.call(request).await;
             unread.discard().await;

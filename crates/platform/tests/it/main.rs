@@ -4,6 +4,7 @@
 
 mod audit;
 mod bulk;
+mod console;
 mod credentials;
 mod delivery;
 mod exposition;

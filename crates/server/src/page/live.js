@@ -1,0 +1,72 @@
+// Keeps the marked parts of a page fresh. Everything but freshness works without it.
+"use strict";
+(() => {
+  const sign = document.getElementById("liveness");
+  const parts = [...document.querySelectorAll("[data-live]")];
+  const AGAIN_MS = 30000;
+
+  const say = (state, words) => {
+    if (!sign) return;
+    sign.hidden = false;
+    sign.dataset.state = state;
+    sign.textContent = words;
+  };
+
+  // What the reader is in the middle of stays: a field being filled in, what has the focus, what was opened, how far a table was scrolled.
+  const show = (part, html) => {
+    const active = part.contains(document.activeElement) ? document.activeElement : null;
+    if (active && active.matches("input, select, textarea")) return;
+    const open = [...part.querySelectorAll("details[id][open]")].map((one) => one.id);
+    const scrolled = [...part.querySelectorAll(".scroll")].map((one) => [one.scrollLeft, one.scrollTop]);
+    const focused = active && (active.id || active.getAttribute("href"));
+    part.innerHTML = html;
+    for (const id of open) {
+      const one = document.getElementById(id);
+      if (one) one.open = true;
+    }
+    part.querySelectorAll(".scroll").forEach((one, i) => {
+      if (scrolled[i]) [one.scrollLeft, one.scrollTop] = scrolled[i];
+    });
+    if (focused) {
+      const same = [...part.querySelectorAll("[id], a[href]")].find((one) => one.id === focused || one.getAttribute("href") === focused);
+      if (same) same.focus({ preventScroll: true });
+    }
+  };
+
+  const follow = (part) => {
+    let source = null;
+    let newest = null;
+    let timer = 0;
+    const open = () => {
+      clearTimeout(timer);
+      source = new EventSource(part.dataset.live);
+      source.addEventListener("open", () => say("live", "live"));
+      source.addEventListener("part", (event) => {
+        // Only the newest of what came between two pictures is drawn.
+        if (newest === null) {
+          requestAnimationFrame(() => {
+            show(part, JSON.parse(newest));
+            newest = null;
+          });
+        }
+        newest = event.data;
+      });
+      source.addEventListener("error", () => {
+        say("lost", "not live");
+        // The browser tries again by itself, but not where it was refused.
+        if (source.readyState === EventSource.CLOSED) timer = setTimeout(open, AGAIN_MS);
+      });
+    };
+    const close = () => {
+      clearTimeout(timer);
+      if (source) source.close();
+    };
+    // A page that nobody looks at holds no connection.
+    document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
+    addEventListener("pagehide", close);
+    addEventListener("pageshow", (event) => event.persisted && !document.hidden && open());
+    if (!document.hidden) open();
+  };
+
+  parts.forEach(follow);
+})();

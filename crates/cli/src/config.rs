@@ -50,6 +50,7 @@ pub(crate) struct InboxFile {
     pub(crate) partner_api: PartnerApiFile,
     pub(crate) reconcile: ReconcileFile,
     pub(crate) moves: MovesFile,
+    pub(crate) retention: InboxRetention,
     pub(crate) sinks: Vec<SinkFile>,
 }
 
@@ -152,6 +153,19 @@ pub(crate) struct Retention {
 impl Default for Retention {
     fn default() -> Self {
         Retention { retention_days: hookit_platform::RETENTION.as_secs() / 86_400 }
+    }
+}
+
+/// How long what came to the inbox is kept once it is over.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct InboxRetention {
+    retention_days: u64,
+}
+
+impl Default for InboxRetention {
+    fn default() -> Self {
+        InboxRetention { retention_days: hookit_inbox::RETENTION.as_secs() / 86_400 }
     }
 }
 
@@ -334,6 +348,7 @@ impl InboxFile {
         let partner_api = self.partner_api.resolve(|name| std::env::var(name).ok(), &mut problems);
         let reconcile = self.reconcile.resolve(&mut problems);
         let moves_hold_time = self.moves.resolve(&mut problems);
+        problems.within(&RETENTION_DAYS, self.retention.retention_days);
         let variable = |name: &str| std::env::var(name).ok();
         let secrets = receiving::secrets(&self.secrets, variable, &mut problems);
         let read_tokens = receiving::read_tokens(&self.read_tokens, variable, &mut problems);
@@ -353,6 +368,7 @@ impl InboxFile {
             partner_api,
             reconcile,
             moves_hold_time,
+            retention: Duration::from_secs(self.retention.retention_days.saturating_mul(86_400)),
             ..defaults
         };
         Ok(InboxParts { config, limits, sinks })
@@ -656,6 +672,7 @@ mod tests {
             &partner_api::RECENT_HOURS,
             &partner_api::PAGE_SIZE,
             &partner_api::MOVES_HOLD_TIME_S,
+            &RETENTION_DAYS,
         ];
         for number in numbers {
             assert!(says(&inbox[number.name], number), "{}: {}", number.name, inbox[number.name]);

@@ -74,6 +74,8 @@ pub struct InboxConfig {
     pub reconcile: ReconcileConfig,
     /// A move that the Partner API gave no answer to for so long is given up.
     pub moves_hold_time: Duration,
+    /// How long what came is kept once it is over.
+    pub retention: Duration,
     /// Seed of the jitter of pauses. Any number; another one after each start.
     pub jitter_seed: u64,
     /// Which code stands for which status, for the names that the history shows.
@@ -102,6 +104,7 @@ impl InboxConfig {
             partner_api: None,
             reconcile: ReconcileConfig::default(),
             moves_hold_time: crate::moves::HOLD_TIME,
+            retention: crate::retention::RETENTION,
             jitter_seed: 0,
             codes: StatusCodes::default(),
         }

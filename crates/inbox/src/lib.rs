@@ -15,6 +15,7 @@ mod read;
 mod receive;
 mod reconcile;
 mod reference;
+mod retention;
 pub mod sinks;
 mod sources;
 mod stream;
@@ -33,6 +34,7 @@ pub use counters::{Counters, RefusalReason};
 pub use moves::HOLD_TIME as MOVES_HOLD_TIME;
 pub use partner::PartnerApiConfig;
 pub use reconcile::{ReconcileConfig, ReconcileStatus, ReconcileWay};
+pub use retention::RETENTION;
 pub use sources::Sources;
 
 use crate::counters::LiveCounters;
@@ -95,12 +97,13 @@ impl Inbox {
         })))
     }
 
-    /// Starts what goes on beside the requests: where there is a Partner API credential, asking it for what was missed, and
+    /// Starts what goes on beside the requests: removing what is old and, where there is a Partner API credential, asking it for what was missed, and
     /// sending it the moves that were asked for.
     ///
     /// # Errors
     /// Where no connections could be made at all.
     pub fn start(&self, tasks: &Tasks) -> Result<(), hookit_egress::Error> {
+        retention::start(self.0.clone(), tasks);
         let Some(config) = &self.0.config.partner_api else { return Ok(()) };
         let api = Arc::new(PartnerApi::new(config, self.0.clock.clone(), self.0.config.jitter_seed)?);
         reconcile::start(self.0.clone(), api.clone(), tasks);

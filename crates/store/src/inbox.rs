@@ -293,6 +293,19 @@ pub struct GivenUp {
     pub again: bool,
 }
 
+/// How far a pass over what is old has come; the default is its beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Expiry {
+    /// In the line of changes, at what is its beginning then.
+    #[default]
+    Changes,
+    /// Among the deliveries.
+    Deliveries {
+        /// Behind this one.
+        after: i64,
+    },
+}
+
 /// How much there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -399,6 +412,11 @@ pub trait Store: Send + Sync {
 
     /// The newest moves of an order, newest first.
     async fn moves_of(&self, order_id: OrderId, limit: usize) -> Result<Vec<OrderMove>, Error>;
+
+    /// Removes, in a step that is short, some of what came before this moment and is over: changes that every sink has come
+    /// past, and deliveries, with their history, that hold no newest state of an order, no change that is kept, and nothing in
+    /// quarantine. Where to go on; nowhere where the pass is at its end.
+    async fn expire(&self, before: Timestamp, place: Expiry) -> Result<Option<Expiry>, Error>;
 
     /// How much there is. Cheap: asked every second.
     async fn counts(&self) -> Result<Counts, Error>;

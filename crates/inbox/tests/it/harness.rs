@@ -29,7 +29,12 @@ pub(crate) struct Ticking(AtomicI64);
 
 impl Ticking {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Ticking(AtomicI64::new(1_772_361_000_000)))
+        Ticking::after(Duration::ZERO)
+    }
+
+    /// One that is ahead by so much.
+    pub(crate) fn after(ahead: Duration) -> Arc<Self> {
+        Arc::new(Ticking(AtomicI64::new(1_772_361_000_000 + ahead.as_millis() as i64)))
     }
 }
 
@@ -76,7 +81,12 @@ impl Running {
 
     /// On a store that is there.
     pub(crate) async fn on(store: Arc<dyn Store>, config: InboxConfig) -> Self {
-        let inbox = Inbox::new(config, store.clone(), Ticking::new()).unwrap();
+        Running::on_later(store, config, Duration::ZERO).await
+    }
+
+    /// The same, so much later.
+    pub(crate) async fn on_later(store: Arc<dyn Store>, config: InboxConfig, ahead: Duration) -> Self {
+        let inbox = Inbox::new(config, store.clone(), Ticking::after(ahead)).unwrap();
         let tasks = Tasks::new();
         inbox.start(&tasks).unwrap();
         let address = listen(&inbox, &tasks, Limits::default()).await;

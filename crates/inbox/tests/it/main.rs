@@ -9,6 +9,7 @@ mod never_backwards;
 mod openapi;
 mod receiving;
 mod reconcile;
+mod retention;
 mod secrecy;
 mod sinks;
 mod strangers;

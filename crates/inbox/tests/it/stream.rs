@@ -6,13 +6,13 @@ use tokio::net::TcpStream;
 use crate::harness::{Running, config, envelope, head, named, patiently};
 
 /// A reader of a stream.
-struct Reader {
+pub(crate) struct Reader {
     stream: TcpStream,
     read: String,
 }
 
 impl Reader {
-    async fn open(inbox: &Running, path: &str, headers: &[(&str, &str)]) -> Self {
+    pub(crate) async fn open(inbox: &Running, path: &str, headers: &[(&str, &str)]) -> Self {
         let mut stream = TcpStream::connect(inbox.address).await.unwrap();
         stream.write_all(&head("GET", path, headers, None)).await.unwrap();
         let mut reader = Reader { stream, read: String::new() };
@@ -38,7 +38,7 @@ impl Reader {
     }
 
     /// The next event: its name, its id, and the order's id and version.
-    async fn next(&mut self) -> (String, i64, Option<i64>, Option<i64>) {
+    pub(crate) async fn next(&mut self) -> (String, i64, Option<i64>, Option<i64>) {
         loop {
             // Chunks of HTTP have their lengths in lines of their own.
             let text = self.until("\n\n").await;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use hookit_contract::{BranchId, BrandId, DeliveryId, KnownStatus, OrderId, StatusCodes};
 use hookit_store::Error;
 use hookit_store::inbox::{
-    CHANGES_BYTES_MAX, Counts, OrderFilter, Receipt, Received, SINK_ENDED_MAX, SinkAdvanced, SinkEnd,
+    CHANGES_BYTES_MAX, Counts, Expiry, OrderFilter, Receipt, Received, SINK_ENDED_MAX, SinkAdvanced, SinkEnd,
     SinkPosition, SinkStart, SinkWanted, Source, Store,
 };
 
@@ -240,6 +240,90 @@ pub(crate) async fn orders_are_found_by_filters_that_combine(store: &impl Store)
         }
         assert_eq!(found, expect, "{filter:?}");
     }
+}
+
+/// Whole passes; the number of their steps.
+async fn expire(store: &impl Store, before: i64) -> usize {
+    let (mut steps, mut place) = (1, Expiry::default());
+    while let Some(next) = store.expire(at(before), place).await.unwrap() {
+        place = next;
+        steps += 1;
+    }
+    steps
+}
+
+pub(crate) async fn what_is_old_goes_and_the_view_stays(store: &impl Store) {
+    // Came at 1, 2, 3 and 4, by the lengths of their ids.
+    receive(store, "a", r#"{"id":7,"version":1},{"id":8,"version":1}"#).await;
+    receive(store, "bb", r#"{"id":7,"version":2},null"#).await;
+    receive(store, "ccc", r#"{"id":7,"version":3}"#).await;
+    receive(store, "dddd", r#"{"id":7,"version":4}"#).await;
+    receive(store, "eeeee", r#"{"id":7,"version":5}"#).await;
+    let seen = async |id: &str| store.delivery(&DeliveryId::from(id)).await.unwrap().is_some();
+    let versions = async || {
+        let history = store.history(OrderId(7)).await.unwrap().unwrap();
+        history.iter().map(|entry| entry.version.unwrap()).collect::<Vec<_>>()
+    };
+    expire(store, 1).await;
+    assert_eq!((store.changes(0, 10).await.unwrap().changes.len(), versions().await.len()), (6, 5));
+
+    // A sink holds what it has not had.
+    let pos = SinkWanted { name: "pos".to_owned(), start: SinkStart::Oldest };
+    let gone = SinkWanted { name: "gone".to_owned(), start: SinkStart::Oldest };
+    store.put_sinks(vec![pos.clone(), gone], at(0)).await.unwrap();
+    store.put_sinks(vec![pos], at(0)).await.unwrap();
+    let end = async |seqs: &[i64], end: SinkEnd| {
+        let ended = seqs.iter().map(|seq| (*seq, end.clone())).collect();
+        store.sink_ended("pos", ended, at(0)).await.unwrap();
+    };
+    end(&[1, 2], SinkEnd::HandedOn).await;
+    end(&[3, 4], SinkEnd::GivenUp { reason: "No.".to_owned() }).await;
+    store.hand_on_again("pos", vec![4]).await.unwrap();
+    expire(store, 4).await;
+    let left = store.changes(0, 10).await.unwrap();
+    assert_eq!((left.removed_to, left.changes[0].change_seq), (3, 4), "what is asked for again is kept");
+    // The first delivery has order 8 as it is, the second something in quarantine.
+    assert_eq!((seen("a").await, seen("bb").await, seen("ccc").await), (true, true, true));
+    end(&[4, 5], SinkEnd::HandedOn).await;
+
+    expire(store, 5).await;
+    let left = store.changes(0, 10).await.unwrap();
+    assert_eq!((left.removed_to, left.changes.len()), (5, 1));
+    assert_eq!(left.changes[0].version, Some(5), "what the sink has not had");
+    assert_eq!(
+        (seen("a").await, seen("bb").await, seen("ccc").await, seen("dddd").await),
+        (true, true, false, false)
+    );
+    assert_eq!(versions().await, [1, 2, 5]);
+    let shown = |id| async move { store.order(OrderId(id)).await.unwrap().unwrap().record };
+    assert_eq!(
+        (shown(7).await, shown(8).await),
+        (r#"{"id":7,"version":5}"#.into(), r#"{"id":8,"version":1}"#.into())
+    );
+    assert_eq!(store.quarantine(None, 10).await.unwrap().len(), 1);
+    // What is known is not taken for new; what was forgotten is, and changes nothing.
+    assert_eq!(receive(store, "a", r#"{"id":7,"version":1}"#).await, Receipt::Duplicate);
+    assert_eq!(receive(store, "ccc", r#"{"id":7,"version":3}"#).await, received(0, 1, 0));
+    // Numbers go on.
+    receive(store, "ffffff", r#"{"id":7,"version":6}"#).await;
+    assert_eq!(store.changes(6, 10).await.unwrap().changes[0].change_seq, 7);
+    // A sink that comes now begins behind what was removed.
+    let late = SinkWanted { name: "late".to_owned(), start: SinkStart::Oldest };
+    assert_eq!(store.put_sinks(vec![late], at(9)).await.unwrap()[0].position, 5);
+}
+
+pub(crate) async fn much_that_is_old_goes_in_short_steps(store: &impl Store) {
+    for n in 0..1_200 {
+        receive(store, &format!("{n:04}"), &format!(r#"{{"id":7,"version":{n}}}"#)).await;
+    }
+    assert_eq!(
+        expire(store, 100).await,
+        7,
+        "three for the changes, three for the deliveries, and a last look"
+    );
+    let left = store.history(OrderId(7)).await.unwrap().unwrap();
+    assert_eq!((left.len(), left[0].version), (1, Some(1_199)));
+    assert_eq!(store.counts().await.unwrap().orders, 1);
 }
 
 pub(crate) async fn a_closed_inbox_is_busy(store: &impl Store) {

@@ -259,6 +259,8 @@ macro_rules! inbox_suite {
                 what_cannot_be_read_is_kept_aside_and_does_not_hinder_its_neighbours,
                 orders_and_quarantine_are_read_in_pages,
                 orders_are_found_by_filters_that_combine,
+                what_is_old_goes_and_the_view_stays,
+                much_that_is_old_goes_in_short_steps,
                 each_renewal_of_the_view_is_a_change_and_nothing_else_is,
                 a_piece_of_the_line_is_bounded_in_bytes_and_never_empty,
                 a_delivery_is_kept_with_where_it_came_from,

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::arrival::{Arrival, FoundBy, Part, Place};
 use super::reconcile::Lacking;
-use super::{moves, reconcile, sinks};
+use super::{expiry, moves, reconcile, sinks};
 use crate::Error;
 use crate::inbox::{
     Counts, HealOutcome, MoveAsked, MoveEnd, NewMove, Receipt, ReconcileStep, RunCause, SinkAdvanced,
@@ -28,6 +28,7 @@ pub(super) enum Command {
     ReconcileStep(Box<ReconcileStep>),
     AskMove(Box<NewMove>),
     EndMove(String, MoveEnd),
+    Expire(expiry::Step),
 }
 
 /// What it answers.
@@ -116,6 +117,8 @@ impl Book for InboxBook {
                 lacking.iter().map(|one| 512 + arrival_bytes(&one.arrival)).sum::<usize>() + 64
             }
             Command::AskMove(new) => new.body.len() + 512,
+            Command::Expire(expiry::Step::Deliveries(old)) => 64 + 8 * old.len(),
+            Command::Expire(expiry::Step::Changes(_)) => 64,
             Command::ReconcileBegin(..) | Command::ReconcileStep(_) | Command::EndMove(..) => 512,
         }
     }
@@ -149,6 +152,9 @@ impl Book for InboxBook {
                 .map_err(failed("noting how far a reconciliation is")),
             Command::AskMove(new) => {
                 moves::ask(db, new).map(Reply::MoveAsked).map_err(failed("keeping a move"))
+            }
+            Command::Expire(step) => {
+                expiry::remove(db, step).map(Reply::Noted).map_err(failed("removing what is old"))
             }
             Command::EndMove(move_id, end) => {
                 moves::end(db, move_id, end).map(Reply::MoveEnded).map_err(failed("ending a move"))

@@ -2,6 +2,7 @@
 
 mod arrival;
 mod book;
+mod expiry;
 mod found;
 mod moves;
 mod reads;
@@ -23,10 +24,10 @@ use super::file::{self, Kind};
 use super::readers::Readers;
 use super::writer::Writer;
 use crate::inbox::{
-    Change, Changes, Counts, GivenUp, Heal, HealOutcome, HealedOrder, Held, HistoryEntry, KeptDelivery,
-    MoveAsked, MoveEnd, NewMove, OrderFilter, OrderMove, Quarantined, Receipt, Received, ReconcileMark,
-    ReconcileRun, ReconcileStep, RunCause, SinkAdvanced, SinkEnd, SinkPosition, SinkWanted, Store,
-    ViewedOrder,
+    Change, Changes, Counts, Expiry, GivenUp, Heal, HealOutcome, HealedOrder, Held, HistoryEntry,
+    KeptDelivery, MoveAsked, MoveEnd, NewMove, OrderFilter, OrderMove, Quarantined, Receipt, Received,
+    ReconcileMark, ReconcileRun, ReconcileStep, RunCause, SinkAdvanced, SinkEnd, SinkPosition, SinkWanted,
+    Store, ViewedOrder,
 };
 use crate::{Error, OpenError};
 
@@ -40,6 +41,7 @@ pub(super) const KIND: Kind = Kind {
         include_str!("schema_2.sql"),
         include_str!("schema_3.sql"),
         include_str!("schema_4.sql"),
+        include_str!("schema_5.sql"),
     ],
 };
 
@@ -233,6 +235,16 @@ impl Store for InboxStore {
     async fn moves_of(&self, order_id: OrderId, limit: usize) -> Result<Vec<OrderMove>, Error> {
         let doing = "listing an order's moves";
         self.readers.read(doing, move |db| moves::of_order(db, order_id, limit).map_err(failed(doing))).await
+    }
+
+    async fn expire(&self, before: Timestamp, place: Expiry) -> Result<Option<Expiry>, Error> {
+        let doing = "looking for what is old";
+        let (step, next) = self
+            .readers
+            .read(doing, move |db| expiry::look(db, before, place).map_err(failed(doing)))
+            .await?;
+        reply!(self.writer.run(Command::Expire(step)).await?, Noted)?;
+        Ok(next)
     }
 
     async fn counts(&self) -> Result<Counts, Error> {

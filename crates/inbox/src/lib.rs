@@ -11,6 +11,7 @@ mod config;
 mod counters;
 mod moves;
 mod partner;
+mod quarantine;
 mod read;
 mod receive;
 mod reconcile;
@@ -118,8 +119,12 @@ impl Inbox {
 
     /// The routes, to be served by [`hookit_server::serve`], which adds what every router has.
     pub fn router(&self) -> Router {
-        let shown = read::routes().merge(stream::routes()).merge(moves::shown()).merge(reconcile::shown());
-        let asked = moves::asked().merge(reconcile::asked());
+        let shown = read::routes()
+            .merge(stream::routes())
+            .merge(quarantine::shown())
+            .merge(moves::shown())
+            .merge(reconcile::shown());
+        let asked = moves::asked().merge(quarantine::asked()).merge(reconcile::asked());
         let routes = receive::routes()
             .merge(read::for_readers(&self.0, shown))
             .merge(read::for_writers(asked))

@@ -11,16 +11,14 @@ use std::sync::Arc;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::{BufMut as _, BytesMut};
 use hookit_contract::{
     BranchId, BrandId, DeliveryId, ErrorCode, KnownStatus, OrderId, OrderStatus, StatusCodes, Timestamp,
 };
 use hookit_server::routes::{Routes, get};
 use hookit_server::{Answer, ApiError, Faults, Params, PathId, Secret, bearer};
 use hookit_store::Error as StoreError;
-use hookit_store::inbox::{HistoryEntry, OrderFilter, Quarantined, ViewedOrder};
+use hookit_store::inbox::{HistoryEntry, OrderFilter, ViewedOrder};
 use http::{HeaderMap, header};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -68,12 +66,6 @@ pub(crate) fn routes() -> Routes<Arc<Shared>> {
             get(history)
                 .named("getOrderHistory", "All states of an order, in the order in which they came.")
                 .refuses(missing),
-        )
-        .route(
-            "/quarantine",
-            get(quarantine)
-                .named("listQuarantine", "What is genuine and could not be read, the oldest first.")
-                .details("It was acknowledged, and is kept with the reason."),
         )
 }
 
@@ -176,15 +168,15 @@ pub(crate) fn failed(error: StoreError) -> ApiError {
 /// otherwise show the first page for ever.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct PageParams {
+pub(crate) struct PageParams {
     /// The `next_after` of the page before.
-    after: Option<i64>,
+    pub(crate) after: Option<i64>,
     /// How many at most; 1 to 1000, 100 where nothing is said.
-    limit: Option<usize>,
+    pub(crate) limit: Option<usize>,
 }
 
 impl PageParams {
-    fn limit(&self) -> Result<usize, ApiError> {
+    pub(crate) fn limit(&self) -> Result<usize, ApiError> {
         match self.limit.unwrap_or(LIMIT_DEFAULT) {
             limit @ 1..=LIMIT_MAX => Ok(limit),
             limit => Err(ApiError::invalid(format!("limit: expected 1 to {LIMIT_MAX}, found {limit}"))),
@@ -193,14 +185,14 @@ impl PageParams {
 }
 
 /// The page being written: JSON texts in an array, until the limit or the size ends it.
-struct Page {
+pub(crate) struct Page {
     out: BytesMut,
     count: usize,
     limit: usize,
 }
 
 impl Page {
-    fn new(name: &str, limit: usize) -> Self {
+    pub(crate) fn new(name: &str, limit: usize) -> Self {
         let mut out = BytesMut::with_capacity(4096);
         out.put_slice(b"{\"");
         out.put_slice(name.as_bytes());
@@ -208,7 +200,7 @@ impl Page {
         Page { out, count: 0, limit }
     }
 
-    fn push(&mut self, text: &[u8]) {
+    pub(crate) fn push(&mut self, text: &[u8]) {
         if self.count > 0 {
             self.out.put_u8(b',');
         }
@@ -216,16 +208,16 @@ impl Page {
         self.count += 1;
     }
 
-    fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.count >= self.limit || self.out.len() >= PAGE_BYTES
     }
 
     /// How many to ask of the store next: one more than may still go in, to learn whether there is more.
-    fn wanted(&self) -> usize {
+    pub(crate) fn wanted(&self) -> usize {
         (self.limit - self.count + 1).min(CHUNK)
     }
 
-    fn end<T>(mut self, next_after: Option<i64>) -> Answer<T> {
+    pub(crate) fn end<T>(mut self, next_after: Option<i64>) -> Answer<T> {
         self.out.put_slice(b"],\"next_after\":");
         match next_after {
             Some(id) => self.out.put_slice(id.to_string().as_bytes()),
@@ -436,67 +428,6 @@ async fn history(
         applied: entry.applied,
     };
     Ok(Answer::ok(&HistoryAnswer { order_id, history: entries.into_iter().map(line).collect() }))
-}
-
-/// Something in quarantine: its bytes as `text` where they are text, else as `base64`.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Quarantined")]
-struct QuarantineLine<'a> {
-    quarantine_id: i64,
-    delivery_id: &'a DeliveryId,
-    /// Which element of `orders`; null where the whole body is meant.
-    position: Option<u32>,
-    reason: &'a str,
-    received_at: Timestamp,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    base64: Option<String>,
-}
-
-fn quarantine_line(item: &Quarantined) -> Bytes {
-    let text = std::str::from_utf8(&item.bytes).ok();
-    let line = QuarantineLine {
-        quarantine_id: item.quarantine_id,
-        delivery_id: &item.delivery_id,
-        position: item.position,
-        reason: &item.reason,
-        received_at: item.received_at,
-        text,
-        base64: text.is_none().then(|| STANDARD.encode(&item.bytes)),
-    };
-    serde_json::to_vec(&line).expect("texts and numbers are JSON").into()
-}
-
-#[derive(JsonSchema)]
-#[expect(dead_code, reason = "a page is put together from texts")]
-struct QuarantinePage {
-    quarantine: Vec<QuarantineLine<'static>>,
-    /// The `after` of the next page; null on the last one.
-    next_after: Option<i64>,
-}
-
-async fn quarantine(
-    State(inbox): State<Arc<Shared>>,
-    Params(params): Params<PageParams>,
-) -> Result<Answer<QuarantinePage>, ApiError> {
-    let mut page = Page::new("quarantine", params.limit()?);
-    let mut after = params.after;
-    loop {
-        let wanted = page.wanted();
-        let found = inbox.store.quarantine(after, wanted).await.map_err(failed)?;
-        let last = found.len() < wanted;
-        for item in found {
-            if page.is_full() {
-                return Ok(page.end(after));
-            }
-            page.push(&quarantine_line(&item));
-            after = Some(item.quarantine_id);
-        }
-        if last {
-            return Ok(page.end(None));
-        }
-    }
 }
 
 #[derive(Serialize, JsonSchema)]

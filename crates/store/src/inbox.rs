@@ -156,6 +156,20 @@ pub struct Quarantined {
     pub received_at: Timestamp,
 }
 
+/// What became of something in quarantine that was read anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It was taken in.
+    Read(Receipt),
+    /// It cannot be read still.
+    Unreadable {
+        /// Why, in a sentence.
+        reason: String,
+    },
+    /// Nothing in quarantine has that number.
+    NoSuchThing,
+}
+
 /// A delivery as it is kept.
 #[derive(Clone, Debug)]
 pub struct KeptDelivery {
@@ -412,6 +426,10 @@ pub trait Store: Send + Sync {
 
     /// The newest moves of an order, newest first.
     async fn moves_of(&self, order_id: OrderId, limit: usize) -> Result<Vec<OrderMove>, Error>;
+
+    /// Reads something in quarantine anew. Where something of it reads now it comes in as a delivery does, at this moment, and
+    /// leaves the quarantine; else it stays, with the reason of today.
+    async fn apply_quarantined(&self, quarantine_id: i64, now: Timestamp) -> Result<Applied, Error>;
 
     /// Removes, in a step that is short, some of what came before this moment and is over: changes that every sink has come
     /// past, and deliveries, with their history, that hold no newest state of an order, no change that is kept, and nothing in

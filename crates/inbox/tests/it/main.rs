@@ -7,6 +7,7 @@ mod limits;
 mod moves;
 mod never_backwards;
 mod openapi;
+mod quarantine;
 mod receiving;
 mod reconcile;
 mod retention;

@@ -7,7 +7,7 @@ use hookit_contract::{DeliveryId, OrderId, Timestamp};
 use hookit_inbox::RefusalReason;
 use hookit_store::Error;
 use hookit_store::inbox::{
-    Change, Changes, Counts, Expiry, GivenUp, Heal, HealOutcome, HealedOrder, Held, HistoryEntry,
+    Applied, Change, Changes, Counts, Expiry, GivenUp, Heal, HealOutcome, HealedOrder, Held, HistoryEntry,
     KeptDelivery, MoveAsked, MoveEnd, NewMove, OrderFilter, OrderMove, Quarantined, Receipt, Received,
     ReconcileMark, ReconcileRun, ReconcileStep, RunCause, SinkAdvanced, SinkEnd, SinkPosition, SinkWanted,
     Store, ViewedOrder,
@@ -122,6 +122,10 @@ impl Store for Broken {
     }
 
     async fn moves_of(&self, _: OrderId, _: usize) -> Result<Vec<OrderMove>, Error> {
+        Err(self.0())
+    }
+
+    async fn apply_quarantined(&self, _: i64, _: Timestamp) -> Result<Applied, Error> {
         Err(self.0())
     }
 

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use hookit_contract::{BranchId, BrandId, DeliveryId, KnownStatus, OrderId, StatusCodes};
 use hookit_store::Error;
 use hookit_store::inbox::{
-    CHANGES_BYTES_MAX, Counts, Expiry, OrderFilter, Receipt, Received, SINK_ENDED_MAX, SinkAdvanced, SinkEnd,
-    SinkPosition, SinkStart, SinkWanted, Source, Store,
+    Applied, CHANGES_BYTES_MAX, Counts, Expiry, OrderFilter, Receipt, Received, SINK_ENDED_MAX, SinkAdvanced,
+    SinkEnd, SinkPosition, SinkStart, SinkWanted, Source, Store,
 };
 
 use crate::fixture::at;
@@ -324,6 +324,19 @@ pub(crate) async fn much_that_is_old_goes_in_short_steps(store: &impl Store) {
     let left = store.history(OrderId(7)).await.unwrap().unwrap();
     assert_eq!((left.len(), left[0].version), (1, Some(1_199)));
     assert_eq!(store.counts().await.unwrap().orders, 1);
+}
+
+pub(crate) async fn what_cannot_be_read_anew_stays_in_quarantine(store: &impl Store) {
+    receive(store, "a", r#"{"id":7},null"#).await;
+    store.receive(delivery("b", "not JSON")).await.unwrap();
+    let kept = store.quarantine(None, 10).await.unwrap();
+    for item in &kept {
+        let applied = store.apply_quarantined(item.quarantine_id, at(9)).await.unwrap();
+        assert_eq!(applied, Applied::Unreadable { reason: item.reason.clone() });
+    }
+    assert_eq!(store.apply_quarantined(404, at(9)).await.unwrap(), Applied::NoSuchThing);
+    assert_eq!(store.quarantine(None, 10).await.unwrap().len(), 2);
+    assert_eq!(store.counts().await.unwrap(), Counts { orders: 1, received: 2, quarantined: 2 });
 }
 
 pub(crate) async fn a_closed_inbox_is_busy(store: &impl Store) {

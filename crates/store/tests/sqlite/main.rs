@@ -10,3 +10,4 @@ mod files;
 mod fixture;
 mod histories;
 mod inbox_migrations;
+mod quarantine;

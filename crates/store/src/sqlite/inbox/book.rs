@@ -8,11 +8,11 @@ use tokio::sync::watch;
 
 use super::arrival::{Arrival, FoundBy, Part, Place};
 use super::reconcile::Lacking;
-use super::{expiry, moves, reconcile, sinks};
+use super::{expiry, moves, quarantine, reconcile, sinks};
 use crate::Error;
 use crate::inbox::{
-    Counts, HealOutcome, MoveAsked, MoveEnd, NewMove, Receipt, ReconcileStep, RunCause, SinkAdvanced,
-    SinkEnd, SinkPosition, SinkWanted,
+    Applied, Counts, HealOutcome, MoveAsked, MoveEnd, NewMove, Receipt, ReconcileStep, RunCause,
+    SinkAdvanced, SinkEnd, SinkPosition, SinkWanted,
 };
 use crate::sqlite::writer::Book;
 use crate::sqlite::{count, failed};
@@ -29,6 +29,7 @@ pub(super) enum Command {
     AskMove(Box<NewMove>),
     EndMove(String, MoveEnd),
     Expire(expiry::Step),
+    Apply(i64, Box<Arrival>),
 }
 
 /// What it answers.
@@ -42,6 +43,7 @@ pub(super) enum Reply {
     Noted(()),
     MoveAsked(MoveAsked),
     MoveEnded(bool),
+    Applied(Applied),
 }
 
 /// What everybody may see without asking the writing thread, as of the last commit.
@@ -71,7 +73,7 @@ pub(super) struct InboxBook {
 pub(super) struct Tick {
     next_seq: i64,
     last_change: i64,
-    counts: Counts,
+    pub(super) counts: Counts,
 }
 
 impl InboxBook {
@@ -109,7 +111,7 @@ impl Book for InboxBook {
 
     fn bytes(command: &Command) -> usize {
         match command {
-            Command::Receive(arrival) => arrival_bytes(arrival),
+            Command::Receive(arrival) | Command::Apply(_, arrival) => arrival_bytes(arrival),
             Command::PutSinks(sinks, _) => 64 * (1 + sinks.len()),
             Command::SinkEnded(_, ended, _) => 64 * (1 + ended.len()),
             Command::HandOnAgain(_, changes) => 64 + 8 * changes.len(),
@@ -152,6 +154,11 @@ impl Book for InboxBook {
                 .map_err(failed("noting how far a reconciliation is")),
             Command::AskMove(new) => {
                 moves::ask(db, new).map(Reply::MoveAsked).map_err(failed("keeping a move"))
+            }
+            Command::Apply(quarantine_id, arrival) => {
+                quarantine::apply(db, tick, &self.codes, *quarantine_id, arrival)
+                    .map(Reply::Applied)
+                    .map_err(failed("applying what is in quarantine"))
             }
             Command::Expire(step) => {
                 expiry::remove(db, step).map(Reply::Noted).map_err(failed("removing what is old"))

@@ -5,6 +5,7 @@ mod book;
 mod expiry;
 mod found;
 mod moves;
+mod quarantine;
 mod reads;
 mod reconcile;
 mod sinks;
@@ -24,7 +25,7 @@ use super::file::{self, Kind};
 use super::readers::Readers;
 use super::writer::Writer;
 use crate::inbox::{
-    Change, Changes, Counts, Expiry, GivenUp, Heal, HealOutcome, HealedOrder, Held, HistoryEntry,
+    Applied, Change, Changes, Counts, Expiry, GivenUp, Heal, HealOutcome, HealedOrder, Held, HistoryEntry,
     KeptDelivery, MoveAsked, MoveEnd, NewMove, OrderFilter, OrderMove, Quarantined, Receipt, Received,
     ReconcileMark, ReconcileRun, ReconcileStep, RunCause, SinkAdvanced, SinkEnd, SinkPosition, SinkWanted,
     Store, ViewedOrder,
@@ -235,6 +236,13 @@ impl Store for InboxStore {
     async fn moves_of(&self, order_id: OrderId, limit: usize) -> Result<Vec<OrderMove>, Error> {
         let doing = "listing an order's moves";
         self.readers.read(doing, move |db| moves::of_order(db, order_id, limit).map_err(failed(doing))).await
+    }
+
+    async fn apply_quarantined(&self, quarantine_id: i64, now: Timestamp) -> Result<Applied, Error> {
+        let (codes, doing) = (self.codes, "reading what is in quarantine");
+        let read = move |db: &_| quarantine::read(db, &codes, quarantine_id, now).map_err(failed(doing));
+        let Some(arrival) = self.readers.read(doing, read).await? else { return Ok(Applied::NoSuchThing) };
+        reply!(self.writer.run(Command::Apply(quarantine_id, Box::new(arrival))).await?, Applied)
     }
 
     async fn expire(&self, before: Timestamp, place: Expiry) -> Result<Option<Expiry>, Error> {

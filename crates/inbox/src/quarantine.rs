@@ -1,0 +1,230 @@
+//! What is genuine and could not be read: shown with its reason, and read anew when somebody asks for it.
+//!
+//! It was acknowledged, so its sender does not come again. After an upgrade that reads more, what reads now enters the view as a
+//! delivery does, by the same rule about what is newer; what still does not stays, with the reason of today.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use hookit_contract::{DeliveryId, ErrorCode, Timestamp};
+use hookit_server::routes::{Routes, get, post};
+use hookit_server::{Answer, ApiError, NoBody, Params, PathId};
+use hookit_store::inbox::{Applied, Quarantined, Receipt};
+use http::HeaderMap;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::Shared;
+use crate::read::{Page, PageParams, failed, may_write};
+
+/// What one call reads anew at most.
+const APPLIED_MAX: usize = 1_000;
+
+/// The heading of the calls.
+const GROUP: &str = "Quarantine";
+
+pub(crate) fn shown() -> Routes<Arc<Shared>> {
+    Routes::new(GROUP)
+        .route(
+            "/quarantine",
+            get(list)
+                .named("listQuarantine", "What is genuine and could not be read, the oldest first.")
+                .details("It was acknowledged, and is kept with the reason."),
+        )
+        .route(
+            "/quarantine/{id}",
+            get(one)
+                .named("getQuarantined", "One thing in quarantine, with its bytes.")
+                .refuses(&[ErrorCode::ResourceNotFound]),
+        )
+}
+
+pub(crate) fn asked() -> Routes<Arc<Shared>> {
+    Routes::new(GROUP)
+        .route(
+            "/quarantine/{id}/apply",
+            post(apply)
+                .named(
+                    "applyQuarantined",
+                    "Reads it anew; what reads now enters the view and leaves the quarantine.",
+                )
+                .details("What cannot be read still stays, with the reason of today.")
+                .refuses(&[ErrorCode::ResourceNotFound]),
+        )
+        .route(
+            "/quarantine/apply",
+            post(apply_all)
+                .named("applyQuarantine", "Reads everything anew that is in quarantine, the oldest first.")
+                .details("At most 1000 things at a time; `next_after` says where to go on."),
+        )
+}
+
+/// Something in quarantine: its bytes as `text` where they are text, else as `base64`.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Quarantined")]
+struct Shown<'a> {
+    quarantine_id: i64,
+    delivery_id: &'a DeliveryId,
+    /// Which element of `orders`; null where the whole body is meant.
+    position: Option<u32>,
+    reason: &'a str,
+    received_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base64: Option<String>,
+}
+
+impl<'a> Shown<'a> {
+    fn of(item: &'a Quarantined) -> Self {
+        let text = std::str::from_utf8(&item.bytes).ok();
+        Shown {
+            quarantine_id: item.quarantine_id,
+            delivery_id: &item.delivery_id,
+            position: item.position,
+            reason: &item.reason,
+            received_at: item.received_at,
+            text,
+            base64: text.is_none().then(|| STANDARD.encode(&item.bytes)),
+        }
+    }
+}
+
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "a page is put together from texts")]
+struct QuarantinePage {
+    quarantine: Vec<Shown<'static>>,
+    /// The `after` of the next page; null on the last one.
+    next_after: Option<i64>,
+}
+
+async fn list(
+    State(inbox): State<Arc<Shared>>,
+    Params(params): Params<PageParams>,
+) -> Result<Answer<QuarantinePage>, ApiError> {
+    let mut page = Page::new("quarantine", params.limit()?);
+    let mut after = params.after;
+    loop {
+        let wanted = page.wanted();
+        let found = inbox.store.quarantine(after, wanted).await.map_err(failed)?;
+        let last = found.len() < wanted;
+        for item in found {
+            if page.is_full() {
+                return Ok(page.end(after));
+            }
+            let line: Bytes =
+                serde_json::to_vec(&Shown::of(&item)).expect("texts and numbers are JSON").into();
+            page.push(&line);
+            after = Some(item.quarantine_id);
+        }
+        if last {
+            return Ok(page.end(None));
+        }
+    }
+}
+
+fn not_there(id: i64) -> ApiError {
+    ApiError::not_found(format!("there is no {id} in quarantine"))
+}
+
+async fn one(
+    State(inbox): State<Arc<Shared>>,
+    PathId(id): PathId,
+) -> Result<Answer<Shown<'static>>, ApiError> {
+    let found = inbox.store.quarantine(Some(id - 1), 1).await.map_err(failed)?;
+    let item = found.into_iter().find(|item| item.quarantine_id == id).ok_or_else(|| not_there(id))?;
+    Ok(Answer::ok(&Shown::of(&item)))
+}
+
+/// What became of one thing that was read anew.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "QuarantineApplied")]
+struct One {
+    /// True where it could be read and is in quarantine no more.
+    applied: bool,
+    /// Orders whose view it renewed; of others the view has a newer state.
+    renewed: usize,
+    /// Why it cannot be read still.
+    reason: Option<String>,
+}
+
+/// What became of several.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "QuarantineAppliedAll")]
+struct Several {
+    /// Things that could be read and are in quarantine no more.
+    applied: usize,
+    /// Orders whose view they renewed.
+    renewed: usize,
+    /// Things that cannot be read still.
+    unreadable: usize,
+    /// Behind this one there are more; null where there are none.
+    next_after: Option<i64>,
+}
+
+async fn apply(
+    State(inbox): State<Arc<Shared>>,
+    headers: HeaderMap,
+    PathId(id): PathId,
+    _: NoBody,
+) -> Result<Answer<One>, ApiError> {
+    may_write(inbox.config.write_token.as_ref(), &headers)?;
+    let applied = inbox.store.apply_quarantined(id, inbox.clock.now()).await.map_err(failed)?;
+    match applied {
+        Applied::NoSuchThing => Err(not_there(id)),
+        Applied::Unreadable { reason } => {
+            Ok(Answer::ok(&One { applied: false, renewed: 0, reason: Some(reason) }))
+        }
+        Applied::Read(receipt) => {
+            tracing::info!(quarantine_id = id, "what was in quarantine can be read");
+            Ok(Answer::ok(&One { applied: true, renewed: renewed(&receipt), reason: None }))
+        }
+    }
+}
+
+async fn apply_all(
+    State(inbox): State<Arc<Shared>>,
+    headers: HeaderMap,
+    params: Result<Params<AfterParams>, ApiError>,
+    _: NoBody,
+) -> Result<Answer<Several>, ApiError> {
+    may_write(inbox.config.write_token.as_ref(), &headers)?;
+    let Params(AfterParams { mut after }) = params?;
+    let mut all = Several { applied: 0, renewed: 0, unreadable: 0, next_after: None };
+    for looked_at in 0.. {
+        let found = inbox.store.quarantine(after, 1).await.map_err(failed)?;
+        let Some(item) = found.first() else { break };
+        if looked_at == APPLIED_MAX {
+            all.next_after = after;
+            break;
+        }
+        after = Some(item.quarantine_id);
+        match inbox.store.apply_quarantined(item.quarantine_id, inbox.clock.now()).await.map_err(failed)? {
+            Applied::NoSuchThing => {}
+            Applied::Unreadable { .. } => all.unreadable += 1,
+            Applied::Read(receipt) => {
+                all.applied += 1;
+                all.renewed += renewed(&receipt);
+            }
+        }
+    }
+    tracing::info!(applied = all.applied, unreadable = all.unreadable, "the quarantine was read anew");
+    Ok(Answer::ok(&all))
+}
+
+#[derive(Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct AfterParams {
+    /// The `next_after` of the call before.
+    after: Option<i64>,
+}
+
+fn renewed(receipt: &Receipt) -> usize {
+    match receipt {
+        Receipt::Received { applied, .. } => *applied,
+        Receipt::Duplicate => 0,
+    }
+}

@@ -1,0 +1,45 @@
+//! Quarantine over HTTP: shown one by one, and read anew by who may.
+
+use hookit_inbox::InboxConfig;
+use hookit_server::Secret;
+
+use crate::harness::{Answer, Running, config, envelope, exchange, head};
+
+const WRITE_TOKEN: &str = "write_me_if_you_can";
+
+async fn post(inbox: &Running, path: &str, token: Option<&str>) -> Answer {
+    let authorization = token.map(|token| format!("Bearer {token}"));
+    let headers: Vec<_> = authorization.iter().map(|value| ("authorization", value.as_str())).collect();
+    let answer = exchange(inbox.address, head("POST", path, &headers, Some(0))).await;
+    crate::openapi::assert_documented("POST", path, &answer);
+    answer
+}
+
+#[tokio::test]
+async fn one_thing_is_shown_and_read_anew_only_by_who_may() {
+    let inbox = Running::with(InboxConfig { write_token: Some(Secret::new(WRITE_TOKEN)), ..config() }).await;
+    let answer = inbox.deliver("evt_1", &envelope(&["{\"status\":1}", "null"])).await;
+    assert_eq!(answer.status, 200);
+    let one = inbox.get("/quarantine/2").await.json()["data"].clone();
+    assert_eq!(
+        (&one["quarantine_id"], &one["text"], &one["position"]),
+        (&2.into(), &"null".into(), &1.into())
+    );
+    for missing in ["/quarantine/3", "/quarantine/9223372036854775807"] {
+        assert_eq!(inbox.get(missing).await.status, 404, "{missing}");
+    }
+    assert_eq!(inbox.get("/quarantine/0").await.status, 400);
+
+    for path in ["/quarantine/1/apply", "/quarantine/apply"] {
+        assert_eq!(post(&inbox, path, None).await.status, 401, "{path}");
+        assert_eq!(post(&inbox, path, Some("write_me_if_you_cam")).await.status, 401, "{path}");
+    }
+    let still = post(&inbox, "/quarantine/1/apply", Some(WRITE_TOKEN)).await.json()["data"].clone();
+    assert_eq!((&still["applied"], &still["renewed"]), (&false.into(), &0.into()));
+    assert!(still["reason"].as_str().unwrap().contains("id: missing"), "{still}");
+    assert_eq!(post(&inbox, "/quarantine/3/apply", Some(WRITE_TOKEN)).await.status, 404);
+    let all = post(&inbox, "/quarantine/apply", Some(WRITE_TOKEN)).await;
+    assert_eq!(all.data(), r#"{"applied":0,"renewed":0,"unreadable":2,"next_after":null}"#);
+    let behind = post(&inbox, "/quarantine/apply?after=1", Some(WRITE_TOKEN)).await;
+    assert_eq!(behind.json()["data"]["unreadable"], 1);
+}

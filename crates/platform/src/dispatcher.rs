@@ -371,6 +371,10 @@ impl Dispatcher {
         self.spawn(Errand::Send(seq), async move {
             let ended = attempt(&shared, &*sender, seq, endpoint).await;
             shared.stats.in_flight.fetch_sub(1, Ordering::Relaxed);
+            if let Ok(ended) = &ended {
+                let is_acknowledged = ended.outcome == AttemptOutcome::Acknowledged;
+                shared.stats.done_at.count(endpoint, is_acknowledged, ended.duration);
+            }
             let report = match ended {
                 Ok(ended) => Report::Ended { seq, ended: Box::new(ended) },
                 Err(why) => Report::NotSent { seq, why },

@@ -18,6 +18,7 @@ mod metrics;
 mod operator;
 mod order_schema;
 mod partner;
+mod past;
 mod payload;
 mod rates;
 mod recorder;
@@ -183,6 +184,7 @@ impl Platform {
         chores::start(replays::Replays, shared.clone(), &tasks);
         chores::start(removals::Removals, shared.clone(), &tasks);
         chores::start(retention::Retention::new(config.retention), shared.clone(), &tasks);
+        chores::start(past::Past::default(), shared.clone(), &tasks);
         Ok(Platform { shared, tasks, stop_timeout: config.stop_timeout })
     }
 

@@ -100,6 +100,20 @@ impl Distribution {
         self.max
     }
 
+    /// What was counted since an earlier reading of the same histogram. The largest value is that of its class.
+    pub fn since(&self, earlier: &Distribution) -> Distribution {
+        let mut before = earlier.classes.iter().peekable();
+        let mut classes = Vec::new();
+        for (max, count) in &self.classes {
+            let known = before.next_if(|(class, _)| class == max).map_or(0, |(_, count)| *count);
+            if *count > known {
+                classes.push((*max, count - known));
+            }
+        }
+        let max = classes.last().map_or(0, |(max, _)| self.max.min(*max));
+        Distribution { classes, sum: self.sum.saturating_sub(earlier.sum), max }
+    }
+
     /// How many values were at most so large. Exact for a bound of three digits and any number of zeros behind them.
     pub fn up_to(&self, bound: u64) -> u64 {
         self.classes.iter().take_while(|(max, _)| *max <= bound).map(|(_, count)| count).sum()
@@ -120,6 +134,19 @@ impl Distribution {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_counted_between_two_readings_is_told_apart() {
+        let histogram = Histogram::default();
+        [5, 700, 700, 90_000].into_iter().for_each(|value| histogram.count(value));
+        let earlier = histogram.read();
+        assert_eq!(earlier.since(&earlier), Distribution::default());
+        assert_eq!(earlier.since(&Distribution::default()), earlier);
+        [3, 700, 4_000].into_iter().for_each(|value| histogram.count(value));
+        let between = histogram.read().since(&earlier);
+        assert_eq!((between.count(), between.sum(), between.max()), (3, 4_703, 4_000));
+        assert_eq!((between.at_thousandth(500), between.up_to(3)), (700, 1));
+    }
 
     #[test]
     fn every_value_is_in_a_class_that_is_no_wider_than_a_hundredth_of_it() {

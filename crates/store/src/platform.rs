@@ -15,6 +15,7 @@ mod figures;
 mod once;
 mod orders;
 mod partners;
+mod past;
 mod registrations;
 mod replays;
 mod settings;
@@ -39,9 +40,11 @@ pub use self::expiry::Expiry;
 pub use self::figures::{Activity, Counts, Figures, Queue, Ticks};
 pub use self::once::{KEYS_KEPT, Once, OnceKey, PartnerMoveRequest, PartnerMoved};
 pub use self::orders::{
-    Change, Changed, Invalid, OrderQuery, OrderSearch, OrdersFound, RECORD_BYTES_MAX, Reason, StoredOrder,
+    Change, Changed, Invalid, LatelyChanged, OrderEvent, OrderQuery, OrderSearch, OrdersFound,
+    RECORD_BYTES_MAX, Reason, StoredOrder,
 };
 pub use self::partners::{Brand, Business, Partner, PartnerChange, PutBusiness};
+pub use self::past::{PAST_DAY_KEPT, PAST_WEEK_KEPT, PastFigures, PastQuery, PastTimes, Span};
 pub use self::registrations::{Endpoint, HoldReason, NewWebhook, PutWebhook, Webhook, WebhookAccess};
 pub use self::replays::{
     CountReplay, OPEN_REPLAYS_MAX, Replay, ReplayCount, ReplayFilter, ReplayKind, ReplayRequest, ReplayState,
@@ -90,6 +93,16 @@ pub trait Store: Send + Sync {
 
     /// A business's orders that were created in a stretch of time, the earliest first, and how many there are.
     async fn find_orders(&self, search: OrderSearch) -> Result<OrdersFound, Error>;
+
+    /// Orders that have this name (`external_id`, `short_id`, `identity` of the record they were created with), the newest first,
+    /// and behind them those with a name that begins so.
+    async fn orders_named(&self, name: &str, limit: usize) -> Result<Vec<OrderId>, Error>;
+
+    /// The orders that changed last, the newest change first. Looks at a bounded number of events.
+    async fn orders_lately(&self, limit: usize) -> Result<Vec<LatelyChanged>, Error>;
+
+    /// What happened to an order, the newest first: as much of it as is kept.
+    async fn events_of_order(&self, order_id: OrderId, limit: usize) -> Result<Vec<OrderEvent>, Error>;
 
     /// Pending deliveries of an endpoint behind a place in line: replays where `after` is among theirs
     /// ([`DeliverySeq::is_among_replays`]), else those that are none.
@@ -263,6 +276,13 @@ pub trait Store: Send + Sync {
     /// Since when the delivery that is first in line of each endpoint has been there, fresh or replayed: of each endpoint
     /// that has something pending. Costs the same whatever waits behind it.
     async fn oldest_pending(&self) -> Result<Vec<(EndpointId, Timestamp)>, Error>;
+
+    /// Adds to the figures of the past, and forgets those that are older than they are kept ([`PAST_DAY_KEPT`],
+    /// [`PAST_WEEK_KEPT`]).
+    async fn note_past(&self, figures: Vec<PastFigures>, now: Timestamp) -> Result<(), Error>;
+
+    /// Figures of the past, the oldest first.
+    async fn past(&self, query: PastQuery) -> Result<Vec<PastFigures>, Error>;
 
     /// The hints of new deliveries, for the dispatcher.
     fn hints(&self) -> &crate::hints::Hints;

@@ -152,7 +152,7 @@ async fn every_call_of_the_document_is_routed() {
 }
 
 /// The other way round, a route is in the document because there is no other way to make one. That holds as long as
-/// nobody goes around it.
+/// nobody goes around it. Pages are for people and are not described; one file makes all of them, and they are below /console.
 #[test]
 fn no_route_is_made_without_its_description() {
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
@@ -165,6 +165,9 @@ fn no_route_is_made_without_its_description() {
                 continue;
             }
             files += 1;
+            if path.ends_with("console/mod.rs") {
+                continue;
+            }
             let text = fs::read_to_string(&path).unwrap();
             for way in ["axum::routing", "Router::new", "router.route(", ".nest(", "fallback"] {
                 assert!(!text.contains(way), "{}: {way} goes around hookit_server::routes", path.display());

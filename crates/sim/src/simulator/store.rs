@@ -16,10 +16,11 @@ use hookit_store::hints::{HINTS_MAX, Hints};
 use hookit_store::platform::{
     AddToken, Attempt, AuditPage, AuditQuery, Business, Caller, Cancelled, Change, Changed, CountReplay,
     DeliveriesOf, Delivery, DeliveryQuery, Endpoint, EventQuery, EventsRead, Expiry, Figures, HoldReason,
-    NewToken, NewWebhook, NothingToSend, Once, OnceKey, OperatorToken, OrderQuery, OrderSearch, OrdersFound,
-    Partner, PartnerChange, PartnerMoveRequest, PartnerMoved, Payload, PendingDelivery, PendingPage,
-    PutBusiness, PutWebhook, Replay, ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay,
-    SteeredReplay, Store, StoredOrder, Webhook, WebhookAccess,
+    LatelyChanged, NewToken, NewWebhook, NothingToSend, Once, OnceKey, OperatorToken, OrderEvent, OrderQuery,
+    OrderSearch, OrdersFound, Partner, PartnerChange, PartnerMoveRequest, PartnerMoved, PastFigures,
+    PastQuery, Payload, PendingDelivery, PendingPage, PutBusiness, PutWebhook, Replay, ReplayRequest,
+    ReplayStep, Replayed, StartReplay, SteerReplay, SteeredReplay, Store, StoredOrder, Webhook,
+    WebhookAccess,
 };
 use rand::RngExt as _;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -281,6 +282,27 @@ impl Store for SimStore {
     /// No partner asks in a schedule.
     async fn find_orders(&self, _: OrderSearch) -> Result<OrdersFound, Error> {
         Ok(OrdersFound::default())
+    }
+
+    async fn orders_named(&self, _: &str, _: usize) -> Result<Vec<OrderId>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn orders_lately(&self, _: usize) -> Result<Vec<LatelyChanged>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn events_of_order(&self, _: OrderId, _: usize) -> Result<Vec<OrderEvent>, Error> {
+        Ok(Vec::new())
+    }
+
+    /// Charts are of no concern here.
+    async fn note_past(&self, _: Vec<PastFigures>, _: Timestamp) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn past(&self, _: PastQuery) -> Result<Vec<PastFigures>, Error> {
+        Ok(Vec::new())
     }
 
     async fn pending(

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hookit_contract::{
-    Actor, BranchId, BrandId, BusinessId, KnownStatus, MoveRefusal, OrderId, OrderStatus, Record,
+    Actor, BranchId, BrandId, BusinessId, EventType, KnownStatus, MoveRefusal, OrderId, OrderStatus, Record,
     RecordError, Timestamp,
 };
 
@@ -125,6 +125,36 @@ pub struct StoredOrder {
     /// The present version.
     pub version: i64,
     /// The record's bytes: the same ones that a webhook of this version carries.
+    pub record: Bytes,
+}
+
+/// An order that changed lately.
+#[derive(Clone, Debug)]
+pub struct LatelyChanged {
+    /// As it stands.
+    pub order: StoredOrder,
+    /// When it changed last.
+    pub changed_at: Timestamp,
+}
+
+/// What happened to an order.
+#[derive(Clone, Debug)]
+pub struct OrderEvent {
+    /// What it was.
+    pub event_type: EventType,
+    /// The order's version after it.
+    pub version: i64,
+    /// Its status before; none for a new order.
+    pub status_from: Option<OrderStatus>,
+    /// Its status after.
+    pub status: OrderStatus,
+    /// Who did it.
+    pub actor: Actor,
+    /// When it happened at the restaurant, where that was said.
+    pub occurred_at: Option<Timestamp>,
+    /// When it was committed.
+    pub created_at: Timestamp,
+    /// The record after it.
     pub record: Bytes,
 }
 

@@ -39,6 +39,9 @@ pub const QUEUE_MAX: usize = 16_384;
 /// Orders in one delivery at most, where the options say nothing else.
 pub const ORDERS_PER_DELIVERY_MAX: usize = 50;
 
+/// A name of an order that has more bytes is not one that it is found by.
+const NAME_BYTES_MAX: usize = 255;
+
 /// Makes the database's error ours.
 fn failed(doing: &'static str) -> impl Fn(rusqlite::Error) -> Error {
     move |source| Error::Database { doing, source: Box::new(source) }

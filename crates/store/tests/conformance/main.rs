@@ -9,6 +9,7 @@ mod figures;
 mod fixture;
 mod inbox;
 mod mending;
+mod past;
 mod payloads;
 mod platform;
 mod registry;
@@ -198,6 +199,24 @@ macro_rules! tokens_suite {
     };
 }
 
+/// The platform's checks of how people look at it: orders by name and by time, and the figures of the past.
+macro_rules! past_suite {
+    ($backend:ident, $open:path) => {
+        suite!(
+            $backend,
+            platform,
+            past,
+            $open,
+            [
+                an_order_is_found_by_its_names_and_by_how_they_begin,
+                the_orders_that_changed_last_come_first_and_once,
+                what_happened_to_an_order_is_told_with_its_records,
+                minutes_add_up_and_are_forgotten_when_no_chart_shows_them,
+            ]
+        );
+    };
+}
+
 /// The platform's checks of deliveries that end without being sent, for one backend.
 macro_rules! endings_suite {
     ($backend:ident, $open:path) => {
@@ -300,6 +319,7 @@ replays_suite!(sqlite_replays, crate::fixture::sqlite_platform);
 replay_jobs_suite!(sqlite_replays_jobs, crate::fixture::sqlite_platform);
 platform_suite!(sqlite_platform, crate::fixture::sqlite_platform);
 registry_suite!(sqlite_registry, crate::fixture::sqlite_platform);
+past_suite!(sqlite_past, crate::fixture::sqlite_platform);
 tokens_suite!(sqlite_tokens, crate::fixture::sqlite_platform);
 endings_suite!(sqlite_endings, crate::fixture::sqlite_platform);
 figures_suite!(sqlite_figures, crate::fixture::sqlite_platform);

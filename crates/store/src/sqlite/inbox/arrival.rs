@@ -9,9 +9,7 @@ use hookit_contract::{
 };
 
 use crate::inbox::Received;
-
-/// A name of an order that has more bytes is not looked for by.
-const NAME_BYTES_MAX: usize = 255;
+use crate::sqlite::NAME_BYTES_MAX;
 
 /// A delivery, read.
 #[derive(Debug)]

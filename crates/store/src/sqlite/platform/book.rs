@@ -14,7 +14,7 @@ use super::registry::Registry;
 use super::replays::{self, jobs};
 use super::tally::{self, Moved, Tallied};
 use super::{
-    PlatformOptions, Published, attempts, audit, changes, deliveries, endings, expiry, once, reads,
+    PlatformOptions, Published, attempts, audit, changes, deliveries, endings, expiry, once, past, reads,
     registrations, tokens,
 };
 use crate::Error;
@@ -22,8 +22,8 @@ use crate::fanout::Event;
 use crate::platform::{
     Activity, AddToken, Attempt, Business, Caller, Cancelled, Changed, Counts, EndpointSettings, HoldReason,
     Invalid, NewToken, NewWebhook, Once, OnceKey, Partner, PartnerChange, PartnerMoveRequest, PartnerMoved,
-    PendingDelivery, PutBusiness, PutWebhook, Reason, ReplayRequest, Replayed, StartReplay, SteerReplay,
-    SteeredReplay,
+    PastFigures, PendingDelivery, PutBusiness, PutWebhook, Reason, ReplayRequest, Replayed, StartReplay,
+    SteerReplay, SteeredReplay,
 };
 use crate::sqlite::ids::DeliveryIds;
 use crate::sqlite::writer::Book;
@@ -55,6 +55,7 @@ pub(super) enum Command {
     RevokeToken(TokenId, Timestamp),
     PutWebhook(NewWebhook, Timestamp),
     PutBusiness(Business),
+    NotePast(Vec<PastFigures>, Timestamp),
 }
 
 impl Command {
@@ -75,6 +76,7 @@ impl Command {
             | Command::PutBusiness(_)
             | Command::HoldEndpoint(..)
             | Command::RemoveWebhook(..)
+            | Command::NotePast(..)
             | Command::NoteTest(_) => {}
             // What they move on had ended, or was never given out here.
             Command::ReplayDelivery(..)
@@ -115,6 +117,7 @@ pub(super) enum Reply {
     TokenRevoked(bool),
     Webhook(PutWebhook),
     Business(PutBusiness),
+    PastNoted(()),
 }
 
 /// Ids that the platform gives begin above this one.
@@ -281,6 +284,7 @@ impl Book for PlatformBook {
                 }
                 Command::GiveUp(seqs, _) => seqs.len() * size_of::<DeliverySeq>(),
                 Command::Expire(step) => step.rows() * size_of::<i64>(),
+                Command::NotePast(figures, _) => figures.len() * size_of::<PastFigures>(),
                 Command::StepReplay(jobs::Step::Queue { numbers, .. }, _) => numbers.len() * size_of::<i64>(),
                 Command::StepReplay(jobs::Step::TakeBack(_), _)
                 | Command::AddPartner(_)
@@ -308,6 +312,7 @@ impl Book for PlatformBook {
             Command::Attempts(attempts, _) => attempts.len(),
             Command::GiveUp(seqs, _) => seqs.len(),
             Command::Expire(step) => step.rows(),
+            Command::NotePast(figures, _) => figures.len(),
             Command::StepReplay(jobs::Step::Queue { numbers, .. }, _) => numbers.len(),
             _ => 1,
         }
@@ -398,6 +403,7 @@ impl Book for PlatformBook {
             Command::PutBusiness(business) => {
                 registrations::put_business(db, tick, business).map(Reply::Business)
             }
+            Command::NotePast(figures, now) => past::note(db, figures, *now).map(Reply::PastNoted),
         }
     }
 

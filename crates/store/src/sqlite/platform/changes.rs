@@ -16,13 +16,16 @@ use crate::fanout::Event;
 use crate::platform::{
     Change, Changed, Invalid, PartnerMoveRequest, PartnerMoved, RECORD_BYTES_MAX, Reason, StoredOrder,
 };
-use crate::sqlite::failed;
+use crate::sqlite::{NAME_BYTES_MAX, failed};
 
 /// The fields beside the owned ones that the platform reads of a new order.
 const READ_FIELDS: [&str; 4] = ["business_id", "branch_id", "brands", "type"];
 
 /// The fields by which an order is found and routed. They stay what they were at its creation.
 const FIXED_FIELDS: [&str; 3] = ["business_id", "branch_id", "brands"];
+
+/// The fields by which people know an order.
+const NAME_FIELDS: [&str; 3] = ["external_id", "short_id", "identity"];
 
 const AN_ID: &str = "an integer above zero";
 const BRANDS: &str = "an array of brands, each an object with an id";
@@ -296,6 +299,14 @@ fn create(
         ])
     })
     .map_err(&writing)?;
+    let mut naming = db
+        .prepare_cached("INSERT OR IGNORE INTO order_names (name, order_id) VALUES (?1, ?2)")
+        .map_err(&writing)?;
+    for name in NAME_FIELDS.iter().filter_map(|field| record.name(field)) {
+        if name.len() <= NAME_BYTES_MAX {
+            naming.execute(params![name, order_id.0]).map_err(&writing)?;
+        }
+    }
     tick.counts.orders += 1;
     tick.events.push(Event {
         order_id,

@@ -10,10 +10,12 @@ mod expiry;
 mod fresh;
 mod once;
 mod order_rows;
+mod past;
 mod reads;
 mod registrations;
 mod registry;
 mod replays;
+mod seen;
 mod tally;
 mod tokens;
 
@@ -40,10 +42,10 @@ use crate::hints::Hints;
 use crate::platform::{
     AddToken, Attempt, AuditPage, AuditQuery, Business, Caller, Cancelled, Change, Changed, CountReplay,
     DeliveriesOf, Delivery, DeliveryQuery, Endpoint, EventQuery, EventsRead, Expiry, Figures, HoldReason,
-    NewToken, NewWebhook, NothingToSend, Once, OnceKey, OperatorToken, OrderQuery, OrderSearch, OrdersFound,
-    Partner, PartnerChange, PartnerMoveRequest, PartnerMoved, Payload, PendingPage, PutBusiness, PutWebhook,
-    Replay, ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay, SteeredReplay, Store, StoredOrder,
-    Webhook, WebhookAccess,
+    LatelyChanged, NewToken, NewWebhook, NothingToSend, Once, OnceKey, OperatorToken, OrderEvent, OrderQuery,
+    OrderSearch, OrdersFound, Partner, PartnerChange, PartnerMoveRequest, PartnerMoved, PastFigures,
+    PastQuery, Payload, PendingPage, PutBusiness, PutWebhook, Replay, ReplayRequest, ReplayStep, Replayed,
+    StartReplay, SteerReplay, SteeredReplay, Store, StoredOrder, Webhook, WebhookAccess,
 };
 use crate::{Error, OpenError};
 
@@ -61,6 +63,7 @@ pub(super) const KIND: Kind = Kind {
         include_str!("schema_6.sql"),
         include_str!("schema_7.sql"),
         include_str!("schema_8.sql"),
+        include_str!("schema_9.sql"),
     ],
 };
 
@@ -215,6 +218,23 @@ impl Store for PlatformStore {
     async fn find_orders(&self, search: OrderSearch) -> Result<OrdersFound, Error> {
         let codes = self.codes;
         self.readers.read("finding orders", move |db| reads::find_orders(db, &codes, &search)).await
+    }
+
+    async fn orders_named(&self, name: &str, limit: usize) -> Result<Vec<OrderId>, Error> {
+        let name = name.to_owned();
+        self.readers.read("looking for an order by name", move |db| seen::named(db, &name, limit)).await
+    }
+
+    async fn orders_lately(&self, limit: usize) -> Result<Vec<LatelyChanged>, Error> {
+        let codes = self.codes;
+        self.readers.read("looking for what changed lately", move |db| seen::lately(db, &codes, limit)).await
+    }
+
+    async fn events_of_order(&self, order_id: OrderId, limit: usize) -> Result<Vec<OrderEvent>, Error> {
+        let codes = self.codes;
+        self.readers
+            .read("reading what happened to an order", move |db| seen::events_of(db, &codes, order_id, limit))
+            .await
     }
 
     async fn pending(
@@ -447,6 +467,14 @@ impl Store for PlatformStore {
 
     async fn oldest_pending(&self) -> Result<Vec<(EndpointId, Timestamp)>, Error> {
         self.readers.read("looking for what has waited longest", tally::oldest_pending).await
+    }
+
+    async fn note_past(&self, figures: Vec<PastFigures>, now: Timestamp) -> Result<(), Error> {
+        reply!(self.writer.run(Command::NotePast(figures, now)).await?, PastNoted)
+    }
+
+    async fn past(&self, query: PastQuery) -> Result<Vec<PastFigures>, Error> {
+        self.readers.read("reading figures of the past", move |db| past::read(db, &query)).await
     }
 
     fn hints(&self) -> &Hints {

@@ -5,7 +5,7 @@ mod steps;
 use hookit_contract::{DeliveryId, DeliverySeq, EndpointId, Timestamp};
 use rusqlite::Connection;
 
-use super::{deliveries, endings, expiry, reads, registrations, registry, tally};
+use super::{deliveries, endings, expiry, past, reads, registrations, registry, seen, tally};
 use crate::platform::Expiry;
 use crate::sqlite::file;
 
@@ -65,6 +65,16 @@ fn the_hot_statements_use_their_indexes_and_sort_nothing() {
                 "d USING INDEX deliveries_replayed (endpoint_id=? AND replay_no>?)",
             ],
         ),
+        (seen::NAMED, &["order_names USING PRIMARY KEY (name=?)"]),
+        (seen::NAMED_SO, &["order_names USING PRIMARY KEY (name>? AND name<?)"]),
+        (seen::NEWEST, &["SCAN e", "r USING INTEGER PRIMARY KEY (rowid=?)"]),
+        (
+            seen::EVENTS_OF,
+            &["r USING INDEX records_by_order (order_id=?)", "e USING INTEGER PRIMARY KEY (rowid=?)"],
+        ),
+        (past::READ, &["past_figures USING PRIMARY KEY (endpoint_id=? AND span_s=? AND began_at>?)"]),
+        (past::FORGET_DAY, &["past_figures USING INDEX past_figures_by_age (began_at<?)"]),
+        (past::FORGET_WEEK, &["past_figures USING INDEX past_figures_by_age (began_at<?)"]),
         (tally::PENDING_AT, &["SCAN deliveries USING COVERING INDEX deliveries_pending"]),
         (registrations::MOVE_PENDING, &["deliveries USING INDEX deliveries_pending (endpoint_id=?)"]),
     ] {
@@ -292,4 +302,25 @@ fn a_store_of_the_third_version_keeps_every_row_of_every_table() {
     }
     let page = reads::pending(&db, EndpointId(1), DeliverySeq::REPLAYS_AFTER, 10).unwrap();
     assert_eq!(page.deliveries.len(), 1);
+}
+
+#[test]
+fn orders_of_an_older_store_are_found_by_their_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let eighth = file::Kind { migrations: &super::KIND.migrations[..8], ..super::KIND };
+    let db = file::open(folder.path(), &eighth).unwrap().writer;
+    let long = "x".repeat(256);
+    db.execute_batch(&format!(
+        r#"INSERT INTO records VALUES
+            (1, 7, 1, '{{"id":7,"external_id":"GF-1","short_id":12,"identity":null,"cart":[{{"short_id":"13"}}]}}'),
+            (2, 8, 1, '{{"id":8,"external_id":"","short_id":"{long}","identity":"GF-1"}}');
+         INSERT INTO orders VALUES (7, 9, 9, 1, 1, 1, 5, 5, '[]'), (8, 9, 9, 1, 1, 2, 5, 5, '[]');"#
+    ))
+    .unwrap();
+    drop(db);
+    let db = file::open(folder.path(), &super::KIND).unwrap().writer;
+    let found = |name| seen::named(&db, name, 9).unwrap().into_iter().map(|id| id.0).collect::<Vec<_>>();
+    assert_eq!((found("GF-1"), found("12"), found("13")), (vec![8, 7], vec![7], vec![]));
+    let names: i64 = db.query_row("SELECT count(*) FROM order_names", [], |row| row.get(0)).unwrap();
+    assert_eq!(names, 3);
 }

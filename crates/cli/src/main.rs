@@ -3,6 +3,7 @@
 //! The only place where concrete parts meet: a store with a platform, an inbox with a store, both with a listener.
 //! A file a noun; parsing does no work.
 
+mod backup;
 mod bench;
 mod client;
 mod config;
@@ -103,6 +104,10 @@ enum PlatformCommand {
 enum InboxCommand {
     /// Receives webhooks at POST /webhooks/klikit and serves the order view.
     Serve(inbox::ServeArgs),
+    /// Copies everything that an inbox has into one file, also while it is at work.
+    Backup(backup::BackupArgs),
+    /// Makes a data folder of such a copy.
+    Restore(backup::RestoreArgs),
 }
 
 fn main() -> ExitCode {
@@ -139,7 +144,11 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
             Command::Platform { command: PlatformCommand::Serve(args) } => {
                 Box::pin(platform::serve(args)).await
             }
-            Command::Inbox { command: InboxCommand::Serve(args) } => Box::pin(inbox::serve(args)).await,
+            Command::Inbox { command } => match command {
+                InboxCommand::Serve(args) => Box::pin(inbox::serve(args)).await,
+                InboxCommand::Backup(args) => backup::backup(args).await,
+                InboxCommand::Restore(args) => backup::restore(args).await,
+            },
             Command::Diff(args) => Box::pin(diff::run(args)).await,
             Command::Status(args) => Box::pin(operate::status::run(args)).await,
             Command::Partner(args) => Box::pin(operate::partner::run(args)).await,

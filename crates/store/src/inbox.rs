@@ -196,7 +196,7 @@ pub struct KeptDelivery {
 /// One renewal of the view.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// Its place in the line of changes, above zero. A store that is put back to an older state gives numbers again.
+    /// Its place in the line of changes, above zero. A store that is made of a copy leaves [`CHANGES_AHEAD`] numbers out.
     pub change_seq: i64,
     /// The order.
     pub order_id: OrderId,
@@ -231,6 +231,12 @@ pub struct Changes {
 
 /// Records in one [`Changes`] have about so many bytes together at most; one that has more by itself comes alone.
 pub const CHANGES_BYTES_MAX: usize = 8 << 20;
+
+/// What a store that is made of a copy adds to the numbers of changes. Since the copy was made some were given that are not in
+/// it, and none of them may be given twice: who follows the line would take what is new for what it had. No inbox makes as many
+/// changes in the life of a copy, and of so many steps there are 8,000 in the integers that JSON can write. So how many changes
+/// there are between two numbers is their difference without whole steps.
+pub const CHANGES_AHEAD: i64 = 1 << 40;
 
 /// A sink as the configuration has it.
 #[derive(Clone, Debug, PartialEq, Eq)]

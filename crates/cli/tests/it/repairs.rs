@@ -1,6 +1,6 @@
 //! What was lost on the way to the partner comes to light and is mended (G8), and moves of the partner's own are made once.
 
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt as _;
 
 use hookit_contract::EventType;
 use http::Method;
@@ -44,14 +44,6 @@ async fn reconciled(inbox: &Inbox, run_id: i64) -> Value {
     .await
 }
 
-fn copied(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deliveries_that_were_never_made_are_made_up_for() {
     let scratch = Scratch::new();
@@ -85,7 +77,7 @@ async fn deliveries_that_were_never_made_are_made_up_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_inbox_restored_from_an_old_copy_catches_up_by_itself() {
+async fn an_inbox_restored_from_yesterdays_backup_catches_up_by_itself() {
     let scratch = Scratch::new();
     let (platform, partner, mut inbox) = both(&scratch, "[reconcile]\nsettle_s = 0\n").await;
     platform.register(&partner, &EventType::ALL, &inbox.webhook()).await;
@@ -94,11 +86,19 @@ async fn an_inbox_restored_from_an_old_copy_catches_up_by_itself() {
     }
     platform.drained().await;
     reconciled(&inbox, 1).await;
-    inbox.server.stop().await;
-    let copy = scratch.path("yesterday");
-    copied(&inbox.data, &copy);
-
-    inbox.server.start(&scratch).await;
+    let copy = scratch.path("yesterday.backup");
+    let backup = |command: &str| {
+        Launch::hookit(&["inbox", command]).argument(&copy).argument("--data").argument(&inbox.data)
+    };
+    // While it is at work.
+    let made = backup("backup").run(&scratch).await;
+    assert_eq!(made.code, Some(0), "{made:?}");
+    assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+    let again = backup("backup").run(&scratch).await;
+    assert!(again.code == Some(6) && again.stderr.contains("is there already"), "{again:?}");
+    // What is in use is not written over, nor, below, what has a store.
+    let in_use = backup("restore").run(&scratch).await;
+    assert!(in_use.code == Some(6) && in_use.stderr.contains("in use"), "{in_use:?}");
     for order_id in 11..=20 {
         create(&platform, order_id).await;
     }
@@ -108,9 +108,13 @@ async fn an_inbox_restored_from_an_old_copy_catches_up_by_itself() {
     }
     platform.drained().await;
     platform.assert_equal_views(&scratch, &inbox, 20).await;
-    inbox.server.stop().await;
+    let newest = change_seq(&inbox, 20).await;
+    inbox.server.kill().await;
+    let kept = backup("restore").run(&scratch).await;
+    assert!(kept.code == Some(6) && kept.stderr.contains("is there already"), "{kept:?}");
     std::fs::remove_dir_all(&inbox.data).unwrap();
-    copied(&copy, &inbox.data);
+    let restored = backup("restore").run(&scratch).await;
+    assert_eq!(restored.code, Some(0), "{restored:?}");
 
     inbox.server.start(&scratch).await;
     let shown = reconciled(&inbox, 2).await;
@@ -121,6 +125,15 @@ async fn an_inbox_restored_from_an_old_copy_catches_up_by_itself() {
     platform.assert_equal_views(&scratch, &inbox, 20).await;
     inbox.assert_each_version_once((1..=15).map(|order_id| (order_id, 3))).await;
     assert_eq!(platform.count("pending").await, 0, "and the platform did nothing for it");
+    // Who follows the changes and had come so far hears of them.
+    assert!(change_seq(&inbox, 20).await > newest, "a number was given twice");
+}
+
+/// The number of the change that an order came with.
+async fn change_seq(inbox: &Inbox, order_id: i64) -> i64 {
+    let db = rusqlite::Connection::open(inbox.data.join("inbox.db")).unwrap();
+    let newest = "SELECT max(change_seq) FROM changes WHERE order_id = ?1";
+    db.query_row(newest, [order_id], |row| row.get(0)).unwrap()
 }
 
 fn advance(inbox: &Inbox, order_id: i64, more: &[&str]) -> Launch {

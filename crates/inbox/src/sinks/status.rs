@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hookit_contract::Timestamp;
 use hookit_engine::BreakerState;
+use hookit_store::inbox::CHANGES_AHEAD;
 
 /// Whether a sink takes what it is handed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +104,7 @@ impl Live {
     }
 
     pub(crate) fn status(&self, name: &str, kind: &'static str, newest: i64, now: Timestamp) -> SinkStatus {
-        let waiting = u64::try_from(newest - self.position).unwrap_or(0);
+        let waiting = u64::try_from((newest - self.position) % CHANGES_AHEAD).unwrap_or(0);
         SinkStatus {
             name: name.to_owned(),
             kind,

@@ -353,9 +353,10 @@ async fn a_410_is_a_refusal_like_another_and_stops_nothing_for_good() {
     let application = Application::start().await;
     application.answers(|_| 410);
     let handing = Handing::on(&inbox.store, vec![application.sink("pos")]).await;
-    for order_id in 1..=4 {
-        deliver(&inbox, order_id, 1).await;
-    }
+    // All at once: one alone that is refused again and again would be given up.
+    let records: Vec<String> = (1..=4).map(|id| format!(r#"{{"id":{id},"status":1,"version":1}}"#)).collect();
+    let records: Vec<&str> = records.iter().map(String::as_str).collect();
+    assert_eq!(inbox.deliver("evt_1", &envelope(&records)).await.status, 200);
     handing.reaches("pos", |status| status.state == SinkState::Down).await;
     application.answers(|_| 200);
     let status = handing.catches_up("pos", 4).await;

@@ -76,7 +76,7 @@ fn make_private(_path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-fn make_dir(dir: &Path) -> std::io::Result<()> {
+pub(super) fn make_dir(dir: &Path) -> std::io::Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

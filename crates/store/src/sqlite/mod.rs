@@ -15,6 +15,7 @@ macro_rules! reply {
     };
 }
 
+mod backup;
 mod checkpoint;
 mod examine;
 mod file;
@@ -26,6 +27,7 @@ mod platform;
 mod readers;
 mod writer;
 
+pub use backup::{BackupError, backup_inbox, restore_inbox};
 pub use examine::{Examined, examine};
 pub use inbox::{InboxOptions, InboxStore};
 pub use platform::{PlatformOptions, PlatformStore};

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where by failing there")]
 
 mod backlogs;
+mod backups;
 mod constraints;
 mod files;
 #[path = "../conformance/fixture.rs"]

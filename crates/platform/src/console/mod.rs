@@ -7,8 +7,14 @@
 //!
 //! What this module must not do: know a rule that the API does not know.
 
+mod live;
+mod order;
+mod orders;
 mod overview;
+mod search;
 mod sign_in;
+mod waits;
+mod words;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -36,10 +42,18 @@ use crate::operator::roles;
 /// Where the console is.
 pub(crate) const HOME: &str = "/console";
 
-const SITE: Site = Site { name: "platform", home: HOME, search: None, sign_out: sign_in::SIGN_OUT };
+const SITE: Site = Site {
+    name: "platform",
+    home: HOME,
+    search: Some((search::SEARCH, "Order, delivery, branch, partner")),
+    sign_out: sign_in::SIGN_OUT,
+};
 
 /// The navigation, and the call that each section stands for: whose role may not make it is not offered it.
-const SECTIONS: &[(Section, &str)] = &[(Section { name: "Overview", path: HOME }, "/status")];
+const SECTIONS: &[(Section, &str)] = &[
+    (Section { name: "Overview", path: HOME }, "/status"),
+    (Section { name: "Orders", path: "/console/orders" }, "/orders"),
+];
 
 /// Who is signed in.
 pub(crate) fn sessions() -> Sessions<Holder> {
@@ -48,7 +62,11 @@ pub(crate) fn sessions() -> Sessions<Holder> {
 
 /// All pages.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
-    let pages = Pages::default().merge(overview::pages());
+    let pages = Pages::default()
+        .merge(overview::pages())
+        .merge(orders::pages())
+        .merge(order::pages())
+        .merge(search::pages());
     let inside = pages
         .router
         .route(sign_in::SIGN_OUT, post(sign_in::sign_out))
@@ -156,6 +174,15 @@ impl Visit {
     }
 
     fn page_with(&self, status: StatusCode, title: &str, content: Markup) -> Response {
+        self.framed(status, title, "", content)
+    }
+
+    /// A page that a search led to.
+    fn searched(&self, title: &str, sought: &str, content: Markup) -> Response {
+        self.framed(StatusCode::OK, title, sought, content)
+    }
+
+    fn framed(&self, status: StatusCode, title: &str, searched: &str, content: Markup) -> Response {
         let offered = SECTIONS.iter().filter(|(_, call)| self.may(&Method::GET, call));
         let sections: Vec<Section> = offered.map(|(section, _)| *section).collect();
         let signed_in = SignedIn {
@@ -169,7 +196,7 @@ impl Visit {
             path: self.uri.path(),
             sections: &sections,
             signed_in: Some(signed_in),
-            searched: "",
+            searched,
         };
         frame.page(status, content)
     }

@@ -284,16 +284,28 @@ async fn show(State(shared): State<Arc<Shared>>) -> Result<Answer<Status>, ApiEr
     Ok(Answer::ok(&read(&shared).await?))
 }
 
+/// How every endpoint stands, and nothing else.
+pub(crate) async fn endpoints_now(shared: &Shared) -> Result<Vec<EndpointStatus>, ApiError> {
+    let engine = engine(shared).await;
+    let known = shared.store.endpoints().await.map_err(store_error)?;
+    let ages = oldest_ages(shared).await?;
+    let figures = shared.store.figures().await.map_err(store_error)?;
+    Ok(endpoints(known, engine, &figures.pending_at, &ages))
+}
+
+/// How long the first in the line of each endpoint has been waiting, in milliseconds.
+async fn oldest_ages(shared: &Shared) -> Result<HashMap<EndpointId, u64>, ApiError> {
+    let oldest = shared.store.oldest_pending().await.map_err(store_error)?;
+    let now = shared.clock.now();
+    let age = |since: Timestamp| u64::try_from(now.since(since).as_millis()).unwrap_or(u64::MAX);
+    Ok(oldest.into_iter().map(|(endpoint, since)| (endpoint, age(since))).collect())
+}
+
 pub(crate) async fn read(shared: &Shared) -> Result<Status, ApiError> {
     let engine = engine(shared).await;
     let known = shared.store.endpoints().await.map_err(store_error)?;
-    let oldest = shared.store.oldest_pending().await.map_err(store_error)?;
+    let ages = oldest_ages(shared).await?;
     let figures = shared.store.figures().await.map_err(store_error)?;
-    let now = shared.clock.now();
-    let ages = oldest
-        .into_iter()
-        .map(|(endpoint, since)| (endpoint, u64::try_from(now.since(since).as_millis()).unwrap_or(u64::MAX)));
-    let ages: HashMap<EndpointId, u64> = ages.collect();
     let Figures { counts, pending_at, activity, ticks, queue } = figures;
     Ok(Status {
         orders: counts.orders,

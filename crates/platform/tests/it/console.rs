@@ -229,7 +229,16 @@ pub(crate) fn assert_protected(answer: &Answer) {
     assert_eq!(answer.header("referrer-policy"), Some("same-origin"));
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     let page = answer.text();
-    for forbidden in ["<style", "style=\"", "onclick", "javascript:", "<script>", "http://", "https://"] {
+    for forbidden in [
+        "<style",
+        "style=\"",
+        "onclick",
+        "javascript:",
+        "<script>",
+        "href=\"http",
+        "src=\"http",
+        "action=\"http",
+    ] {
         assert!(!page.contains(forbidden), "{forbidden} in {page}");
     }
 }

@@ -5,6 +5,7 @@
 mod audit;
 mod bulk;
 mod console;
+mod console_orders;
 mod credentials;
 mod delivery;
 mod exposition;

@@ -1,0 +1,149 @@
+//! States, outcomes and endpoints in words that an operator reads without a glossary, the same on every page.
+
+use hookit_contract::{
+    AttemptOutcome, DeliveryId, DeliveryState, EndpointId, EventType, KnownStatus, OrderId, OrderStatus,
+    Timestamp,
+};
+use hookit_server::page::{Tone, badge, duration};
+use hookit_store::platform::Attempt;
+use maud::{Markup, html};
+
+use crate::operator::status::{BreakerStatus, EndpointStatus};
+
+/// An order's status.
+pub(super) fn order_status(status: OrderStatus) -> Markup {
+    let tone = match status {
+        OrderStatus::Known(KnownStatus::Placed) => Tone::Info,
+        OrderStatus::Known(KnownStatus::Cancelled) => Tone::Bad,
+        OrderStatus::Known(KnownStatus::Delivered | KnownStatus::PickedUp) => Tone::Good,
+        OrderStatus::Known(_) => Tone::Quiet,
+        OrderStatus::Unknown(_) => Tone::Warn,
+    };
+    badge(tone, &status.to_string())
+}
+
+/// Where a delivery stands.
+pub(super) fn delivery_state(state: DeliveryState) -> Markup {
+    let tone = match state {
+        DeliveryState::Pending => Tone::Info,
+        DeliveryState::Delivered => Tone::Good,
+        DeliveryState::Dead => Tone::Bad,
+        DeliveryState::Cancelled | DeliveryState::Superseded => Tone::Quiet,
+    };
+    badge(tone, state.as_str())
+}
+
+/// What happened.
+pub(super) fn event(event_type: EventType) -> &'static str {
+    match event_type {
+        EventType::OrderCreated => "created",
+        EventType::OrderStatusUpdated => "status updated",
+        EventType::OrderCartUpdated => "cart updated",
+    }
+}
+
+/// How an attempt ended.
+pub(super) fn outcome(outcome: AttemptOutcome, status: Option<u16>) -> String {
+    let said = match outcome {
+        AttemptOutcome::Acknowledged => "acknowledged",
+        AttemptOutcome::Refused => "refused",
+        AttemptOutcome::TimedOut => "no answer in time",
+        AttemptOutcome::NameNotResolved => "the host's name is not known",
+        AttemptOutcome::AddressForbidden => "the host's address is not allowed",
+        AttemptOutcome::ConnectFailed => "no connection",
+        AttemptOutcome::TlsFailed => "TLS failed",
+        AttemptOutcome::ConnectionLost => "the connection was lost",
+        AttemptOutcome::AnswerUnreadable => "the answer cannot be read",
+    };
+    match status {
+        Some(status) => format!("{said} with {status}"),
+        None => said.to_owned(),
+    }
+}
+
+/// An attempt on a line.
+pub(super) fn attempt(attempt: &Attempt) -> String {
+    format!("{} after {}", outcome(attempt.outcome, attempt.status), duration(attempt.duration))
+}
+
+/// How an endpoint stands, in a word.
+pub(super) fn endpoint_state(endpoint: &EndpointStatus) -> (Tone, &'static str) {
+    match (&endpoint.hold, endpoint.breaker) {
+        (Some(hold), _) if hold.reason == "gone" => (Tone::Bad, "gone"),
+        (Some(_), _) => (Tone::Warn, "paused"),
+        (None, BreakerStatus::Open | BreakerStatus::Probing) => (Tone::Bad, "down"),
+        (None, BreakerStatus::Recovering) => (Tone::Info, "recovering"),
+        (None, BreakerStatus::Closed) if endpoint.failures_in_a_row > 0 => (Tone::Warn, "failing"),
+        (None, BreakerStatus::Closed) => (Tone::Good, "up"),
+    }
+}
+
+/// Trouble first: what is down or gone, what is paused, what fails, and the longest backlog first among those that are alike.
+pub(super) fn trouble_rank(endpoint: &EndpointStatus) -> (u8, std::cmp::Reverse<u64>, EndpointId) {
+    let rank = match endpoint_state(endpoint).0 {
+        Tone::Bad => 0,
+        Tone::Warn => 1,
+        Tone::Info => 2,
+        Tone::Good | Tone::Quiet => 3,
+    };
+    (rank, std::cmp::Reverse(endpoint.pending), endpoint.endpoint_id)
+}
+
+/// How an endpoint stands, in a sentence.
+pub(super) fn endpoint_story(endpoint: &EndpointStatus, now: Timestamp) -> String {
+    let ago = |since: Timestamp| duration(now.since(since));
+    match (&endpoint.hold, endpoint.breaker) {
+        (Some(hold), _) if hold.reason == "gone" => {
+            format!(
+                "It answered 410 {} ago; nothing is sent to it until somebody enables it.",
+                ago(hold.since)
+            )
+        }
+        (Some(hold), _) => format!("An operator paused it {} ago; nothing is sent to it.", ago(hold.since)),
+        (None, BreakerStatus::Open) => {
+            let next = match endpoint.next_probe_at.map(|at| at.since(now)) {
+                Some(left) if !left.is_zero() => format!("it is tried again in {}", duration(left)),
+                _ => "it is tried again now".to_owned(),
+            };
+            format!("It has been down for {}; {next}.", ago(endpoint.breaker_since))
+        }
+        (None, BreakerStatus::Probing) => {
+            format!(
+                "It has been down for {}; an attempt to find out is under way.",
+                ago(endpoint.breaker_since)
+            )
+        }
+        (None, BreakerStatus::Recovering) => {
+            format!(
+                "It has been back for {}; what waited goes out, {} at a time.",
+                ago(endpoint.breaker_since),
+                endpoint.in_flight_limit
+            )
+        }
+        (None, BreakerStatus::Closed) if endpoint.failures_in_a_row > 0 => {
+            format!("It is up; the last {} attempts failed.", endpoint.failures_in_a_row)
+        }
+        (None, BreakerStatus::Closed) => "It is up.".to_owned(),
+    }
+}
+
+/// A link to an order.
+pub(super) fn order_link(order_id: OrderId) -> Markup {
+    html! { a href={ "/console/orders/" (order_id) } { "#" (order_id) } }
+}
+
+/// A link to a delivery.
+pub(super) fn delivery_link(delivery_id: &DeliveryId) -> Markup {
+    html! { a.mono href={ "/console/deliveries/" (delivery_id) } { (delivery_id) } }
+}
+
+/// A link to an endpoint, by its URL.
+pub(super) fn endpoint_link(endpoint_id: EndpointId, url: &str) -> Markup {
+    html! { a href={ "/console/endpoints/" (endpoint_id) } title=(url) { (short_url(url)) } }
+}
+
+/// Host and path, which is what people tell endpoints apart by.
+fn short_url(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['?', '#']).next().unwrap_or(rest)
+}

@@ -87,7 +87,7 @@ impl Running {
             .map_err(|error| usage(format!("configuration: {error}")))?;
         let tasks = Tasks::new();
         inbox.start(&tasks)?;
-        Sinks::start(sinks, store.clone(), clock, getrandom::u64()?, &tasks).await?;
+        inbox.show_sinks(Sinks::start(sinks, store.clone(), clock, getrandom::u64()?, &tasks).await?);
         let stop = tasks.stop_signal().clone();
         let serving = hookit_server::serve_with(listener, certificate, inbox.router(), limits, stop);
         tasks.spawn("listener", serving);

@@ -104,6 +104,17 @@ enum PlatformCommand {
 enum InboxCommand {
     /// Receives webhooks at POST /webhooks/klikit and serves the order view.
     Serve(inbox::ServeArgs),
+    /// The last delivery, rates, repeats, refusals, the quarantine, each sink's lag, and the last reconciliation
+    Status(operate::inbox::StatusArgs),
+    /// The order view, by filters
+    Orders(operate::inbox::OrdersArgs),
+    /// What is genuine and could not be read
+    Quarantine {
+        #[command(subcommand)]
+        command: operate::inbox::QuarantineCommand,
+    },
+    /// Hands on again what a sink has given up
+    Again(operate::inbox::AgainArgs),
     /// Copies everything that an inbox has into one file, also while it is at work.
     Backup(backup::BackupArgs),
     /// Makes a data folder of such a copy.
@@ -146,6 +157,10 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
             }
             Command::Inbox { command } => match command {
                 InboxCommand::Serve(args) => Box::pin(inbox::serve(args)).await,
+                InboxCommand::Status(args) => operate::inbox::status(args).await,
+                InboxCommand::Orders(args) => operate::inbox::orders(args).await,
+                InboxCommand::Quarantine { command } => operate::inbox::quarantine(command).await,
+                InboxCommand::Again(args) => operate::inbox::again(args).await,
                 InboxCommand::Backup(args) => backup::backup(args).await,
                 InboxCommand::Restore(args) => backup::restore(args).await,
             },

@@ -2,6 +2,7 @@
 //! and graphs, and begin at zero with every start.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use hookit_contract::Timestamp;
@@ -130,6 +131,52 @@ impl LiveCounters {
     }
 }
 
+/// How many came lately: five minutes in pieces of ten seconds.
+#[derive(Debug, Default)]
+pub(crate) struct Recent(Mutex<Pieces>);
+
+const PIECE_S: i64 = 10;
+const PIECES: usize = 30;
+
+#[derive(Debug, Default)]
+struct Pieces {
+    last: Option<Timestamp>,
+    /// The number of a piece of time, and how many came in it.
+    counts: [(i64, u64); PIECES],
+}
+
+fn piece(now: Timestamp) -> i64 {
+    now.as_millis().div_euclid(PIECE_S * 1_000)
+}
+
+impl Recent {
+    pub(crate) fn count(&self, now: Timestamp) {
+        let mut pieces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pieces.last = pieces.last.max(Some(now));
+        let piece = piece(now);
+        let place = &mut pieces.counts[piece.rem_euclid(PIECES as i64) as usize];
+        if place.0 != piece {
+            *place = (piece, 0);
+        }
+        place.1 += 1;
+    }
+
+    /// When the last one came.
+    pub(crate) fn last(&self) -> Option<Timestamp> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).last
+    }
+
+    /// How many a second came within so many seconds, 10 to 290; the piece of now, which is not over, is left out.
+    pub(crate) fn per_second(&self, now: Timestamp, seconds: i64) -> f64 {
+        let now = piece(now);
+        let pieces = (seconds / PIECE_S).clamp(1, PIECES as i64 - 1);
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner).counts;
+        let lately = |(piece, _): &&(i64, u64)| (now - pieces..now).contains(piece);
+        let came: u64 = counts.iter().filter(lately).map(|(_, count)| count).sum();
+        came as f64 / (pieces * PIECE_S) as f64
+    }
+}
+
 pub(crate) fn add(counter: &AtomicU64, n: usize) {
     counter.fetch_add(n as u64, Relaxed);
 }
@@ -152,6 +199,23 @@ mod tests {
             assert_eq!(RefusalReason::ALL.iter().filter(|r| r.as_str() == reason.as_str()).count(), 1);
         }
         assert_eq!(counts.refused_in_all(), 45);
+    }
+
+    #[test]
+    fn a_rate_is_that_of_the_last_minutes_and_falls_to_nothing() {
+        let recent = Recent::default();
+        let at = |seconds: i64| Timestamp::from_millis(1_772_361_000_000 + seconds * 1_000);
+        for second in 0..60 {
+            for _ in 0..3 {
+                recent.count(at(second));
+            }
+        }
+        assert_eq!(recent.per_second(at(60), 60), 3.0);
+        assert_eq!(recent.per_second(at(90), 60), 1.5);
+        assert!((recent.per_second(at(60), 300) - 180.0 / 290.0).abs() < 1e-9);
+        assert_eq!((recent.per_second(at(3_600), 300), recent.last()), (0.0, Some(at(59))));
+        recent.count(at(3_600));
+        assert_eq!(recent.per_second(at(3_610), 10), 0.1, "a place is used again");
     }
 
     #[test]

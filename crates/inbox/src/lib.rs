@@ -19,13 +19,14 @@ mod reference;
 mod retention;
 pub mod sinks;
 mod sources;
+mod status;
 mod stream;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
-use hookit_contract::{Clock, WebhookSecret};
+use hookit_contract::{Clock, Timestamp, WebhookSecret};
 use hookit_server::{Secret, Tasks};
 use hookit_store::inbox::Store;
 use tokio::sync::Semaphore;
@@ -37,11 +38,13 @@ pub use partner::PartnerApiConfig;
 pub use reconcile::{ReconcileConfig, ReconcileStatus, ReconcileWay};
 pub use retention::RETENTION;
 pub use sources::Sources;
+pub use status::{InboxActivity, InboxStatus, ReconcileLine, SinkLine};
 
-use crate::counters::LiveCounters;
+use crate::counters::{LiveCounters, Recent};
 use crate::moves::Mover;
 use crate::partner::PartnerApi;
 use crate::reconcile::Reconciler;
+use crate::sinks::Sinks;
 
 /// A receiver with its view. Clones are the same inbox.
 #[derive(Clone)]
@@ -58,6 +61,10 @@ struct Shared {
     /// Bytes of large bodies that may still be taken into memory.
     body_room: Semaphore,
     counters: LiveCounters,
+    recent: Recent,
+    started_at: Timestamp,
+    /// Where there are any, once they are started.
+    sinks: OnceLock<Sinks>,
     reconciler: Reconciler,
     mover: Mover,
 }
@@ -87,11 +94,14 @@ impl Inbox {
         };
         Ok(Inbox(Arc::new(Shared {
             store,
+            started_at: clock.now(),
             clock,
             secrets: config.secrets.iter().map(keyed).collect(),
             basic_auth: config.basic_auth.as_ref().map(BasicAuth::credentials),
             body_room: Semaphore::new(config.large_bodies_bytes_max),
             counters: LiveCounters::default(),
+            recent: Recent::default(),
+            sinks: OnceLock::new(),
             reconciler: Reconciler::default(),
             mover: Mover::default(),
             config,
@@ -123,8 +133,10 @@ impl Inbox {
             .merge(stream::routes())
             .merge(quarantine::shown())
             .merge(moves::shown())
-            .merge(reconcile::shown());
-        let asked = moves::asked().merge(quarantine::asked()).merge(reconcile::asked());
+            .merge(reconcile::shown())
+            .merge(status::shown());
+        let asked =
+            moves::asked().merge(quarantine::asked()).merge(reconcile::asked()).merge(status::asked());
         let routes = receive::routes()
             .merge(read::for_readers(&self.0, shown))
             .merge(read::for_writers(asked))
@@ -135,12 +147,18 @@ impl Inbox {
     /// How many deliveries came since the start that were signed with each secret, repeats included: whether one of them is
     /// still in use.
     pub fn deliveries_by_secret(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.0.secrets.iter().map(|keyed| (&*keyed.name, keyed.deliveries.load(Relaxed)))
+        self.0.by_secret()
     }
 
     /// What happened since the start.
     pub fn counters(&self) -> Counters {
         self.0.counters.snapshot()
+    }
+}
+
+impl Shared {
+    fn by_secret(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.secrets.iter().map(|keyed| (&*keyed.name, keyed.deliveries.load(Relaxed)))
     }
 }
 

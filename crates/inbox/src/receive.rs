@@ -137,6 +137,7 @@ impl Shared {
         let receipt = self.store.receive(received).await.map_err(Refusal::from)?;
         self.count(&receipt, with_id);
         add(&secret.deliveries, 1);
+        self.recent.count(self.clock.now());
         let event_type = event_type.as_deref().unwrap_or("");
         let (body_bytes, secret) = (body.len(), &*secret.name);
         match receipt {

@@ -15,13 +15,12 @@ use axum::extract::State;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use hookit_server::ApiError;
+use hookit_server::exposition::{
+    BYTES, CONTENT_TYPE, Labels, MEDIA_TYPE, Page, SECONDS, exposition, label, one, seconds,
+};
 use hookit_server::routes::{Routes, get};
 use hookit_store::platform::HoldReason;
-use http::{HeaderValue, header};
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, NoLabelSet, text};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::registry::{Registry, Unit};
+use http::header;
 
 use crate::Shared;
 use crate::api::Result;
@@ -31,12 +30,6 @@ use crate::operator::status::{self, BreakerStatus, DurationStatus, EndpointStatu
 /// Endpoints that have series of their own at most. Those that are down or held come first, then those with the largest
 /// backlogs.
 const ENDPOINTS_MAX: usize = 500;
-
-const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-const CONTENT_TYPE: HeaderValue = HeaderValue::from_static(MEDIA_TYPE);
-
-const SECONDS: Option<&Unit> = Some(&Unit::Seconds);
-const BYTES: Option<&Unit> = Some(&Unit::Bytes);
 
 pub(crate) fn routes(shared: Arc<Shared>) -> Routes {
     Routes::new("Status")
@@ -55,80 +48,67 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Routes {
 
 async fn show(State(shared): State<Arc<Shared>>) -> Result<Response> {
     let status = status::read(&shared).await?;
-    let text = exposition(status).map_err(|error| ApiError::internal(&error))?;
+    let text = exposition("hookit", move |page| families(page, &status));
+    let text = text.map_err(|error| ApiError::internal(&error))?;
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())
 }
 
-/// The whole text.
-fn exposition(status: Status) -> std::result::Result<String, fmt::Error> {
-    let mut registry = Registry::with_prefix("hookit");
-    registry.register_collector(Box::new(Exposed(status)));
-    let mut text = String::new();
-    text::encode(&mut text, &registry)?;
-    Ok(text)
-}
+/// All families.
+fn families(page: &mut Page<'_>, status: &Status) -> fmt::Result {
+    let Status {
+        orders,
+        events,
+        pending,
+        delivered,
+        dead,
+        cancelled,
+        superseded,
+        attempts,
+        in_flight,
+        oldest_pending_age_ms,
+        latency,
+        since_start,
+        ticks,
+        queue,
+        endpoints,
+    } = status;
 
-#[derive(Debug)]
-struct Exposed(Status);
+    page.gauge("stored_orders", "Orders", None, one(*orders))?;
+    page.gauge("stored_events", "Events that were not removed for their age", None, one(*events))?;
+    page.gauge("stored_attempts", "Attempts in the log", None, one(*attempts))?;
+    let states = [
+        ("pending", pending),
+        ("delivered", delivered),
+        ("dead", dead),
+        ("cancelled", cancelled),
+        ("superseded", superseded),
+    ];
+    let states = states.map(|(state, count)| (label("state", state), *count));
+    page.gauge("deliveries", "Deliveries that are there, by state", None, states)?;
 
-impl Collector for Exposed {
-    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Status {
-            orders,
-            events,
-            pending,
-            delivered,
-            dead,
-            cancelled,
-            superseded,
-            attempts,
-            in_flight,
-            oldest_pending_age_ms,
-            latency,
-            since_start,
-            ticks,
-            queue,
-            endpoints,
-        } = &self.0;
-        let mut page = Page(encoder);
+    let started_at = since_start.started_at.as_millis() as f64 / 1e3;
+    page.gauge("start_time", "When the process was started, in Unix time", SECONDS, one(started_at))?;
+    page.counter("changes", "Changes of orders that were committed", one(since_start.events))?;
+    page.counter("deliveries_formed", "Deliveries formed of changes", one(since_start.formed))?;
+    page.counter("deliveries_replayed", "Deliveries put in line by replays", one(since_start.replayed))?;
+    let ended = since_start.ended.iter().map(|(state, count)| (label("state", state), *count));
+    page.counter("deliveries_ended", "Deliveries that ended, by how", ended)?;
+    let attempts = since_start.attempts.iter().map(|(how, count)| (label("outcome", how), *count));
+    page.counter("attempts", "Attempts that ended, by outcome", attempts)?;
 
-        page.gauge("stored_orders", "Orders", None, one(*orders))?;
-        page.gauge("stored_events", "Events that were not removed for their age", None, one(*events))?;
-        page.gauge("stored_attempts", "Attempts in the log", None, one(*attempts))?;
-        let states = [
-            ("pending", pending),
-            ("delivered", delivered),
-            ("dead", dead),
-            ("cancelled", cancelled),
-            ("superseded", superseded),
-        ];
-        let states = states.map(|(state, count)| (label("state", state), *count));
-        page.gauge("deliveries", "Deliveries that are there, by state", None, states)?;
+    let help = "From the commit of a delivery to its acknowledgement, replays apart";
+    durations(page, "delivery_latency", help, latency)?;
+    sizes(page, "tick_writes", "Changes, ends of attempts and the like in a commit", &ticks.writes)?;
+    durations(page, "tick_duration", "How long a commit took until it was on disk", &ticks.duration)?;
+    page.gauge("queue_commands", "Commands that wait for a commit", None, one(queue.commands))?;
+    page.gauge("queue_max_commands", "Commands that may wait", None, one(queue.commands_max))?;
+    page.gauge("queue", "About how much waits for a commit", BYTES, one(queue.bytes))?;
+    page.gauge("queue_max", "About how much may wait", BYTES, one(queue.bytes_max))?;
 
-        let started_at = since_start.started_at.as_millis() as f64 / 1e3;
-        page.gauge("start_time", "When the process was started, in Unix time", SECONDS, one(started_at))?;
-        page.counter("changes", "Changes of orders that were committed", one(since_start.events))?;
-        page.counter("deliveries_formed", "Deliveries formed of changes", one(since_start.formed))?;
-        page.counter("deliveries_replayed", "Deliveries put in line by replays", one(since_start.replayed))?;
-        let ended = since_start.ended.iter().map(|(state, count)| (label("state", state), *count));
-        page.counter("deliveries_ended", "Deliveries that ended, by how", ended)?;
-        let attempts = since_start.attempts.iter().map(|(how, count)| (label("outcome", how), *count));
-        page.counter("attempts", "Attempts that ended, by outcome", attempts)?;
-
-        let help = "From the commit of a delivery to its acknowledgement, replays apart";
-        page.durations("delivery_latency", help, latency)?;
-        page.sizes("tick_writes", "Changes, ends of attempts and the like in a commit", &ticks.writes)?;
-        page.durations("tick_duration", "How long a commit took until it was on disk", &ticks.duration)?;
-        page.gauge("queue_commands", "Commands that wait for a commit", None, one(queue.commands))?;
-        page.gauge("queue_max_commands", "Commands that may wait", None, one(queue.commands_max))?;
-        page.gauge("queue", "About how much waits for a commit", BYTES, one(queue.bytes))?;
-        page.gauge("queue_max", "About how much may wait", BYTES, one(queue.bytes_max))?;
-
-        page.gauge("in_flight_attempts", "Attempts under way", None, one(*in_flight))?;
-        let help = "How long the delivery that has waited longest has been waiting";
-        page.gauge("oldest_pending_age", help, SECONDS, one(oldest_pending_age_ms.map_or(0.0, seconds)))?;
-        page.endpoints(endpoints)
-    }
+    page.gauge("in_flight_attempts", "Attempts under way", None, one(*in_flight))?;
+    let help = "How long the delivery that has waited longest has been waiting";
+    page.gauge("oldest_pending_age", help, SECONDS, one(oldest_pending_age_ms.map_or(0.0, seconds)))?;
+    endpoints_families(page, endpoints)
 }
 
 /// Has this endpoint something to say?
@@ -154,141 +134,62 @@ fn chosen(endpoints: &[EndpointStatus]) -> (Vec<&EndpointStatus>, u64) {
     (chosen, left_out as u64)
 }
 
-type Labels = Vec<(&'static str, String)>;
-
-fn label(name: &'static str, value: impl ToString) -> Labels {
-    vec![(name, value.to_string())]
+fn durations(page: &mut Page<'_>, name: &str, help: &str, durations: &DurationStatus) -> fmt::Result {
+    let in_seconds = |micros: u64| micros as f64 / 1e6;
+    let buckets = durations.buckets.iter().map(|bucket| (in_seconds(bucket.up_to_us), bucket.count));
+    page.histogram(name, help, SECONDS, in_seconds(durations.sum_us), durations.count, buckets)
 }
 
-/// A family of one series, without labels.
-fn one<V>(value: V) -> [(Labels, V); 1] {
-    [(Labels::new(), value)]
+fn sizes(page: &mut Page<'_>, name: &str, help: &str, sizes: &SizeStatus) -> fmt::Result {
+    let buckets = sizes.buckets.iter().map(|bucket| (bucket.up_to as f64, bucket.count));
+    page.histogram(name, help, None, sizes.sum as f64, sizes.count, buckets)
 }
 
-fn seconds(millis: u64) -> f64 {
-    millis as f64 / 1e3
-}
+fn endpoints_families(page: &mut Page<'_>, endpoints: &[EndpointStatus]) -> fmt::Result {
+    let how_many =
+        |what: &dyn Fn(&EndpointStatus) -> bool| endpoints.iter().filter(|e| what(e)).count() as u64;
+    let breakers =
+        BreakerStatus::ALL.map(|state| (label("breaker", state.as_str()), how_many(&|e| e.breaker == state)));
+    page.gauge("endpoints", "Endpoints, by the state of their breaker", None, breakers)?;
+    let is_held = |e: &EndpointStatus, reason: HoldReason| {
+        e.hold.as_ref().is_some_and(|hold| hold.reason == reason.as_str())
+    };
+    let held =
+        HoldReason::ALL.map(|reason| (label("reason", reason.as_str()), how_many(&|e| is_held(e, reason))));
+    page.gauge("endpoints_held", "Endpoints to which nothing is sent, by why", None, held)?;
+    let (chosen, left_out) = chosen(endpoints);
+    let help = "Endpoints with something to say that have no series of their own, because there are too many";
+    page.gauge("endpoints_left_out", help, None, one(left_out))?;
 
-/// The text as it grows: a family at a time. The name of one that has a unit ends in it, which is added here.
-struct Page<'a>(DescriptorEncoder<'a>);
-
-impl Page<'_> {
-    fn gauge<V: EncodeGaugeValue>(
-        &mut self,
-        name: &str,
-        help: &str,
-        unit: Option<&Unit>,
-        values: impl IntoIterator<Item = (Labels, V)>,
-    ) -> fmt::Result {
-        let mut family = self.0.encode_descriptor(name, help, unit, MetricType::Gauge)?;
-        for (labels, value) in values {
-            match labels.is_empty() {
-                true => family.encode_gauge(&value)?,
-                false => family.encode_family(&labels)?.encode_gauge(&value)?,
-            }
-        }
-        Ok(())
-    }
-
-    /// The name's `_total` is added here.
-    fn counter(
-        &mut self,
-        name: &str,
-        help: &str,
-        values: impl IntoIterator<Item = (Labels, u64)>,
-    ) -> fmt::Result {
-        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for (labels, value) in values {
-            match labels.is_empty() {
-                true => family.encode_counter::<NoLabelSet, _, f64>(&value, None)?,
-                false => family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, f64>(&value, None)?,
-            }
-        }
-        Ok(())
-    }
-
-    fn durations(&mut self, name: &str, help: &str, durations: &DurationStatus) -> fmt::Result {
-        let in_seconds = |micros: u64| micros as f64 / 1e6;
-        let buckets = durations.buckets.iter().map(|bucket| (in_seconds(bucket.up_to_us), bucket.count));
-        self.histogram(name, help, SECONDS, in_seconds(durations.sum_us), durations.count, buckets)
-    }
-
-    fn sizes(&mut self, name: &str, help: &str, sizes: &SizeStatus) -> fmt::Result {
-        let buckets = sizes.buckets.iter().map(|bucket| (bucket.up_to as f64, bucket.count));
-        self.histogram(name, help, None, sizes.sum as f64, sizes.count, buckets)
-    }
-
-    /// From buckets that hold those before them.
-    fn histogram(
-        &mut self,
-        name: &str,
-        help: &str,
-        unit: Option<&Unit>,
-        sum: f64,
-        count: u64,
-        buckets: impl Iterator<Item = (f64, u64)>,
-    ) -> fmt::Result {
-        let mut before = 0;
-        let apart = buckets.chain([(f64::INFINITY, count)]).map(|(bound, up_to)| {
-            let here = up_to.saturating_sub(before);
-            before = up_to;
-            (bound, here)
-        });
-        let apart: Vec<(f64, u64)> = apart.collect();
-        self.0
-            .encode_descriptor(name, help, unit, MetricType::Histogram)?
-            .encode_histogram::<NoLabelSet>(sum, count, &apart, None)
-    }
-
-    fn endpoints(&mut self, endpoints: &[EndpointStatus]) -> fmt::Result {
-        let how_many =
-            |what: &dyn Fn(&EndpointStatus) -> bool| endpoints.iter().filter(|e| what(e)).count() as u64;
-        let breakers = BreakerStatus::ALL
-            .map(|state| (label("breaker", state.as_str()), how_many(&|e| e.breaker == state)));
-        self.gauge("endpoints", "Endpoints, by the state of their breaker", None, breakers)?;
-        let is_held = |e: &EndpointStatus, reason: HoldReason| {
-            e.hold.as_ref().is_some_and(|hold| hold.reason == reason.as_str())
-        };
-        let held = HoldReason::ALL
-            .map(|reason| (label("reason", reason.as_str()), how_many(&|e| is_held(e, reason))));
-        self.gauge("endpoints_held", "Endpoints to which nothing is sent, by why", None, held)?;
-        let (chosen, left_out) = chosen(endpoints);
-        let help =
-            "Endpoints with something to say that have no series of their own, because there are too many";
-        self.gauge("endpoints_left_out", help, None, one(left_out))?;
-
-        let whose = |endpoint: &EndpointStatus| {
-            let host = url::Url::parse(&endpoint.url).ok().and_then(|url| url.host_str().map(str::to_owned));
-            vec![("endpoint_id", endpoint.endpoint_id.to_string()), ("host", host.unwrap_or_default())]
-        };
-        let chosen: Vec<(Labels, &EndpointStatus)> = chosen.into_iter().map(|e| (whose(e), e)).collect();
-        let each = |value: fn(&EndpointStatus) -> u64| {
-            chosen.iter().map(move |(whose, e)| (whose.clone(), value(e)))
-        };
-        self.gauge("endpoint_pending_deliveries", "The endpoint's backlog", None, each(|e| e.pending))?;
-        let ages =
-            chosen.iter().map(|(whose, e)| (whose.clone(), e.oldest_pending_age_ms.map_or(0.0, seconds)));
-        let help = "How long the first in the endpoint's line has been waiting";
-        self.gauge("endpoint_oldest_pending_age", help, SECONDS, ages)?;
-        let help = "Attempts under way to the endpoint";
-        self.gauge("endpoint_in_flight_attempts", help, None, each(|e| e.in_flight as u64))?;
-        let help = "Attempts to the endpoint that ended since its last acknowledgement";
-        self.gauge("endpoint_failures_in_a_row", help, None, each(|e| u64::from(e.failures_in_a_row)))?;
-        let with = |whose: &Labels, name, value: &str| {
-            let mut labels = whose.clone();
-            labels.push((name, value.to_owned()));
-            labels
-        };
-        let breakers = chosen.iter().flat_map(|(whose, e)| {
-            BreakerStatus::ALL
-                .map(|state| (with(whose, "breaker", state.as_str()), u64::from(e.breaker == state)))
-        });
-        self.gauge("endpoint_breaker", "1 for the state that the endpoint's breaker is in", None, breakers)?;
-        let holds = chosen
-            .iter()
-            .filter_map(|(whose, e)| e.hold.as_ref().map(|hold| (with(whose, "reason", &hold.reason), 1u64)));
-        self.gauge("endpoint_held", "1 for an endpoint to which nothing is sent", None, holds)
-    }
+    let whose = |endpoint: &EndpointStatus| {
+        let host = url::Url::parse(&endpoint.url).ok().and_then(|url| url.host_str().map(str::to_owned));
+        vec![("endpoint_id", endpoint.endpoint_id.to_string()), ("host", host.unwrap_or_default())]
+    };
+    let chosen: Vec<(Labels, &EndpointStatus)> = chosen.into_iter().map(|e| (whose(e), e)).collect();
+    let each =
+        |value: fn(&EndpointStatus) -> u64| chosen.iter().map(move |(whose, e)| (whose.clone(), value(e)));
+    page.gauge("endpoint_pending_deliveries", "The endpoint's backlog", None, each(|e| e.pending))?;
+    let ages = chosen.iter().map(|(whose, e)| (whose.clone(), e.oldest_pending_age_ms.map_or(0.0, seconds)));
+    let help = "How long the first in the endpoint's line has been waiting";
+    page.gauge("endpoint_oldest_pending_age", help, SECONDS, ages)?;
+    let help = "Attempts under way to the endpoint";
+    page.gauge("endpoint_in_flight_attempts", help, None, each(|e| e.in_flight as u64))?;
+    let help = "Attempts to the endpoint that ended since its last acknowledgement";
+    page.gauge("endpoint_failures_in_a_row", help, None, each(|e| u64::from(e.failures_in_a_row)))?;
+    let with = |whose: &Labels, name, value: &str| {
+        let mut labels = whose.clone();
+        labels.push((name, value.to_owned()));
+        labels
+    };
+    let breakers = chosen.iter().flat_map(|(whose, e)| {
+        BreakerStatus::ALL
+            .map(|state| (with(whose, "breaker", state.as_str()), u64::from(e.breaker == state)))
+    });
+    page.gauge("endpoint_breaker", "1 for the state that the endpoint's breaker is in", None, breakers)?;
+    let holds = chosen
+        .iter()
+        .filter_map(|(whose, e)| e.hold.as_ref().map(|hold| (with(whose, "reason", &hold.reason), 1u64)));
+    page.gauge("endpoint_held", "1 for an endpoint to which nothing is sent", None, holds)
 }
 
 #[cfg(test)]
@@ -331,17 +232,8 @@ mod tests {
 
     #[test]
     fn a_label_holds_the_host_and_nothing_else_of_a_url() {
-        let mut text = String::new();
-        let mut registry = Registry::with_prefix("hookit");
-        #[derive(Debug)]
-        struct Only(Vec<EndpointStatus>);
-        impl Collector for Only {
-            fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-                Page(encoder).endpoints(&self.0)
-            }
-        }
-        registry.register_collector(Box::new(Only(vec![endpoint(7, BreakerStatus::Probing, 3)])));
-        text::encode(&mut text, &registry).unwrap();
+        let only = vec![endpoint(7, BreakerStatus::Probing, 3)];
+        let text = exposition("hookit", move |page| endpoints_families(page, &only)).unwrap();
         let whose = r#"{endpoint_id="7",host="pos.example"}"#;
         assert!(text.contains(&format!("hookit_endpoint_pending_deliveries{whose} 3\n")), "{text}");
         assert!(text.contains(&format!("hookit_endpoint_oldest_pending_age_seconds{whose} 1.5\n")), "{text}");

@@ -7,6 +7,7 @@
 mod answer;
 mod body;
 mod clock;
+pub mod exposition;
 mod faults;
 mod live;
 pub mod openapi;

@@ -1,9 +1,10 @@
-//! What an operator does, as nouns and verbs over the operator API. A file a noun.
+//! What an operator does, as nouns and verbs over the operator API, and over that of an inbox. A file a noun.
 //!
 //! What this module must not do: know rules. What may be done is the platform's to say; what comes back is shown as it is, and
 //! with `--output json` byte for byte.
 
 pub(crate) mod delivery;
+pub(crate) mod inbox;
 pub(crate) mod order;
 pub(crate) mod partner;
 pub(crate) mod replay;
@@ -71,17 +72,23 @@ struct Every {
     every: Duration,
 }
 
-/// The platform, with the operator's token.
+/// A server, the platform or an inbox, with the credential of whoever operates it.
 pub(crate) struct Operator {
     client: Client,
     output: Output,
+    /// What the paths of all its calls begin with.
+    base: &'static str,
 }
 
 impl Common {
     pub(crate) fn operator(&self) -> anyhow::Result<Operator> {
         let token = std::env::var(OPERATOR_TOKEN)
             .map_err(|_| usage(format!("{OPERATOR_TOKEN} is not set: the platform's operator token")))?;
-        Ok(Operator { client: Client::new(&self.platform, Some(&token))?, output: self.output })
+        Ok(Operator {
+            client: Client::new(&self.platform, Some(&token))?,
+            output: self.output,
+            base: "/v1/operator/",
+        })
     }
 }
 
@@ -91,7 +98,7 @@ impl Operator {
     }
 
     async fn send(&self, method: Method, path: &str, body: impl Into<Bytes>) -> anyhow::Result<Reply> {
-        let reply = self.client.send(method, &format!("/v1/operator/{path}"), body.into()).await?;
+        let reply = self.client.send(method, &format!("{}{path}", self.base), body.into()).await?;
         if reply.status.is_success() {
             return Ok(reply);
         }

@@ -63,6 +63,33 @@ async fn secrets_are_replaced_and_readers_are_told_apart() {
     let with = diff().variable("HOOKIT_INBOX_TOKEN", office).run(&scratch).await;
     assert!(with.stdout.contains("2"), "two orders that the platform does not know: {with:?}");
 
+    let run = async |arguments: &[&str]| {
+        let launch = Launch::hookit(&[&["inbox"], arguments].concat()).named("operator");
+        let launch =
+            launch.variable("HOOKIT_INBOX_URL", inbox.server.url("")).variable("HOOKIT_INBOX_TOKEN", office);
+        launch.run(&scratch).await
+    };
+    let status = run(&["status"]).await;
+    for said in [
+        "by_secret         klikit=1 next=1",
+        "refused           signature_wrong=1",
+        "reconcile         no credential",
+    ] {
+        assert!(status.code == Some(0) && status.stdout.contains(said), "{said}: {status:?}");
+    }
+    let shown = run(&["orders", "--status", "placed", "--output", "json"]).await;
+    let shown: Value = serde_json::from_str(&shown.stdout).unwrap();
+    assert_eq!(shown["orders"].as_array().unwrap().len(), 2, "{shown}");
+    assert_eq!(run(&["quarantine", "list"]).await.code, Some(0));
+    assert_eq!(run(&["quarantine", "show", "1"]).await.code, Some(3));
+    let nobody = run(&["quarantine", "apply"]).await;
+    assert!(
+        nobody.code == Some(2) && nobody.stderr.contains("HOOKIT_INBOX_WRITE_TOKEN is not set"),
+        "{nobody:?}"
+    );
+    let orders = run(&["orders"]).await;
+    assert!(orders.stdout.starts_with("ORDER") && orders.stdout.lines().count() == 3, "{orders:?}");
+
     let log = inbox.server.process().stderr();
     assert!(
         log.contains("secrets=\"klikit, next\"") && log.contains("read_tokens=\"environment, kitchen\""),

@@ -13,6 +13,7 @@ mod reconcile;
 mod retention;
 mod secrecy;
 mod sinks;
+mod status;
 mod strangers;
 mod stream;
 mod stub;

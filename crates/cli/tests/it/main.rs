@@ -25,6 +25,7 @@ mod repairs;
 mod secrets;
 mod sinks;
 mod startup;
+mod storm;
 mod strangers;
 mod tls;
 mod workbench;

@@ -248,10 +248,13 @@ fn led_to(
     let rows = html! {
         @for Tried { delivery, attempts } in of_event {
             tr {
-                td { (endpoint_of(delivery.endpoint_id, endpoints.get(&delivery.endpoint_id))) }
+                td.tight {
+                    (endpoint_of(delivery.endpoint_id, endpoints.get(&delivery.endpoint_id)))
+                    div.small.quiet { "brand " (delivery.brand_id) }
+                }
                 td { (words::delivery_state(delivery.state)) }
                 td.number { (delivery.attempts) }
-                td {
+                td.tight {
                     @for attempt in attempts.iter().rev().take(ATTEMPTS_MAX) {
                         div.small { "#" (attempt.number) " " (words::attempt(attempt)) " · " (exact(attempt.started_at)) }
                     }
@@ -307,7 +310,7 @@ fn difference(order_id: OrderId, before: &OrderEvent, after: &OrderEvent) -> Mar
             (table(&format!("What version {} changed", after.version), &[("Field", ""), ("Before", ""), ("After", "")], &html! {
                 @for (name, old, new) in &fields {
                     tr {
-                        td { code { (name) } }
+                        td.tight { code { (name) } }
                         td { @if let Some(old) = old { del.mono { (value(old)) } } }
                         td { @if let Some(new) = new { ins.mono { (value(new)) } } }
                     }
@@ -338,7 +341,7 @@ fn record_of(order_id: OrderId, version: i64, events: &[OrderEvent]) -> Markup {
             @let change = changes.iter().find(|(changed, ..)| *changed == name);
             @let text = value(record.get(&name).unwrap_or_default());
             tr {
-                td { code { (name) } }
+                td.tight { code { (name) } }
                 td.mono {
                     @match change {
                         Some((_, Some(old), _)) => { del { (value(old)) } " " ins { (text) } }
@@ -349,7 +352,7 @@ fn record_of(order_id: OrderId, version: i64, events: &[OrderEvent]) -> Markup {
             }
         }
         @for (name, old, _) in gone {
-            tr { td { code { (name) } } td.mono { del { (value(old.unwrap_or_default())) } } }
+            tr { td.tight { code { (name) } } td.mono { del { (value(old.unwrap_or_default())) } } }
         }
     };
     html! {

@@ -177,7 +177,7 @@ async fn the_board_has_each_order_where_it_stands_and_moves_it_live() {
             assert_ne!(stream.read_buf(&mut told).await.unwrap(), 0, "the stream ended");
             let events = String::from_utf8_lossy(&told).into_owned();
             let parts = events.lines().filter_map(|line| line.strip_prefix("data: "));
-            let newest = parts.filter_map(|part| serde_json::from_str::<String>(part).ok()).last();
+            let newest = parts.filter_map(|part| serde_json::from_str::<String>(part).ok()).next_back();
             if newest.is_some_and(|part| column(&part, "Ready").contains(&format!("/console/orders/{id}"))) {
                 return;
             }

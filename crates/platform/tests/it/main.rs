@@ -6,6 +6,7 @@ mod audit;
 mod bulk;
 mod console;
 mod console_orders;
+mod console_overview;
 mod credentials;
 mod delivery;
 mod exposition;

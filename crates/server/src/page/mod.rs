@@ -10,6 +10,7 @@
 //! What this module must not do: know what an order is, or who may do what.
 
 mod assets;
+mod chart;
 mod form;
 mod headers;
 mod layout;
@@ -17,6 +18,7 @@ mod parts;
 mod session;
 
 pub use assets::assets;
+pub use chart::{Axes, Series, chart, spark};
 pub use form::{FORM_BYTES_MAX, Form, check_form, csrf_field};
 pub use headers::{is_page_wanted, protected, see_other};
 pub use layout::{Frame, Section, SignedIn, Site};

@@ -8,6 +8,7 @@
 //! keep anything in memory that a restart would miss, or write a body, a secret or a signature to a log.
 
 mod config;
+mod console;
 mod counters;
 mod moves;
 mod partner;
@@ -27,6 +28,7 @@ use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use hookit_contract::{Clock, Timestamp, WebhookSecret};
+use hookit_server::page::Sessions;
 use hookit_server::{Secret, Tasks};
 use hookit_store::inbox::Store;
 use tokio::sync::Semaphore;
@@ -63,6 +65,8 @@ struct Shared {
     counters: LiveCounters,
     recent: Recent,
     started_at: Timestamp,
+    /// Who is signed in at the console.
+    sessions: Sessions<console::Holder>,
     /// Where there are any, once they are started.
     sinks: OnceLock<Sinks>,
     reconciler: Reconciler,
@@ -101,6 +105,7 @@ impl Inbox {
             body_room: Semaphore::new(config.large_bodies_bytes_max),
             counters: LiveCounters::default(),
             recent: Recent::default(),
+            sessions: console::sessions(),
             sinks: OnceLock::new(),
             reconciler: Reconciler::default(),
             mover: Mover::default(),
@@ -141,7 +146,7 @@ impl Inbox {
             .merge(read::for_readers(&self.0, shown))
             .merge(read::for_writers(asked))
             .merge(read::probes());
-        reference::served(routes.with_state(self.0.clone()))
+        reference::served(routes.with_state(self.0.clone())).merge(console::router(self.0.clone()))
     }
 
     /// How many deliveries came since the start that were signed with each secret, repeats included: whether one of them is

@@ -142,9 +142,9 @@ async fn one(
 /// What became of one thing that was read anew.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "QuarantineApplied")]
-struct One {
+pub(crate) struct One {
     /// True where it could be read and is in quarantine no more.
-    applied: bool,
+    pub(crate) applied: bool,
     /// Orders whose view it renewed; of others the view has a newer state.
     renewed: usize,
     /// Why it cannot be read still.
@@ -154,13 +154,13 @@ struct One {
 /// What became of several.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "QuarantineAppliedAll")]
-struct Several {
+pub(crate) struct Several {
     /// Things that could be read and are in quarantine no more.
-    applied: usize,
+    pub(crate) applied: usize,
     /// Orders whose view they renewed.
     renewed: usize,
     /// Things that cannot be read still.
-    unreadable: usize,
+    pub(crate) unreadable: usize,
     /// Behind this one there are more; null where there are none.
     next_after: Option<i64>,
 }
@@ -172,15 +172,18 @@ async fn apply(
     _: NoBody,
 ) -> Result<Answer<One>, ApiError> {
     may_write(inbox.config.write_token.as_ref(), &headers)?;
+    Ok(Answer::ok(&apply_one(&inbox, id).await?))
+}
+
+/// Reads one thing anew.
+pub(crate) async fn apply_one(inbox: &Shared, id: i64) -> Result<One, ApiError> {
     let applied = inbox.store.apply_quarantined(id, inbox.clock.now()).await.map_err(failed)?;
     match applied {
         Applied::NoSuchThing => Err(not_there(id)),
-        Applied::Unreadable { reason } => {
-            Ok(Answer::ok(&One { applied: false, renewed: 0, reason: Some(reason) }))
-        }
+        Applied::Unreadable { reason } => Ok(One { applied: false, renewed: 0, reason: Some(reason) }),
         Applied::Read(receipt) => {
             tracing::info!(quarantine_id = id, "what was in quarantine can be read");
-            Ok(Answer::ok(&One { applied: true, renewed: renewed(&receipt), reason: None }))
+            Ok(One { applied: true, renewed: renewed(&receipt), reason: None })
         }
     }
 }
@@ -192,7 +195,12 @@ async fn apply_all(
     _: NoBody,
 ) -> Result<Answer<Several>, ApiError> {
     may_write(inbox.config.write_token.as_ref(), &headers)?;
-    let Params(AfterParams { mut after }) = params?;
+    let Params(AfterParams { after }) = params?;
+    Ok(Answer::ok(&apply_all_behind(&inbox, after).await?))
+}
+
+/// Reads everything anew behind a place, up to a bound.
+pub(crate) async fn apply_all_behind(inbox: &Shared, mut after: Option<i64>) -> Result<Several, ApiError> {
     let mut all = Several { applied: 0, renewed: 0, unreadable: 0, next_after: None };
     for looked_at in 0.. {
         let found = inbox.store.quarantine(after, 1).await.map_err(failed)?;
@@ -212,7 +220,7 @@ async fn apply_all(
         }
     }
     tracing::info!(applied = all.applied, unreadable = all.unreadable, "the quarantine was read anew");
-    Ok(Answer::ok(&all))
+    Ok(all)
 }
 
 #[derive(Debug, serde::Deserialize, JsonSchema)]

@@ -103,7 +103,7 @@ async fn guard(State(inbox): State<Arc<Shared>>, request: Request, next: Next) -
 }
 
 /// Who may read: the bearer of one of the read tokens, whose name is given back, or this machine where there are none.
-fn may_read<'t>(
+pub(crate) fn may_read<'t>(
     tokens: &'t [NamedSecret],
     peer: Option<SocketAddr>,
     headers: &HeaderMap,
@@ -270,30 +270,30 @@ struct OrderPage {
 /// Which orders, and which page of them.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct OrderParams {
+pub(crate) struct OrderParams {
     /// Names in any case, or codes, with commas between them: in one of these.
-    status: Option<String>,
+    pub(crate) status: Option<String>,
     /// Of this brand, by its record or an envelope that it came in.
     #[schemars(range(min = 1))]
-    brand_id: Option<i64>,
+    pub(crate) brand_id: Option<i64>,
     /// Of this branch.
     #[schemars(range(min = 1))]
-    branch_id: Option<i64>,
+    pub(crate) branch_id: Option<i64>,
     /// Of this id, or with an `external_id` or a `short_id` that begins so, in any case. 1 to 255 characters.
-    text: Option<String>,
+    pub(crate) text: Option<String>,
     /// Whose newest state came at this time or later.
-    received_since: Option<Timestamp>,
+    pub(crate) received_since: Option<Timestamp>,
     /// Whose newest state came before this time.
-    received_until: Option<Timestamp>,
+    pub(crate) received_until: Option<Timestamp>,
     /// The `next_after` of the page before.
-    after: Option<i64>,
+    pub(crate) after: Option<i64>,
     /// How many at most; 1 to 1000, 100 where nothing is said.
-    limit: Option<usize>,
+    pub(crate) limit: Option<usize>,
 }
 
 impl OrderParams {
     /// Takes down everything that is wrong.
-    fn read(self, codes: &StatusCodes) -> Result<(OrderFilter, PageParams), ApiError> {
+    pub(crate) fn read(self, codes: &StatusCodes) -> Result<(OrderFilter, PageParams), ApiError> {
         let mut faults = Faults::default();
         let statuses = statuses(self.status.as_deref(), codes, &mut faults);
         let ids = ids(self.brand_id, self.branch_id, &mut faults);
@@ -382,7 +382,7 @@ async fn order(State(inbox): State<Arc<Shared>>, PathId(id): PathId) -> Result<A
     }
 }
 
-fn no_order(id: i64) -> ApiError {
+pub(crate) fn no_order(id: i64) -> ApiError {
     ApiError::not_found(format!("order {id} never came"))
 }
 

@@ -10,7 +10,6 @@ use hookit_server::{Params, PathId};
 use hookit_store::inbox::ViewedOrder;
 use maud::{Markup, html};
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::{Result, Visit};
 use crate::Shared;
@@ -145,16 +144,18 @@ pub(super) async fn show(
             }
         }
     };
-    let pretty = serde_json::from_slice::<Value>(&order.record)
-        .ok()
-        .and_then(|value| serde_json::to_string_pretty(&value).ok())
-        .unwrap_or_else(|| String::from_utf8_lossy(&order.record).into_owned());
+    // Field by field, in the order and the spelling in which they came.
+    let fields = Record::parse(order.record.clone()).map(|record| {
+        let line = |name: &str| format!("{name}: {}", record.get(name).unwrap_or_default());
+        record.names().map(|name| line(&name)).collect::<Vec<_>>().join("\n")
+    });
+    let fields = fields.unwrap_or_else(|_| String::from_utf8_lossy(&order.record).into_owned());
     let content = html! {
         p { (status_badge(order.status)) " " span.quiet { "came " (age(visit.now, order.received_at)) } }
         h2 { "How it came about" }
         (table("States of the order", &columns, &rows))
         h2 { "The newest record" }
-        details id="record" open { summary { "As it reads" } pre.scroll tabindex="0" { code { (pretty) } } }
+        pre.scroll tabindex="0" { code { (fields) } }
     };
     Ok(visit.page(&format!("Order {id}"), content))
 }

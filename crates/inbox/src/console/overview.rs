@@ -64,21 +64,22 @@ fn troubles(status: &InboxStatus) -> Markup {
     html! {
         @for sink in status.sinks.iter().filter(|sink| sink.state != "up") {
             (note(Tone::Bad, &html! {
-                "The sink " b { (sink.name) } " is " (sink.state) "; " (count(sink.lag_changes)) " changes wait for it."
+                "The sink " b { (sink.name) } " is " (sink.state) "; changes that wait for it: " (count(sink.lag_changes)) "."
                 @if let Some(error) = &sink.error { " " (error) }
             }))
         }
         @for sink in status.sinks.iter().filter(|sink| sink.given_up > 0) {
-            (note(Tone::Warn, &html! { (count(sink.given_up)) " changes were given up at the sink " b { (sink.name) } "." }))
+            (note(Tone::Warn, &html! { "Changes given up at the sink " b { (sink.name) } ": " (count(sink.given_up)) "." }))
         }
         @if status.quarantined > 0 {
             (note(Tone::Warn, &html! {
-                (count(status.quarantined)) " things that are genuine could not be read. " a href=(quarantine::LIST) { "Look at them" }
+                "Genuine, and not to be read: " (count(status.quarantined)) ". " a href=(quarantine::LIST) { "Look at it" }
             }))
         }
         @if wrong > 0 {
             (note(Tone::Warn, &html! {
-                (count(wrong)) " requests had a signature of none of the secrets: strangers, or a secret that was replaced."
+                "Requests with a signature of none of the secrets: " (count(wrong))
+                "; strangers, or a secret that was replaced."
             }))
         }
         @if let Some(problem) = status.reconcile.as_ref().and_then(|reconcile| reconcile.problem.as_ref()) {

@@ -101,7 +101,8 @@ pub(super) async fn sign_in(State(shared): State<Arc<Shared>>, request: Request)
 /// Whose token this is. All of them are compared, so that the time does not say which it was.
 fn holder(shared: &Shared, token: &Secret) -> Option<Holder> {
     let tokens = shared.config.read_tokens.iter();
-    let reader = tokens.filter(|read| read.secret.matches(token.expose())).last();
+    let reader =
+        tokens.fold(None, |found, read| if read.secret.matches(token.expose()) { Some(read) } else { found });
     let is_writer = shared.config.write_token.as_ref().is_some_and(|write| write.matches(token.expose()));
     match (is_writer, reader) {
         (true, _) => Some(Holder::Writer),

@@ -8,7 +8,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use hookit_contract::ErrorCode;
 use hookit_server::{Answer, ApiError};
 use hookit_store::Error;
-use hookit_store::platform::{Changed, Replayed, StoredOrder};
+use hookit_store::platform::{Cancelled, Changed, Replayed, StoredOrder};
 
 use crate::Shared;
 use crate::order_schema::Order;
@@ -65,6 +65,18 @@ pub(crate) fn replayed(replayed: Replayed) -> Result<()> {
             refused("the delivery's registration was removed; there is nowhere to send it to")
         }
         Replayed::NoSuchDelivery => Err(ApiError::not_found("there is no such delivery")),
+    }
+}
+
+/// What became of a wish to take a delivery back.
+pub(crate) fn cancelled(cancelled: Cancelled) -> Result<()> {
+    match cancelled {
+        Cancelled::Done => Ok(()),
+        Cancelled::Ended(state) => Err(ApiError::new(
+            ErrorCode::StateInvalidTransition,
+            format!("the delivery is {state}; only one that is pending can be cancelled"),
+        )),
+        Cancelled::NoSuchDelivery => Err(ApiError::not_found("there is no such delivery")),
     }
 }
 

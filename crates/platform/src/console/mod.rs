@@ -7,6 +7,8 @@
 //!
 //! What this module must not do: know a rule that the API does not know.
 
+mod deliveries;
+mod endpoints;
 mod live;
 mod order;
 mod orders;
@@ -53,6 +55,8 @@ const SITE: Site = Site {
 const SECTIONS: &[(Section, &str)] = &[
     (Section { name: "Overview", path: HOME }, "/status"),
     (Section { name: "Orders", path: "/console/orders" }, "/orders"),
+    (Section { name: "Deliveries", path: "/console/deliveries" }, "/deliveries"),
+    (Section { name: "Endpoints", path: "/console/endpoints" }, "/webhooks"),
 ];
 
 /// Who is signed in.
@@ -66,7 +70,9 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .merge(overview::pages())
         .merge(orders::pages())
         .merge(order::pages())
-        .merge(search::pages());
+        .merge(search::pages())
+        .merge(deliveries::pages())
+        .merge(endpoints::pages());
     let inside = pages
         .router
         .route(sign_in::SIGN_OUT, post(sign_in::sign_out))
@@ -106,7 +112,6 @@ impl Pages {
     }
 
     /// What a form does, for who may make this call of the operator API.
-    #[expect(dead_code, reason = "no page has one yet")]
     fn action<H, A>(self, path: &str, method: Method, stands_for: &'static str, handler: H) -> Self
     where
         H: Handler<A, Arc<Shared>>,
@@ -202,7 +207,6 @@ impl Visit {
     }
 
     /// A form that does something; what the reader fills in or presses is its content.
-    #[expect(dead_code, reason = "no page has one yet")]
     fn form(&self, action: &str, class: &str, content: &Markup) -> Markup {
         html! { form action=(action) method="post" class=(class) { (csrf_field(&self.session.csrf)) (content) } }
     }

@@ -140,6 +140,7 @@ fn trouble(status: &Status, visit: &Visit) -> Markup {
         @if troubled.is_empty() && !is_queue_full {
             (note(Tone::Good, &html! {
                 @if status.endpoints.is_empty() { "No endpoint is registered yet: nobody hears of orders." }
+                @else if status.endpoints.len() == 1 { "The one endpoint takes what it is sent." }
                 @else { "All " (count(status.endpoints.len() as u64)) " endpoints take what they are sent." }
             }))
         }
@@ -224,6 +225,8 @@ fn charts(past: &[PastFigures], now: Timestamp, range: Range) -> Markup {
         line("p50", &|one| Some(one.times?.p50_us as f64)),
         line("p99", &|one| Some(one.times?.p99_us as f64)),
     ];
+    let failed = [line("attempts", &|one| Some((one.attempts - one.acknowledged) as f64 / seconds))];
+    let dead = [line("deliveries", &|one| Some(one.dead as f64))];
     let backlog = [line("pending", &|one| Some(one.pending as f64))];
     let micros = |value: f64| duration(Duration::from_micros(value.max(0.0) as u64));
     html! {
@@ -231,6 +234,8 @@ fn charts(past: &[PastFigures], now: Timestamp, range: Range) -> Markup {
             (chart("Events and deliveries a second", axes(0.0, 1.0), &rates, &per_second))
             (chart("Attempts that were acknowledged", axes(0.0, 100.0), &success, &|value| format!("{value:.0} %")))
             (chart("From commit to acknowledgement", axes(0.0, 1_000.0), &times, &micros))
+            (chart("Attempts that failed, a second", axes(0.0, 1.0), &failed, &per_second))
+            (chart("Dead letters", axes(0.0, 5.0), &dead, &|value| count(value.max(0.0) as u64)))
             (chart("Backlog", axes(0.0, 10.0), &backlog, &|value| count(value.max(0.0) as u64)))
         }
     }

@@ -10,7 +10,7 @@ use hookit_contract::{
 };
 use hookit_server::routes::{Routes, get, post};
 use hookit_server::{Answer, ApiError, NoBody, Params, PathText};
-use hookit_store::platform::{Attempt, Cancelled, Delivery, DeliveryQuery, EndReason, Verdict};
+use hookit_store::platform::{Attempt, Delivery, DeliveryQuery, EndReason, Verdict};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -221,16 +221,7 @@ async fn cancel(
     _: NoBody,
 ) -> Result<Answer<Shown<'static>>> {
     let (id, by) = (DeliveryId::from(id), by.name(&operator)?);
-    match store.cancel_delivery(&id, &by, shared.clock.now()).await.map_err(store_error)? {
-        Cancelled::Done => {}
-        Cancelled::Ended(state) => {
-            return Err(ApiError::new(
-                ErrorCode::StateInvalidTransition,
-                format!("the delivery is {state}; only one that is pending can be cancelled"),
-            ));
-        }
-        Cancelled::NoSuchDelivery => return Err(ApiError::not_found("there is no such delivery")),
-    }
+    api::cancelled(store.cancel_delivery(&id, &by, shared.clock.now()).await.map_err(store_error)?)?;
     tracing::info!(delivery_id = %id, by, "a delivery was cancelled");
     let found = shared.store.delivery(&id).await.map_err(store_error)?;
     let (delivery, attempts) = found.ok_or_else(|| ApiError::not_found("there is no such delivery"))?;

@@ -5,6 +5,7 @@
 mod audit;
 mod bulk;
 mod console;
+mod console_actions;
 mod console_orders;
 mod console_overview;
 mod credentials;

@@ -14,7 +14,7 @@ const AXIS: RGBColor = RGBColor(1, 1, 3);
 const SERIES: [RGBColor; 2] = [RGBColor(1, 2, 1), RGBColor(1, 2, 2)];
 
 /// The size that a chart is drawn at; it is shown as wide as there is room.
-const SIZE: (u32, u32) = (460, 170);
+const SIZE: (u32, u32) = (420, 150);
 const SPARK_SIZE: (u32, u32) = (120, 28);
 
 /// A line of a chart.

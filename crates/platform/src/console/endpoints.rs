@@ -72,7 +72,7 @@ async fn list(State(shared): State<Arc<Shared>>, visit: Visit) -> Result<Respons
     let columns = [
         ("Endpoint", ""),
         ("State", ""),
-        ("", ""),
+        ("In words", ""),
         ("Deliveries in 24 h", ""),
         ("Success", "number"),
         ("p95", "number"),

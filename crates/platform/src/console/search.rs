@@ -195,7 +195,7 @@ fn results(found: &Found, visit: &Visit) -> Markup {
             (table("Partners", &[("Partner", ""), ("Business", "number"), ("Since", "")], &html! {
                 @for partner in partners {
                     tr {
-                        td { a href={ "/console/partners/" (partner.partner_id) } { (partner.name) } }
+                        td { (partner.name) " " code { (partner.partner_id) } }
                         td.number { (partner.business_id) }
                         td { (age(visit.now, partner.created_at)) }
                     }
@@ -241,7 +241,8 @@ pub(super) fn endpoint_table<'e>(
     endpoints: impl Iterator<Item = (&'e EndpointStatus, Option<&'e [EventType]>)>,
     visit: &Visit,
 ) -> Markup {
-    let columns = [("Endpoint", ""), ("State", ""), ("", ""), ("Backlog", "number"), ("Oldest", "number")];
+    let columns =
+        [("Endpoint", ""), ("State", ""), ("In words", ""), ("Backlog", "number"), ("Oldest", "number")];
     table(
         "Endpoints",
         &columns,

@@ -40,7 +40,7 @@ pub use ids::{
 pub use record::{Changes, OWNED_FIELDS, OwnedFields, Record, RecordError};
 pub use signature::{SIGNATURE_HEX_LEN, Signature, SignatureMismatch, WebhookSecret};
 pub use status::{
-    Actor, KnownStatus, MoveRefusal, MoveVerdict, OrderStatus, PartnerMove, StatusCodes, StatusCodesError,
-    check_move, check_partner_move,
+    Actor, GivenReason, KnownStatus, MoveRefusal, MoveVerdict, OrderStatus, PartnerMove, REASON_CHARS_MAX,
+    ReasonFault, StatusCodes, StatusCodesError, check_move, check_partner_move,
 };
 pub use time::{Clock, Timestamp, TimestampError};

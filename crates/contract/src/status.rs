@@ -327,6 +327,21 @@ impl PartnerMove {
         matches!(self.to(), KnownStatus::Cancelled)
     }
 
+    /// Whether this is a reason for it.
+    ///
+    /// # Errors
+    /// [`ReasonFault`]
+    pub fn check_reason(self, given: GivenReason<'_>) -> Result<(), ReasonFault> {
+        let fits = |text: &str| !text.trim().is_empty() && text.chars().count() <= REASON_CHARS_MAX;
+        match given {
+            GivenReason::None if self.needs_reason() => Err(ReasonFault::Missing),
+            GivenReason::None => Ok(()),
+            _ if !self.needs_reason() => Err(ReasonFault::NotWanted),
+            GivenReason::Text(text) if !fits(text) => Err(ReasonFault::Text),
+            GivenReason::Code | GivenReason::Text(_) => Ok(()),
+        }
+    }
+
     /// Where the order goes.
     pub const fn to(self) -> KnownStatus {
         match self {
@@ -336,6 +351,34 @@ impl PartnerMove {
             PartnerMove::Rejected | PartnerMove::Cancelled => KnownStatus::Cancelled,
         }
     }
+}
+
+/// Characters of a `reason_code` that is a text.
+pub const REASON_CHARS_MAX: usize = 500;
+
+/// The `reason_code` that comes with a partner's move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivenReason<'a> {
+    /// There is none.
+    None,
+    /// An integer.
+    Code,
+    /// A text.
+    Text(&'a str),
+}
+
+/// What is wrong with a `reason_code`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReasonFault {
+    /// The move needs one.
+    #[error("missing; a move to rejected or cancelled needs one")]
+    Missing,
+    /// The move has none.
+    #[error("only a move to rejected or cancelled has a reason")]
+    NotWanted,
+    /// Empty or too long.
+    #[error("expected an integer, or a text of 1 to {REASON_CHARS_MAX} characters")]
+    Text,
 }
 
 /// Says whether an order at `from` may do what a partner asks: [`check_move`], and that only a PLACED order can be rejected.

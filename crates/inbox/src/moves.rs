@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use axum::extract::{FromRequest as _, Request, State};
 use bytes::Bytes;
-use hookit_contract::{ErrorCode, OrderId, PartnerMove, Timestamp};
+use hookit_contract::{ErrorCode, GivenReason, OrderId, PartnerMove, Timestamp};
 use hookit_server::routes::{Routes, get, post};
-use hookit_server::{Answer, ApiError, Fault, JsonBody, PathId, RawBody, Tasks, random_hex};
+use hookit_server::{Answer, ApiError, Fault, JsonBody, PathId, RawBody, Tasks, idempotency_key, random_hex};
 use hookit_store::Error as StoreError;
 use hookit_store::inbox::{MoveAsked, MoveEnd, MoveState, NewMove, OrderMove};
 use http::HeaderMap;
@@ -39,12 +39,6 @@ const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Moves of an order that are shown, the newest.
 const SHOWN_MAX: usize = 100;
-
-/// Characters of a key, as at the platform.
-const KEY_MAX: usize = 255;
-
-/// Characters of a reason that is a text, as at the platform.
-const REASON_MAX: usize = 500;
 
 /// What asks for the next move to be sent, and tells that one has ended.
 pub(crate) struct Mover {
@@ -112,16 +106,12 @@ struct MoveBody {
 
 impl MoveBody {
     fn check(&self) -> Result<(), Fault> {
-        let is_needed = self.status.needs_reason();
-        let fault = match &self.reason_code {
-            None if is_needed => "missing; a move to rejected or cancelled needs one".to_owned(),
-            Some(_) if !is_needed => "only a move to rejected or cancelled has a reason".to_owned(),
-            Some(ReasonCode::Text(text)) if text.trim().is_empty() || text.chars().count() > REASON_MAX => {
-                format!("expected an integer, or a text of 1 to {REASON_MAX} characters")
-            }
-            _ => return Ok(()),
+        let given = match &self.reason_code {
+            None => GivenReason::None,
+            Some(ReasonCode::Code(_)) => GivenReason::Code,
+            Some(ReasonCode::Text(text)) => GivenReason::Text(text),
         };
-        Err(Fault::new("reason_code", fault))
+        self.status.check_reason(given).map_err(|fault| Fault::new("reason_code", fault.to_string()))
     }
 }
 
@@ -179,7 +169,7 @@ async fn ask(
     if inbox.config.partner_api.is_none() {
         return Err(ApiError::new(ErrorCode::Unavailable, NO_CREDENTIAL));
     }
-    let key = key(&headers)?;
+    let key = idempotency_key(&headers)?;
     let RawBody(bytes) = RawBody::from_request(request, &()).await?;
     let JsonBody(mut body) = JsonBody::<MoveBody>::parse(&bytes)?;
     body.check()?;
@@ -236,20 +226,6 @@ fn answer(found: OrderMove) -> Result<Answer<Shown>, ApiError> {
             refused(code, found)
         }
     }
-}
-
-/// The asker's own key, where it gives one.
-fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let mut values = headers.get_all("idempotency-key").iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    let text = value.to_str().unwrap_or_default();
-    let fits = (1..=KEY_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if !fits || values.next().is_some() {
-        return Err(ApiError::invalid(format!(
-            "Idempotency-Key: expected one key of 1 to {KEY_MAX} visible ASCII characters"
-        )));
-    }
-    Ok(Some(text.to_owned()))
 }
 
 /// Starts sending moves as a task. What was pending when the inbox stopped goes first.

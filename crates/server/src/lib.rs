@@ -27,7 +27,7 @@ pub use body::{JsonBody, NoBody, Object, OptionalBody, Params, RawBody, read_bod
 pub use clock::SystemClock;
 pub use faults::{Fault, Faults};
 pub use live::{LAST_EVENT_ID, Live, LiveEvent, LiveEvents};
-pub use request::{PathId, PathText, RequestId, bearer};
+pub use request::{IDEMPOTENCY_KEY_MAX, PathId, PathText, RequestId, bearer, idempotency_key};
 pub use secret::{PrivateFileError, Secret, create_private_dir, private_file, random_hex, read_private_file};
 pub use serve::{IsSecure, Limits, serve, serve_with};
 pub use tasks::Tasks;

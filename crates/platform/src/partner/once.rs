@@ -1,18 +1,13 @@
 //! `Idempotency-Key`: under which key a write is asked for, and what it stands for.
 
 use hookit_contract::ErrorCode;
-use hookit_server::ApiError;
 use hookit_server::routes::Call;
+use hookit_server::{ApiError, idempotency_key};
 use hookit_store::platform::{Once, OnceKey, Partner};
 use http::HeaderMap;
 use sha2::{Digest as _, Sha256};
 
 use crate::api::Result;
-
-const NAME: &str = "idempotency-key";
-
-/// Characters of a key.
-const KEY_MAX: usize = 255;
 
 /// Says of a call that it is made under a key.
 pub(super) fn keyed<S>(call: Call<S>) -> Call<S> {
@@ -31,21 +26,12 @@ pub(super) fn keyed<S>(call: Call<S>) -> Call<S> {
 
 /// The key of a write.
 pub(super) fn key(headers: &HeaderMap) -> Result<String> {
-    let mut values = headers.get_all(NAME).iter();
-    let Some(value) = values.next() else {
-        return Err(ApiError::new(
+    idempotency_key(headers)?.ok_or_else(|| {
+        ApiError::new(
             ErrorCode::RequestMissingIdempotencyKey,
             "Idempotency-Key: missing; expected a key of your own that is new for each write",
-        ));
-    };
-    let text = value.to_str().unwrap_or_default();
-    let fits = (1..=KEY_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if !fits || values.next().is_some() {
-        return Err(ApiError::invalid(format!(
-            "Idempotency-Key: expected one key of 1 to {KEY_MAX} visible ASCII characters"
-        )));
-    }
-    Ok(text.to_owned())
+        )
+    })
 }
 
 /// What a partner's key stands for: this call, about this thing, with this body.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use axum::Extension;
 use axum::extract::{FromRequest as _, Request, State};
 use hookit_contract::{
-    BranchId, BrandId, BusinessId, ErrorCode, FULFILLMENT_STATUSES, KnownStatus, OrderId, OrderStatus,
-    PartnerMove, StatusCodes, Timestamp,
+    BranchId, BrandId, BusinessId, ErrorCode, FULFILLMENT_STATUSES, GivenReason, KnownStatus, OrderId,
+    OrderStatus, PartnerMove, StatusCodes, Timestamp,
 };
 use hookit_server::routes::{Routes, get, patch};
 use hookit_server::{Answer, ApiError, Fault, JsonBody, Params, PathId, RawBody};
@@ -29,9 +29,6 @@ const WINDOW_MAX: Duration = Duration::from_secs(90 * 86_400);
 /// Orders on one page.
 const SIZE_MAX: u64 = 1000;
 const SIZE_DEFAULT: u64 = 100;
-
-/// Characters of a reason that is a text.
-const REASON_MAX: usize = 500;
 
 pub(super) fn routes() -> Routes<Arc<Shared>> {
     let (read, missing) = (Scope::OrdersRead.as_str(), ErrorCode::ResourceNotFound);
@@ -226,16 +223,13 @@ struct MoveBody {
 
 impl MoveBody {
     fn reason(reason_code: Option<TextOrCode>, asked: PartnerMove) -> Result<Option<Reason>> {
-        let is_needed = asked.to() == KnownStatus::Cancelled;
-        let reason = match reason_code {
-            None if is_needed => Err("missing; a move to rejected or cancelled needs one".to_owned()),
-            Some(_) if !is_needed => Err("only a move to rejected or cancelled has a reason".to_owned()),
-            Some(TextOrCode::Text(text)) if text.trim().is_empty() || text.chars().count() > REASON_MAX => {
-                Err(format!("expected an integer, or a text of 1 to {REASON_MAX} characters"))
-            }
-            reason => Ok(reason.map(Reason::from)),
+        let given = match &reason_code {
+            None => GivenReason::None,
+            Some(TextOrCode::Text(text)) => GivenReason::Text(text),
+            Some(_) => GivenReason::Code,
         };
-        reason.map_err(|message| Fault::new("reason_code", message).into())
+        asked.check_reason(given).map_err(|fault| Fault::new("reason_code", fault.to_string()))?;
+        Ok(reason_code.map(Reason::from))
     }
 }
 

@@ -22,6 +22,9 @@ const ENDPOINTS_MAX: usize = 1_000;
 /// Endpoints that are counted at within a minute; what is done at others is in the figures of all alone.
 const COUNTED_MAX: usize = 10_000;
 
+/// How often it is looked whether a minute is over: a clock may be set, and pauses do not notice.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// Classes of durations: eight to each doubling, from a tenth of a millisecond to some two minutes.
 const CLASSES: usize = 8 * 20 + 1;
 const SHORTEST_US: f64 = 100.0;
@@ -221,6 +224,11 @@ impl Chore for Past {
 
     async fn step(&mut self, shared: &Shared) -> Result<Next, Error> {
         let now = shared.clock.now();
+        let next = Span::Minute.beginning(now).plus(Span::Minute.duration());
+        let pause = next.since(now).clamp(Duration::from_millis(1), LOOK_EVERY);
+        if self.minute == Some(Span::Minute.beginning(now)) {
+            return Ok(Next::After(pause));
+        }
         let figures = shared.store.figures().await?;
         let read = Reading { activity: figures.activity, latency: shared.stats.latency_us.read() };
         for (id, done) in shared.stats.done_at.take() {
@@ -233,8 +241,7 @@ impl Chore for Past {
             shared.store.note_past(over, now).await?;
             self.written(read, now);
         }
-        let next = Span::Minute.beginning(now).plus(Span::Minute.duration());
-        Ok(Next::After(next.since(now).max(Duration::from_millis(1))))
+        Ok(Next::After(pause))
     }
 
     fn told(_: &Shared) -> Option<&Notify> {

@@ -111,6 +111,7 @@ async fn a_minute_that_is_over_is_kept() {
     running.listener(&endpoint).await;
     running.order().await;
     running.until("pending", 0).await;
+    running.clock.push(Duration::from_secs(60));
     let query = |endpoint_id, span| PastQuery { endpoint_id, span, since: Timestamp::from_millis(0) };
     let kept = tokio::time::timeout(Duration::from_secs(120), async {
         loop {

@@ -30,10 +30,21 @@ pub fn examine(dir: &Path) -> Result<Vec<Examined>, OpenError> {
     for kind in [&platform::KIND, &inbox::KIND] {
         let path = dir.join(format!("{}.db", kind.name));
         if path.exists() {
-            examined.push(look(path, kind)?);
+            examined.push(match look(path.clone(), kind) {
+                Err(OpenError::Database { source, .. }) if is_damage(&*source) => {
+                    Examined { path, what: kind.words, problems: vec![source.to_string()] }
+                }
+                looked => looked?,
+            });
         }
     }
     Ok(examined)
+}
+
+/// Where the damage is at the beginning, SQLite cannot even begin to look.
+fn is_damage(error: &(dyn std::error::Error + 'static)) -> bool {
+    let error = error.downcast_ref::<rusqlite::Error>();
+    error.and_then(rusqlite::Error::sqlite_error_code) == Some(rusqlite::ErrorCode::DatabaseCorrupt)
 }
 
 fn look(path: PathBuf, kind: &Kind) -> Result<Examined, OpenError> {

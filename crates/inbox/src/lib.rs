@@ -29,7 +29,7 @@ use std::sync::{Arc, OnceLock};
 use axum::Router;
 use hookit_contract::{Clock, Timestamp, WebhookSecret};
 use hookit_server::page::Sessions;
-use hookit_server::{Secret, Tasks};
+use hookit_server::{Guesses, Secret, Tasks};
 use hookit_store::inbox::Store;
 use tokio::sync::Semaphore;
 
@@ -65,6 +65,8 @@ struct Shared {
     counters: LiveCounters,
     recent: Recent,
     started_at: Timestamp,
+    /// Wrong tokens at the console's door.
+    sign_ins: Guesses<()>,
     /// Who is signed in at the console.
     sessions: Sessions<console::Holder>,
     /// Where there are any, once they are started.
@@ -105,6 +107,7 @@ impl Inbox {
             body_room: Semaphore::new(config.large_bodies_bytes_max),
             counters: LiveCounters::default(),
             recent: Recent::default(),
+            sign_ins: Guesses::default(),
             sessions: console::sessions(),
             sinks: OnceLock::new(),
             reconciler: Reconciler::default(),

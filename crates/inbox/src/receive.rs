@@ -125,6 +125,7 @@ impl Shared {
             .get(klikit::EVENT_TYPE)
             .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
 
+        let received_at = self.clock.now();
         let received = Received {
             delivery_id: delivery_id.clone(),
             event_type: event_type.clone(),
@@ -132,12 +133,12 @@ impl Shared {
             secret: Some(Arc::clone(&secret.name)),
             headers: worth_keeping(headers),
             body: body.clone(),
-            received_at: self.clock.now(),
+            received_at,
         };
         let receipt = self.store.receive(received).await.map_err(Refusal::from)?;
         self.count(&receipt, with_id);
         add(&secret.deliveries, 1);
-        self.recent.count(self.clock.now());
+        self.recent.count(received_at);
         let event_type = event_type.as_deref().unwrap_or("");
         let (body_bytes, secret) = (body.len(), &*secret.name);
         match receipt {

@@ -13,7 +13,6 @@ mod chores;
 mod console;
 mod credentials;
 mod dispatcher;
-mod guesses;
 mod metrics;
 mod operator;
 mod order_schema;
@@ -34,12 +33,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hookit_contract::{Clock, StatusCodes};
+use hookit_contract::{Clock, PartnerId, StatusCodes};
 use hookit_egress::UrlRules;
 use hookit_engine::EngineConfig;
 use hookit_server::page::Sessions;
 use hookit_server::routes::{Routes, get};
-use hookit_server::{Answer, ApiError, Secret, Tasks};
+use hookit_server::{Answer, ApiError, Guesses, Secret, Tasks};
 use hookit_store::platform::Store;
 
 pub use credentials::MetricsAccess;
@@ -110,9 +109,9 @@ struct Shared {
     operator_token: Secret,
     metrics: MetricsAccess,
     rates: rates::Rates,
-    guesses: guesses::Guesses,
+    guesses: Guesses<PartnerId>,
     /// Wrong tokens at the console's door.
-    sign_ins: guesses::Guesses,
+    sign_ins: Guesses<()>,
     /// Who is signed in at the console.
     sessions: Sessions<credentials::Holder>,
     codes: StatusCodes,
@@ -165,8 +164,8 @@ impl Platform {
             operator_token: config.operator_token,
             metrics: config.metrics,
             rates: rates::Rates::new(config.rates),
-            guesses: guesses::Guesses::default(),
-            sign_ins: guesses::Guesses::default(),
+            guesses: Guesses::default(),
+            sign_ins: Guesses::default(),
             sessions: console::sessions(),
             codes: config.codes,
             url_rules: config.url_rules,

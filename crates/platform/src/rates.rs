@@ -6,10 +6,9 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use hookit_contract::{ErrorCode, PartnerId, Timestamp};
-use hookit_server::ApiError;
+use hookit_server::{ApiError, Minute};
 use http::{HeaderName, HeaderValue, Method};
 
 /// How many calls a credential may make.
@@ -35,46 +34,8 @@ pub(crate) const HEADERS: [(&str, &str); 3] = [
     ("X-RateLimit-Reset", "Seconds until all of them are there again."),
 ];
 
-pub(crate) const MINUTE: Duration = Duration::from_secs(60);
-
 /// Credentials that are remembered before those whose minutes are over are forgotten.
 const REMEMBERED_MAX: usize = 1024;
-
-/// Calls since the first one of a minute.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Minute {
-    since: Option<Timestamp>,
-    calls: u64,
-}
-
-impl Minute {
-    /// Counts a call, unless there were so many already. Whether it was one of them.
-    pub(crate) fn count(&mut self, max: u64, now: Timestamp) -> bool {
-        if self.is_over(now) {
-            *self = Minute { since: Some(now), calls: 0 };
-        }
-        let is_within = self.calls < max;
-        self.calls += u64::from(is_within);
-        is_within
-    }
-
-    /// Is none under way? A clock that is set back makes nobody wait longer.
-    pub(crate) fn is_over(&self, now: Timestamp) -> bool {
-        self.since.is_none_or(|since| now < since || now.since(since) >= MINUTE)
-    }
-
-    /// Are there no further ones at the moment?
-    pub(crate) fn is_full(&self, max: u64, now: Timestamp) -> bool {
-        self.calls >= max && !self.is_over(now)
-    }
-
-    /// Until it is over, in seconds. Rounded up, so that nobody comes back too early.
-    pub(crate) fn seconds_left(&self, now: Timestamp) -> u32 {
-        let gone = self.since.map_or(MINUTE, |since| now.since(since));
-        let left = MINUTE.saturating_sub(gone).as_millis().div_ceil(1000);
-        u32::try_from(left).expect("a minute has sixty seconds")
-    }
-}
 
 /// The minutes of all credentials.
 #[derive(Debug)]
@@ -117,7 +78,7 @@ impl Rates {
             _ => ("writes", writes_per_minute_max, writes),
         };
         let is_within = minute.count(limit, now);
-        let remaining = limit.saturating_sub(minute.calls);
+        let remaining = minute.left(limit);
         Standing { is_within, kind, limit, remaining, reset_seconds: minute.seconds_left(now) }
     }
 }

@@ -7,7 +7,8 @@ use hookit_store::histogram::Histogram;
 
 use crate::past::DoneAt;
 
-/// Counted since the start of the process, with atomic additions alone.
+/// Counted since the start of the process, with atomic additions; what is told apart by endpoint is behind a lock that is held for
+/// an addition.
 pub(crate) struct Stats {
     /// When that was.
     pub(crate) started_at: Timestamp,

@@ -13,7 +13,6 @@ mod sign_in;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
@@ -21,10 +20,8 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
 use hookit_contract::{ErrorCode, Timestamp};
-use hookit_server::page::{
-    self, Frame, Section, Session, Sessions, SignedIn, Site, Tone, check_form, csrf_field, see_other,
-};
-use hookit_server::{ApiError, Live, LiveEvent, LiveEvents, RequestId, not_found};
+use hookit_server::page::{self, Frame, Section, Session, Sessions, SignedIn, Site, check_form, csrf_field};
+use hookit_server::{ApiError, Live, LiveEvents, RequestId, not_found};
 use http::request::Parts;
 use http::{Method, StatusCode, Uri};
 use maud::{Markup, html};
@@ -49,9 +46,6 @@ const SECTIONS: [Section; 3] = [
     Section { name: "Orders", path: orders::LIST },
     Section { name: "Quarantine", path: quarantine::LIST },
 ];
-
-/// From one picture of a part that stays fresh to the next.
-const EVERY: Duration = Duration::from_secs(1);
 
 /// Who is signed in.
 #[derive(Clone, Debug)]
@@ -97,19 +91,10 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .method_not_allowed_fallback(hookit_server::method_not_allowed)
         .layer(middleware::from_fn_with_state(shared.clone(), guard));
     let outside = Router::new()
-        .route(sign_in::SIGN_IN, get(sign_in::show).post(sign_in::sign_in))
-        .route("/", get(welcome));
+        .route(sign_in::DOOR.path, get(sign_in::show).post(sign_in::sign_in))
+        .route("/", get(|request| sign_in::DOOR.welcome(request)));
     let all = outside.merge(inside).layer(middleware::from_fn(page::protected)).with_state(shared);
     all.merge(page::assets())
-}
-
-/// Browsers are led to the console; what asks for something else is told that there is nothing.
-async fn welcome(request: Request) -> Response {
-    if page::is_page_wanted(request.headers()) {
-        see_other(HOME)
-    } else {
-        not_found(request).await.into_response()
-    }
 }
 
 /// Who looks at a page. Handlers take it as an argument.
@@ -160,20 +145,7 @@ impl Visit {
 
     /// A refusal, as a page.
     fn refused(&self, error: &ApiError, status: StatusCode, request_id: Option<&RequestId>) -> Response {
-        let title = match status {
-            StatusCode::NOT_FOUND => "There is no such page",
-            StatusCode::FORBIDDEN => "Not allowed",
-            status if status.is_server_error() => "That did not work",
-            _ => "That cannot be done",
-        };
-        let content = html! {
-            (page::note(Tone::Bad, &html! {
-                p { (error.message()) }
-                @for fault in error.details() { p { code { (fault.path) } ": " (fault.message) } }
-            }))
-            @if let Some(id) = request_id { p.quiet.small { "Request " code { (id.as_str()) } } }
-            p { a href=(HOME) { "To the overview" } }
-        };
+        let (title, content) = page::refusal_page(error, status, request_id, HOME);
         self.framed(status, title, "", content)
     }
 }
@@ -186,7 +158,7 @@ async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
         let is_open = shared.config.read_tokens.is_empty();
         if !(is_open && may_read(&[], peer, request.headers()).is_ok()) {
-            return sign_in::led_to(&request);
+            return sign_in::DOOR.led_to(&request);
         }
     }
     let visit = Visit { session, uri, now };
@@ -222,27 +194,15 @@ where
     F: Fn(Arc<Shared>, Visit) -> R + Clone + Send + 'static,
     R: Future<Output = Result<Markup>> + Send + 'static,
 {
-    let told: Option<String> = None;
-    live.tell((shared, visit, told), move |(shared, mut visit, told)| {
+    page::follow(live, (shared, visit), move |(shared, mut visit)| {
         let render = render.clone();
         async move {
-            let mut is_first = told.is_none();
-            loop {
-                if !std::mem::take(&mut is_first) {
-                    tokio::time::sleep(EVERY).await;
-                }
-                visit.now = shared.clock.now();
-                if let Some(session) = &visit.session
-                    && !shared.sessions.lasts(&session.id, visit.now)
-                {
-                    return None;
-                }
-                let part = render(shared.clone(), visit.clone()).await.ok()?.into_string();
-                if told.as_ref() != Some(&part) {
-                    let text = serde_json::to_string(&part).expect("text is JSON");
-                    return Some((LiveEvent::json("part", &text), (shared, visit, Some(part))));
-                }
+            visit.now = shared.clock.now();
+            let is_over = |session: &Session<Holder>| !shared.sessions.lasts(&session.id, visit.now);
+            if visit.session.as_ref().is_some_and(is_over) {
+                return None;
             }
+            render(shared, visit).await.ok()
         }
     })
 }

@@ -53,7 +53,7 @@ pub(super) async fn list(
             @if visit.may_act() {
                 div.actions { (visit.form(APPLY, &html! { button type="submit" { "Read everything anew" } })) }
             } @else {
-                p.quiet.small { a href=(sign_in::SIGN_IN) { "Sign in with the write token" } " to have it read anew." }
+                p.quiet.small { a href=(sign_in::DOOR.path) { "Sign in with the write token" } " to have it read anew." }
             }
             @for item in &items { (thing(item, &visit)) }
         }

@@ -145,3 +145,19 @@ async fn without_read_tokens_this_machine_looks_without_signing_in_and_no_proxy_
     assert!(browser.status == 303 && browser.head.contains("location: /console"), "{}", browser.head);
     assert_eq!(exchange(inbox.address, head("GET", "/", &[], None)).await.status, 404);
 }
+
+#[tokio::test]
+async fn an_address_that_guesses_at_tokens_waits_and_others_do_not() {
+    let inbox = guarded().await;
+    let nobody = Browser { inbox: &inbox, cookie: "x=y".to_owned() };
+    for _ in 0..60 {
+        let wrong = nobody.post("/console/sign-in", "token=read_me_in_the_attic", &[]).await;
+        assert_eq!(wrong.status, 403, "{}", wrong.head);
+    }
+    let waits = nobody.post("/console/sign-in", &format!("token={READ_TOKEN}"), &[]).await;
+    assert_eq!(waits.status, 429, "{}", waits.head);
+    assert!(waits.head.contains("retry-after: ") && !waits.head.contains("set-cookie"), "{}", waits.head);
+    assert!(waits.text().contains("try again later"), "{}", waits.text());
+    inbox.clock.advance(std::time::Duration::from_secs(60));
+    signed_in(&inbox, READ_TOKEN).await;
+}

@@ -36,6 +36,10 @@ impl Ticking {
     pub(crate) fn after(ahead: Duration) -> Arc<Self> {
         Arc::new(Ticking(AtomicI64::new(1_772_361_000_000 + ahead.as_millis() as i64)))
     }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        self.0.fetch_add(by.as_millis() as i64, Ordering::Relaxed);
+    }
 }
 
 impl Clock for Ticking {
@@ -61,6 +65,7 @@ pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) inbox: Inbox,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<Ticking>,
     tasks: Tasks,
     /// The data folder, gone with the test.
     dir: Option<tempfile::TempDir>,
@@ -86,11 +91,12 @@ impl Running {
 
     /// The same, so much later.
     pub(crate) async fn on_later(store: Arc<dyn Store>, config: InboxConfig, ahead: Duration) -> Self {
-        let inbox = Inbox::new(config, store.clone(), Ticking::after(ahead)).unwrap();
+        let clock = Ticking::after(ahead);
+        let inbox = Inbox::new(config, store.clone(), clock.clone()).unwrap();
         let tasks = Tasks::new();
         inbox.start(&tasks).unwrap();
         let address = listen(&inbox, &tasks, Limits::default()).await;
-        Running { address, inbox, store, tasks, dir: None }
+        Running { address, inbox, store, clock, tasks, dir: None }
     }
 
     /// A second listener of the same inbox, with other limits.

@@ -28,9 +28,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, any, get, post};
 use axum::{Router, extract::FromRef};
 use hookit_contract::{ErrorCode, Timestamp};
-use hookit_server::page::{
-    self, Frame, Section, Session, Sessions, SignedIn, Site, Tone, check_form, csrf_field, see_other,
-};
+use hookit_server::page::{self, Frame, Section, Session, Sessions, SignedIn, Site, check_form, csrf_field};
 use hookit_server::{ApiError, RequestId, not_found};
 use hookit_store::platform::Caller;
 use http::request::Parts;
@@ -80,19 +78,10 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .method_not_allowed_fallback(hookit_server::method_not_allowed)
         .layer(middleware::from_fn_with_state(shared.clone(), guard));
     let outside = Router::new()
-        .route(sign_in::SIGN_IN, get(sign_in::show).post(sign_in::sign_in))
-        .route("/", get(welcome));
+        .route(sign_in::DOOR.path, get(sign_in::show).post(sign_in::sign_in))
+        .route("/", get(|request| sign_in::DOOR.welcome(request)));
     let all = outside.merge(inside).layer(middleware::from_fn(page::protected)).with_state(shared);
     all.merge(page::assets())
-}
-
-/// Browsers are led to the console; what asks for something else is told that there is nothing.
-async fn welcome(request: Request) -> Response {
-    if page::is_page_wanted(request.headers()) {
-        see_other(HOME)
-    } else {
-        not_found(request).await.into_response()
-    }
 }
 
 /// Pages and actions, each with the call that it stands for.
@@ -214,20 +203,7 @@ impl Visit {
     /// A refusal, as a page.
     fn refused(&self, error: &ApiError, mut response: Response, request_id: Option<&RequestId>) -> Response {
         let status = response.status();
-        let title = match status {
-            StatusCode::NOT_FOUND => "There is no such page",
-            StatusCode::FORBIDDEN => "Not allowed",
-            status if status.is_server_error() => "That did not work",
-            _ => "That cannot be done",
-        };
-        let content = html! {
-            (page::note(Tone::Bad, &html! {
-                p { (error.message()) }
-                @for fault in error.details() { p { code { (fault.path) } ": " (fault.message) } }
-            }))
-            @if let Some(id) = request_id { p.quiet.small { "Request " code { (id.as_str()) } } }
-            p { a href=(HOME) { "To the overview" } }
-        };
+        let (title, content) = page::refusal_page(error, status, request_id, HOME);
         let page = self.page_with(status, title, content);
         // `Retry-After` and `Allow` stay as they are.
         let (mut parts, body) = page.into_parts();
@@ -250,11 +226,11 @@ async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
             Ok(Some(operator)) => Visit { operator, session, uri, now },
             Ok(None) => {
                 shared.sessions.end(&session.id);
-                return sign_in::led_to(&request);
+                return sign_in::DOOR.led_to(&request);
             }
             Err(error) => return error.into_response(),
         },
-        None => return sign_in::led_to(&request),
+        None => return sign_in::DOOR.led_to(&request),
     };
     let request_id = request.extensions().get::<RequestId>().cloned();
     let mut response = match prepared(&shared, &visit, request).await {

@@ -11,7 +11,9 @@
 
 mod assets;
 mod chart;
+mod door;
 mod form;
+mod fresh;
 mod headers;
 mod layout;
 mod parts;
@@ -19,12 +21,14 @@ mod session;
 
 pub use assets::assets;
 pub use chart::{Axes, Series, chart, spark};
+pub use door::{Door, Knock, Led};
 pub use form::{FORM_BYTES_MAX, Form, check_form, csrf_field};
+pub use fresh::follow;
 pub use headers::{is_page_wanted, protected, see_other};
 pub use layout::{Frame, Section, SignedIn, Site};
 pub use parts::{
     Tone, age, badge, bytes, chips, count, duration, empty, exact, facts, field, figure, live, note, pager,
-    select, share, since, table, until,
+    refusal_page, select, share, since, table, until,
 };
 pub use session::{Session, SessionId, Sessions};
 

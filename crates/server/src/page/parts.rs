@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use hookit_contract::Timestamp;
+use http::StatusCode;
 use maud::{Markup, html};
+
+use crate::{ApiError, RequestId};
 
 /// How something stands, as a colour. The word beside it says the same, for who does not see the colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,6 +219,30 @@ pub fn pager(first: Option<&str>, next: Option<&str>) -> Markup {
             }
         }
     }
+}
+
+/// A refusal as a page: its title and its content. `home` is where one goes on.
+pub fn refusal_page(
+    error: &ApiError,
+    status: StatusCode,
+    request_id: Option<&RequestId>,
+    home: &str,
+) -> (&'static str, Markup) {
+    let title = match status {
+        StatusCode::NOT_FOUND => "There is no such page",
+        StatusCode::FORBIDDEN => "Not allowed",
+        status if status.is_server_error() => "That did not work",
+        _ => "That cannot be done",
+    };
+    let content = html! {
+        (note(Tone::Bad, &html! {
+            p { (error.message()) }
+            @for fault in error.details() { p { code { (fault.path) } ": " (fault.message) } }
+        }))
+        @if let Some(id) = request_id { p.quiet.small { "Request " code { (id.as_str()) } } }
+        p { a href=(home) { "To the overview" } }
+    };
+    (title, content)
 }
 
 /// A part of a page that the script keeps fresh: a stream of events at `from` tells what is in it, each event named `part` with

@@ -103,7 +103,14 @@ pub fn restore_inbox(from: &Path, dir: &Path, told: impl FnMut(u64, u64)) -> Res
         let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
         return Err(BackupError::Io { path: from.to_owned(), source: missing });
     }
-    written(&dir.join(format!("{}.db", kind.name)), |draft| {
+    let path = dir.join(format!("{}.db", kind.name));
+    // A log that was left behind would be taken for this database's own, and written into it.
+    for beside in [beside(&path, "-wal"), beside(&path, "-shm")] {
+        if beside.exists() {
+            return Err(BackupError::Exists { path: beside });
+        }
+    }
+    written(&path, |draft| {
         let bytes = copy(from, draft, kind, told)?;
         let failed = database(draft, kind);
         let mut db = Connection::open_with_flags(
@@ -119,14 +126,21 @@ pub fn restore_inbox(from: &Path, dir: &Path, told: impl FnMut(u64, u64)) -> Res
     })
 }
 
+/// A file's path with something added to its name.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
 /// Has a file written under another name, and gives it its own when all of it is on disk.
 fn written(path: &Path, write: impl FnOnce(&Path) -> Result<u64, BackupError>) -> Result<u64, BackupError> {
     if path.exists() {
         return Err(BackupError::Exists { path: path.to_owned() });
     }
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(".part");
-    let draft = PathBuf::from(draft);
+    let draft = beside(path, ".part");
+    // Of one that was broken off: SQLite would roll its journal back into this one.
+    forget(&draft)?;
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
     file::private(&mut options);
@@ -140,10 +154,21 @@ fn written(path: &Path, write: impl FnOnce(&Path) -> Result<u64, BackupError>) -
         Ok(bytes)
     });
     if outcome.is_err() {
-        // What is left of it would only be in the way.
-        let _ = fs::remove_file(&draft);
+        // What is left of it would only be in the way; the error that is told is the one that came first.
+        let _ = forget(&draft);
     }
     outcome
+}
+
+/// Removes a draft and what SQLite may have left beside it.
+fn forget(draft: &Path) -> Result<(), BackupError> {
+    for file in ["", "-journal", "-wal", "-shm"].map(|suffix| beside(draft, suffix)) {
+        match fs::remove_file(&file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(&file)(error)),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Copies a database as of this moment, and looks whether the copy is whole.

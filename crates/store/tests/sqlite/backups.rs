@@ -81,6 +81,20 @@ async fn what_is_no_copy_of_an_inbox_is_refused_and_nothing_is_left_of_it() {
             fs::read_dir(path("data")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["inbox.lock"], "{from:?}: {refused}");
     }
+    // What a copy that was broken off has left behind is not taken for anything.
+    backup_inbox(&path("inbox"), &path("whole"), |_, _| {}).unwrap();
+    for leftover in ["again.part", "again.part-journal", "again.part-wal"] {
+        fs::write(path(leftover), "left behind").unwrap();
+    }
+    backup_inbox(&path("inbox"), &path("again"), |_, _| {}).unwrap();
+    assert_eq!(fs::read(path("again")).unwrap(), fs::read(path("whole")).unwrap());
+    assert!(!path("again.part-journal").exists() && !path("again.part-wal").exists());
+    // Nor a log without its database for that of the one that comes.
+    fs::write(path("data/inbox.db-wal"), "of another").unwrap();
+    let refused = restore_inbox(&path("whole"), &path("data"), |_, _| {}).unwrap_err();
+    assert!(refused.to_string().contains("inbox.db-wal is there already"), "{refused}");
+    assert!(!path("data/inbox.db").exists());
+
     let missing = backup_inbox(&path("nowhere"), &path("copy"), |_, _| {}).unwrap_err();
     assert!(matches!(missing, BackupError::Missing { .. }), "{missing}");
     fs::write(path("taken"), "mine").unwrap();

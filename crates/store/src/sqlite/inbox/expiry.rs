@@ -45,19 +45,19 @@ fn handed_on(db: &Connection) -> rusqlite::Result<i64> {
     db.prepare_cached(HANDED_ON)?.query_row([], |row| row.get(0))
 }
 
-/// What is to be removed behind a place, and where to go on; nowhere where there is nothing more.
+/// What is to be removed behind a place, where there is something, and where to go on; nowhere where there is nothing more.
 pub(super) fn look(
     db: &Connection,
     before: Timestamp,
     place: Expiry,
-) -> rusqlite::Result<(Step, Option<Expiry>)> {
+) -> rusqlite::Result<(Option<Step>, Option<Expiry>)> {
     match place {
         Expiry::Changes => look_at_changes(db, before),
         Expiry::Deliveries { after } => look_at_deliveries(db, before, after),
     }
 }
 
-fn look_at_changes(db: &Connection, before: Timestamp) -> rusqlite::Result<(Step, Option<Expiry>)> {
+fn look_at_changes(db: &Connection, before: Timestamp) -> rusqlite::Result<(Option<Step>, Option<Expiry>)> {
     let handed_on = handed_on(db)?;
     let mut statement = db.prepare_cached(CHANGES)?;
     let mut rows = statement.query([STEP_ROWS])?;
@@ -75,14 +75,14 @@ fn look_at_changes(db: &Connection, before: Timestamp) -> rusqlite::Result<(Step
         true => Expiry::Changes,
         false => Expiry::Deliveries { after: 0 },
     };
-    Ok((Step::Changes(up_to), Some(next)))
+    Ok(((up_to > 0).then_some(Step::Changes(up_to)), Some(next)))
 }
 
 fn look_at_deliveries(
     db: &Connection,
     before: Timestamp,
     after: i64,
-) -> rusqlite::Result<(Step, Option<Expiry>)> {
+) -> rusqlite::Result<(Option<Step>, Option<Expiry>)> {
     let mut statement = db.prepare_cached(DELIVERIES)?;
     let mut rows = statement.query([after, STEP_ROWS])?;
     let (mut old, mut last, mut any_is_old) = (Vec::new(), after, false);
@@ -95,7 +95,8 @@ fn look_at_deliveries(
         }
     }
     // They come in the order of their arrival, but for a clock that was set back.
-    Ok((Step::Deliveries(old), any_is_old.then_some(Expiry::Deliveries { after: last })))
+    let step = (!old.is_empty()).then_some(Step::Deliveries(old));
+    Ok((step, any_is_old.then_some(Expiry::Deliveries { after: last })))
 }
 
 /// Does a step. A sink may have come since it was looked for.

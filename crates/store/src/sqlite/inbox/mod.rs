@@ -251,7 +251,10 @@ impl Store for InboxStore {
             .readers
             .read(doing, move |db| expiry::look(db, before, place).map_err(failed(doing)))
             .await?;
-        reply!(self.writer.run(Command::Expire(step)).await?, Noted)?;
+        // Most looks find nothing, and need no commit.
+        if let Some(step) = step {
+            reply!(self.writer.run(Command::Expire(step)).await?, Noted)?;
+        }
         Ok(next)
     }
 

@@ -441,7 +441,7 @@ pub(in crate::sqlite::platform) fn steer(
     let finished_at = to.has_ended().then_some(now.as_millis());
     db.prepare_cached("UPDATE replays SET state = ?2, finished_at = ?3 WHERE replay_id = ?1")
         .and_then(|mut s| s.execute(params![replay_id.0, to.as_str(), finished_at]))
-        .map_err(failed("steering a replay"))?;
+        .map_err(failed("pausing, resuming or cancelling a replay"))?;
     settle(db, replay_id, now)?;
     // The engine forgets what it knows of these endpoints, and reads what may be sent now.
     for endpoint_id in endpoints(db, replay_id)? {

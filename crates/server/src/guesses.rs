@@ -1,4 +1,4 @@
-//! How often an address may guess at the secrets of partners.
+//! How often an address may guess at secrets.
 //!
 //! A secret has 256 bits and is not found by guessing; that there is a bound all the same keeps a client that was never told
 //! the right one, and whoever tries his luck, from doing it as fast as the network is. It is a bound for the address, since one
@@ -6,13 +6,14 @@
 //! key was used rightly from an address within a day, it is not bounded there.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use hookit_contract::{PartnerId, Timestamp};
+use hookit_contract::Timestamp;
 
-use crate::rates::Minute;
+use crate::Minute;
 
 /// Wrong keys and secrets in a minute from one address.
 const WRONG_MAX: u64 = 60;
@@ -23,14 +24,14 @@ const AT_HOME: Duration = Duration::from_secs(86_400);
 /// Addresses that are remembered for what was wrong, and pairs of address and key for what was right.
 const REMEMBERED_MAX: usize = 10_000;
 
-/// What came from where.
-#[derive(Debug, Default)]
-pub(crate) struct Guesses(Mutex<Remembered>);
+/// What came from where. `K` is whose secret it is that is guessed at.
+#[derive(Debug)]
+pub struct Guesses<K>(Mutex<Remembered<K>>);
 
-#[derive(Debug, Default)]
-struct Remembered {
+#[derive(Debug)]
+struct Remembered<K> {
     wrong: HashMap<IpAddr, Minute>,
-    right: HashMap<(IpAddr, PartnerId), Timestamp>,
+    right: HashMap<(IpAddr, K), Timestamp>,
 }
 
 /// The address that is counted: of IPv6 the network, of which one sender has all addresses.
@@ -44,17 +45,23 @@ fn source(address: IpAddr) -> IpAddr {
     }
 }
 
-impl Guesses {
-    /// How many seconds nothing is looked at that comes from there for this partner, or for a key that is nobody's.
-    pub(crate) fn closed_for(&self, from: IpAddr, of: Option<&PartnerId>, now: Timestamp) -> Option<u32> {
+impl<K> Default for Guesses<K> {
+    fn default() -> Self {
+        Guesses(Mutex::new(Remembered { wrong: HashMap::new(), right: HashMap::new() }))
+    }
+}
+
+impl<K: Clone + Eq + Hash> Guesses<K> {
+    /// How many seconds nothing is looked at that comes from there for this one, or for a key that is nobody's.
+    pub fn closed_for(&self, from: IpAddr, of: Option<&K>, now: Timestamp) -> Option<u32> {
         let from = source(from);
         let remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let minute = remembered.wrong.get(&from).filter(|minute| minute.is_full(WRONG_MAX, now))?;
         (!remembered.is_at_home(from, of, now)).then(|| minute.seconds_left(now))
     }
 
-    /// A key that is nobody's, or a secret that is not this partner's.
-    pub(crate) fn wrong(&self, from: IpAddr, of: Option<&PartnerId>, now: Timestamp) {
+    /// A key that is nobody's, or a secret that is not this one's.
+    pub fn wrong(&self, from: IpAddr, of: Option<&K>, now: Timestamp) {
         let from = source(from);
         let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if remembered.is_at_home(from, of, now) {
@@ -71,8 +78,8 @@ impl Guesses {
         wrong.entry(from).or_default().count(WRONG_MAX, now);
     }
 
-    /// This partner's key with its secret.
-    pub(crate) fn right(&self, from: IpAddr, of: &PartnerId, now: Timestamp) {
+    /// This one's key with its secret.
+    pub fn right(&self, from: IpAddr, of: &K, now: Timestamp) {
         let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (right, pair) = (&mut remembered.right, (source(from), of.clone()));
         if right.len() >= REMEMBERED_MAX && !right.contains_key(&pair) {
@@ -86,8 +93,8 @@ impl Guesses {
     }
 }
 
-impl Remembered {
-    fn is_at_home(&self, from: IpAddr, of: Option<&PartnerId>, now: Timestamp) -> bool {
+impl<K: Clone + Eq + Hash> Remembered<K> {
+    fn is_at_home(&self, from: IpAddr, of: Option<&K>, now: Timestamp) -> bool {
         let of = of.and_then(|of| self.right.get(&(from, of.clone())));
         of.is_some_and(|at| now.since(*at) < AT_HOME)
     }
@@ -95,6 +102,8 @@ impl Remembered {
 
 #[cfg(test)]
 mod tests {
+    use hookit_contract::PartnerId;
+
     use super::*;
 
     fn at(seconds: i64) -> Timestamp {
@@ -111,7 +120,7 @@ mod tests {
 
     #[test]
     fn an_address_may_guess_so_often_a_minute_whatever_the_key() {
-        let guesses = Guesses::default();
+        let guesses = Guesses::<PartnerId>::default();
         let (stranger, other) = (ip("192.0.2.1"), ip("192.0.2.2"));
         for guess in 0..WRONG_MAX {
             assert_eq!(guesses.closed_for(stranger, None, at(0)), None, "{guess}");
@@ -127,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_network_of_ipv6_is_one_address_and_an_ipv4_address_one_however_it_is_written() {
-        let guesses = Guesses::default();
+        let guesses = Guesses::<PartnerId>::default();
         for host in 0..WRONG_MAX {
             guesses.wrong(ip(&format!("2001:db8:1:2::{host:x}")), None, at(0));
             guesses.wrong(ip("::ffff:192.0.2.1"), None, at(0));
@@ -159,7 +168,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let guesses = Guesses::default();
+        let guesses = Guesses::<PartnerId>::default();
         for number in 0..u32::try_from(2 * REMEMBERED_MAX).unwrap() + 5 {
             let from = IpAddr::from(number.to_be_bytes());
             guesses.wrong(from, None, at(0));

@@ -76,21 +76,19 @@ impl Envelope {
         // Two arrays of orders: whichever were taken, the other's orders would be lost without a word.
         object.refuse_repeated(&["orders"]).map_err(EnvelopeError::Unreadable)?;
         let orders = object.get("orders").ok_or(EnvelopeError::NoOrders { found: "nothing" })?;
-        let orders: Vec<&RawValue> = serde_json::from_str(orders)
-            .map_err(|_| EnvelopeError::NoOrders { found: crate::object::kind(orders) })?;
-        if orders.is_empty() {
-            return Err(EnvelopeError::EmptyOrders);
-        }
+        let orders = match the_only(orders, body) {
+            Some(record) => vec![record],
+            None => each(orders, body)?,
+        };
         let id = |name| object.get(name).and_then(|text| text.parse().ok());
         Ok(Envelope {
             brand_id: id("brand_id").map(BrandId),
             branch_id: id("branch_id").map(BranchId),
             orders: orders
                 .into_iter()
-                .map(|order| {
-                    let bytes = body.slice_ref(order.get().as_bytes());
-                    let record = Record::parse(bytes.clone())
-                        .and_then(|record| record.refuse_repeated(&DECIDING_FIELDS).map(|()| record));
+                .map(|(bytes, record)| {
+                    let record =
+                        record.and_then(|record| record.refuse_repeated(&DECIDING_FIELDS).map(|()| record));
                     EnvelopeOrder { record, bytes }
                 })
                 .collect(),
@@ -104,6 +102,29 @@ impl Envelope {
             Some((record.id().ok()??, record))
         })
     }
+}
+
+/// An element of `orders` with its bytes.
+type Element = (Bytes, Result<Record, RecordError>);
+
+/// The element of an array that has but one, and that an object, as most have: found without reading the array first. Of more than
+/// one, what stands between the brackets is no JSON.
+fn the_only(orders: &str, body: &Bytes) -> Option<Element> {
+    let between = orders.strip_prefix('[')?.strip_suffix(']')?;
+    // White space as JSON has it.
+    let element = between.trim_matches([' ', '\t', '\n', '\r']);
+    let record = Record::within(body, element).ok()?;
+    Some((record.bytes().clone(), Ok(record)))
+}
+
+fn each(orders: &str, body: &Bytes) -> Result<Vec<Element>, EnvelopeError> {
+    let elements: Vec<&RawValue> = serde_json::from_str(orders)
+        .map_err(|_| EnvelopeError::NoOrders { found: crate::object::kind(orders) })?;
+    if elements.is_empty() {
+        return Err(EnvelopeError::EmptyOrders);
+    }
+    let element = |raw: &RawValue| (body.slice_ref(raw.get().as_bytes()), Record::within(body, raw.get()));
+    Ok(elements.into_iter().map(element).collect())
 }
 
 #[cfg(test)]
@@ -138,6 +159,31 @@ mod tests {
         assert_eq!(ids, [Some(OrderId(1)), None, Some(OrderId(2)), None, Some(OrderId(5))]);
         let ids: Vec<_> = envelope.records().map(|(id, _)| id).collect();
         assert_eq!(ids, [OrderId(1), OrderId(2), OrderId(5)]);
+    }
+
+    #[test]
+    fn an_order_alone_is_read_as_one_among_others() {
+        for (alone, bytes, is_read) in [
+            ("[ {\"id\":1}\r\n]", r#"{"id":1}"#, true),
+            ("[null]", "null", false),
+            ("[ \"{}\" ]", r#""{}""#, false),
+            (r#"[{"id":1,"id":2}]"#, r#"{"id":1,"id":2}"#, false),
+            ("[[]]", "[]", false),
+        ] {
+            let body = |orders: &str| Bytes::from(format!("{{\"orders\":{orders}}}"));
+            let among = format!("{},{{\"id\":9}}]", &alone[..alone.len() - 1]);
+            for (body, count) in [(body(alone), 1), (body(&among), 2)] {
+                let envelope = Envelope::read(&body).unwrap();
+                assert_eq!(envelope.orders.len(), count, "{body:?}");
+                let first = &envelope.orders[0];
+                assert_eq!((&first.bytes[..], first.record.is_ok()), (bytes.as_bytes(), is_read), "{body:?}");
+                assert!(body.as_ptr_range().contains(&first.bytes.as_ptr()), "it shares the body's memory");
+            }
+        }
+        assert_eq!(
+            Envelope::read(&Bytes::from_static(b"{\"orders\":[ ]}")).unwrap_err(),
+            EnvelopeError::EmptyOrders
+        );
     }
 
     #[test]

@@ -98,6 +98,16 @@ impl RecordError {
 
 const AN_ID: &str = "an integer above zero";
 
+fn index(text: &str) -> Result<Vec<Field>, RecordError> {
+    object::index(text).map_err(|e| {
+        if e.is_data() {
+            RecordError::NotAnObject { found: object::kind(text) }
+        } else {
+            RecordError::NotJson { detail: e.to_string() }
+        }
+    })
+}
+
 impl Record {
     /// Takes a text as an order record.
     ///
@@ -106,14 +116,13 @@ impl Record {
     pub fn parse(text: impl Into<Bytes>) -> Result<Record, RecordError> {
         let text = text.into();
         let utf8 = std::str::from_utf8(&text).map_err(|e| RecordError::NotUtf8 { at: e.valid_up_to() })?;
-        let fields = object::index(utf8).map_err(|e| {
-            if e.is_data() {
-                RecordError::NotAnObject { found: object::kind(utf8) }
-            } else {
-                RecordError::NotJson { detail: e.to_string() }
-            }
-        })?;
+        let fields = index(utf8)?;
         Ok(Record { text, fields })
+    }
+
+    /// Takes a part of a text that is known to be UTF-8 as an order record. `part` is within `text`.
+    pub(crate) fn within(text: &Bytes, part: &str) -> Result<Record, RecordError> {
+        Ok(Record { fields: index(part)?, text: text.slice_ref(part.as_bytes()) })
     }
 
     /// The record's bytes, as they came or as the last change left them.

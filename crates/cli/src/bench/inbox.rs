@@ -14,11 +14,13 @@ use hookit_sim::traffic::{World, generator};
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-use super::load::{self, CONNECTIONS, Connection, Load, Quantiles, Target};
+use super::load::{self, Connection, Load, Quantiles, Target};
 use super::rig::{self, Running};
 use super::{Settings, progress};
 use crate::config::WEBHOOK_SECRET;
 
+/// Connections that post at the same time: so many that there is always one whose delivery is not yet in a commit.
+const CONNECTIONS: usize = 256;
 /// Deliveries a second in the measurement of latency.
 const RATE: u32 = 2_000;
 /// States that each order goes through; one connection posts them, in their order.

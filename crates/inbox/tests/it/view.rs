@@ -175,3 +175,35 @@ async fn without_a_read_token_a_proxy_cannot_show_the_view_to_others() {
     assert_eq!((answer.status, answer.error().0.as_str()), (403, "auth_forbidden"));
     assert_eq!(inbox.get("/orders/7").await.status, 200);
 }
+
+#[tokio::test]
+async fn an_order_is_found_by_what_its_newest_state_says() {
+    let inbox = Running::start().await;
+    let states = [
+        (1, r#""external_id":"W-1","short_id":"A7","branch_id":11"#),
+        (2, r#""external_id":"W-1","short_id":"A7","branch_id":11"#),
+        (4, r#""external_id":"W-2","short_id":"B7","branch_id":12"#),
+        // Late, and so not what it is found by.
+        (3, r#""external_id":"W-3","short_id":"C7","branch_id":13"#),
+    ];
+    for (version, found_by) in states {
+        let record = format!(r#"{{"id":7,"status":2,"version":{version},{found_by}}}"#);
+        inbox.deliver(&format!("evt_{version}"), &envelope(&[&record])).await;
+        if version <= 2 {
+            assert_eq!(ids(&inbox.get("/orders?text=W-1").await.json()), [7]);
+        }
+    }
+    for (filter, found) in [
+        ("text=W-2", true),
+        ("text=b7", true),
+        ("branch_id=12", true),
+        ("text=W-1", false),
+        ("text=A7", false),
+        ("branch_id=11", false),
+        ("text=W-3", false),
+        ("branch_id=13", false),
+    ] {
+        let answer = inbox.get(&format!("/orders?{filter}")).await;
+        assert_eq!(ids(&answer.json()).len(), usize::from(found), "{filter}: {}", answer.text());
+    }
+}

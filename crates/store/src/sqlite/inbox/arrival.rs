@@ -7,6 +7,7 @@ use bytes::Bytes;
 use hookit_contract::{
     BranchId, BrandId, Envelope, OrderId, Record, RecordError, RecordState, StatusCodes, Timestamp,
 };
+use serde::Serializer as _;
 
 use crate::inbox::Received;
 use crate::sqlite::NAME_BYTES_MAX;
@@ -71,6 +72,18 @@ impl FoundBy {
             created_at: record.created_at(),
         }
     }
+
+    /// An order's id, and what it is looked for by as its row has it.
+    pub(super) fn columns(&self, order_id: OrderId) -> impl rusqlite::Params + '_ {
+        (
+            order_id.0,
+            self.branch_id.map(|id| id.0),
+            &self.external_id,
+            &self.short_id,
+            &self.identity,
+            self.created_at.map(Timestamp::as_millis),
+        )
+    }
 }
 
 impl Arrival {
@@ -120,16 +133,18 @@ impl Arrival {
                 }]
             }
         };
-        let headers = (!received.headers.is_empty()).then(|| {
-            let object: serde_json::Map<_, _> = received
-                .headers
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), value.as_str().into()))
-                .collect();
-            serde_json::Value::Object(object).to_string()
-        });
+        let headers = (!received.headers.is_empty()).then(|| as_object(&received.headers));
         Arrival { received, headers, brand_id, branch_id, parts }
     }
+}
+
+/// Headers as an object of texts.
+fn as_object(headers: &[(&str, String)]) -> String {
+    let mut object = Vec::with_capacity(512);
+    (&mut serde_json::Serializer::new(&mut object))
+        .collect_map(headers.iter().map(|(name, value)| (name, value)))
+        .expect("texts are JSON");
+    String::from_utf8(object).expect("JSON is text")
 }
 
 #[cfg(test)]

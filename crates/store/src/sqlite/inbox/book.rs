@@ -281,12 +281,23 @@ fn receive_order(
     place: Place,
     came: Came,
 ) -> rusqlite::Result<Effect> {
-    let kept = kept_state(db, codes, order_id)?;
-    let is_newer = kept.is_none_or(|(kept, seen)| state.compare(&kept, &seen) == Freshness::Newer);
-    let seen = kept.map_or(*state, |(_, seen)| seen.highest(state));
+    let kept = kept_order(db, codes, order_id, found_by)?;
+    let is_newer =
+        kept.as_ref().is_none_or(|kept| state.compare(&kept.state, &kept.seen) == Freshness::Newer);
+    let seen = kept.as_ref().map_or(*state, |kept| kept.seen.highest(state));
     if is_newer {
-        put_order(db, codes, order_id, state, &seen, found_by, place, came)?;
-        tick.counts.orders += u64::from(kept.is_none());
+        match &kept {
+            None => {
+                insert_order(db, codes, order_id, state, found_by, place, came)?;
+                tick.counts.orders += 1;
+            }
+            Some(kept) => {
+                renew_order(db, codes, order_id, state, &seen, place, came)?;
+                if !kept.is_found_by_the_same {
+                    find_order_by(db, order_id, found_by)?;
+                }
+            }
+        }
         tick.last_change += 1;
         db.prepare_cached(
             "INSERT INTO changes (change_seq, order_id, delivery_seq, position, record_offset, record_bytes)
@@ -301,7 +312,7 @@ fn receive_order(
             place.bytes as i64
         ])?;
     }
-    if !is_newer && kept.is_some_and(|(_, before)| before != seen) {
+    if !is_newer && kept.as_ref().is_some_and(|kept| kept.seen != seen) {
         db.prepare_cached(
             "UPDATE orders SET seen_version = ?2, seen_updated_at = ?3, seen_status = ?4 WHERE order_id = ?1",
         )?
@@ -333,23 +344,33 @@ fn receive_order(
     if !is_newer {
         return Ok(Effect::None);
     }
-    let version_before = kept.map_or(Some(0), |(kept, _)| kept.version);
+    let version_before = kept.map_or(Some(0), |kept| kept.state.version);
     let by_a_jump =
         state.version.zip(version_before).is_some_and(|(version, before)| version > before.saturating_add(1));
     Ok(Effect::Renewed { by_a_jump })
 }
 
-/// How new the state is that the view has of an order, and the highest that ever came of it.
-fn kept_state(
+/// What the view has of an order.
+struct Kept {
+    state: RecordState,
+    /// The highest that ever came of it.
+    seen: RecordState,
+    /// What it is looked for by is what the new state says, too.
+    is_found_by_the_same: bool,
+}
+
+fn kept_order(
     db: &Connection,
     codes: &StatusCodes,
     order_id: OrderId,
-) -> rusqlite::Result<Option<(RecordState, RecordState)>> {
+    found_by: &FoundBy,
+) -> rusqlite::Result<Option<Kept>> {
     db.prepare_cached(
-        "SELECT version, updated_at, status, seen_version, seen_updated_at, seen_status
+        "SELECT version, updated_at, status, seen_version, seen_updated_at, seen_status,
+             (branch_id, external_id, short_id, identity, created_at) IS (?2, ?3, ?4, ?5, ?6)
          FROM orders WHERE order_id = ?1",
     )?
-    .query_row([order_id.0], |row| {
+    .query_row(found_by.columns(order_id), |row| {
         let state = |version, updated_at, code| -> rusqlite::Result<RecordState> {
             Ok(RecordState {
                 version: row.get(version)?,
@@ -357,7 +378,7 @@ fn kept_state(
                 status: status(codes, row.get(code)?),
             })
         };
-        Ok((state(0, 1, 2)?, state(3, 4, 5)?))
+        Ok(Kept { state: state(0, 1, 2)?, seen: state(3, 4, 5)?, is_found_by_the_same: row.get(6)? })
     })
     .optional()
 }
@@ -366,13 +387,12 @@ pub(super) fn status(codes: &StatusCodes, code: Option<i64>) -> Option<OrderStat
     code.map(|code| codes.status(code))
 }
 
-#[expect(clippy::too_many_arguments, reason = "what a state is, where it stands, and how it came")]
-fn put_order(
+/// The first state of an order.
+fn insert_order(
     db: &Connection,
     codes: &StatusCodes,
     order_id: OrderId,
     state: &RecordState,
-    seen: &RecordState,
     found_by: &FoundBy,
     place: Place,
     came: Came,
@@ -381,14 +401,7 @@ fn put_order(
         "INSERT INTO orders (order_id, status, version, updated_at, delivery_seq, record_offset, record_bytes,
              received_at, branch_id, external_id, short_id, identity, created_at, seen_version, seen_updated_at,
              seen_status)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
-         ON CONFLICT (order_id) DO UPDATE SET status = excluded.status, version = excluded.version,
-             updated_at = excluded.updated_at, delivery_seq = excluded.delivery_seq,
-             record_offset = excluded.record_offset, record_bytes = excluded.record_bytes,
-             received_at = excluded.received_at, branch_id = excluded.branch_id,
-             external_id = excluded.external_id, short_id = excluded.short_id, identity = excluded.identity,
-             created_at = excluded.created_at, seen_version = excluded.seen_version,
-             seen_updated_at = excluded.seen_updated_at, seen_status = excluded.seen_status",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?3, ?4, ?2)",
     )?
     .execute(params![
         order_id.0,
@@ -404,9 +417,48 @@ fn put_order(
         found_by.short_id,
         found_by.identity,
         found_by.created_at.map(Timestamp::as_millis),
+    ])
+    .map(|_| ())
+}
+
+/// A newer state of an order. It touches no index but those of what a new state changes: SQLite writes to an index anew whenever
+/// one of its columns is named, also with the value that it has.
+fn renew_order(
+    db: &Connection,
+    codes: &StatusCodes,
+    order_id: OrderId,
+    state: &RecordState,
+    seen: &RecordState,
+    place: Place,
+    came: Came,
+) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "UPDATE orders SET status = ?2, version = ?3, updated_at = ?4, delivery_seq = ?5, record_offset = ?6,
+             record_bytes = ?7, received_at = ?8, seen_version = ?9, seen_updated_at = ?10, seen_status = ?11
+         WHERE order_id = ?1",
+    )?
+    .execute(params![
+        order_id.0,
+        state.status.map(|s| codes.code_of(s)),
+        state.version,
+        state.updated_at.map(Timestamp::as_millis),
+        came.seq,
+        place.offset as i64,
+        place.bytes as i64,
+        came.at.as_millis(),
         seen.version,
         seen.updated_at.map(Timestamp::as_millis),
         seen.status.map(|s| codes.code_of(s)),
     ])
+    .map(|_| ())
+}
+
+/// What an order is looked for by, where a new state says something else than the one before.
+fn find_order_by(db: &Connection, order_id: OrderId, found_by: &FoundBy) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "UPDATE orders SET branch_id = ?2, external_id = ?3, short_id = ?4, identity = ?5, created_at = ?6
+         WHERE order_id = ?1",
+    )?
+    .execute(found_by.columns(order_id))
     .map(|_| ())
 }

@@ -65,8 +65,9 @@ pub(super) struct Board {
     /// The same of the inbox.
     pub(super) inbox: Option<InboxStatus>,
     pub(super) inbox_answers: bool,
-    /// What the inbox's earlier processes counted.
+    /// What the inbox's earlier processes counted, and what had been taken in before the demo.
     before: Received,
+    taken_in_before: Option<u64>,
     pub(super) compared: Option<Compared>,
     pub(super) samples: VecDeque<Sample>,
     pub(super) log: VecDeque<Entry>,
@@ -106,8 +107,10 @@ impl std::ops::Add for Received {
 impl Board {
     /// What came to the inbox since the demo was started, whichever of its processes took it.
     pub(super) fn received(&self) -> Received {
-        let now = self.inbox.as_ref().map(|inbox| counted(&inbox.since_start)).unwrap_or_default();
-        self.before + now
+        let Some(inbox) = &self.inbox else { return self.before };
+        let taken_in = inbox.deliveries.saturating_sub(self.taken_in_before.unwrap_or_default());
+        // The store knows how many were taken in. What a process counted may lack one whose sender went away meanwhile.
+        Received { received: taken_in, ..self.before + counted(&inbox.since_start) }
     }
 
     pub(super) fn breaker(&self) -> Option<BreakerStatus> {
@@ -201,6 +204,7 @@ impl Board {
     pub(super) fn inbox_said(&mut self, status: Option<InboxStatus>) {
         self.inbox_answers = status.is_some();
         let Some(status) = status else { return };
+        self.taken_in_before.get_or_insert(status.deliveries);
         if let Some(last) = &self.inbox
             && last.started_at != status.started_at
         {

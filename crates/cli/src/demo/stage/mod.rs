@@ -15,10 +15,11 @@ mod switch;
 use std::io::IsTerminal as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use hookit_contract::{Clock as _, Timestamp};
 use hookit_inbox::InboxStatus;
 use hookit_platform::Status;
@@ -82,6 +83,8 @@ struct Stage {
     inbox_address: SocketAddr,
     /// How to sign in to the platform's console.
     sign_in: String,
+    /// Whether the demo is about to end: nothing is broken any more then.
+    is_ending: AtomicBool,
 }
 
 /// The processes. Whoever starts or ends one has them all meanwhile.
@@ -110,6 +113,9 @@ impl Stage {
         let mut players = self.players.lock().await;
         if self.board().is_on(switch).is_some() == to_on {
             return Ok(());
+        }
+        if to_on && self.is_ending.load(Ordering::Relaxed) {
+            bail!("the demo is ending: the last deliveries go out");
         }
         match switch {
             Switch::Down => self.fault(|faults| faults.is_down = to_on),
@@ -289,6 +295,7 @@ impl Running {
             operator,
             inbox: inbox_client,
             sign_in,
+            is_ending: AtomicBool::new(false),
         });
         stage.look().await;
         for (name, work) in [("look", true), ("compare", false)] {
@@ -377,6 +384,7 @@ async fn play(
             }
             Some(ended) = driving.join_next() => {
                 ended??;
+                stage.is_ending.store(true, Ordering::Relaxed);
                 stage.mend().await?;
                 drained_by = Some(tokio::time::Instant::now() + DRAIN_TIMEOUT);
                 continue;

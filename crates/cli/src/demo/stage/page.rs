@@ -205,8 +205,8 @@ fn verdict(board: &Board, now: Timestamp) -> Markup {
     let unequal = compared.unequal();
     let when = html! {
         span.small {
-            "Compared " (age(now, compared.at)) ": each record of both sides, byte by byte, as " code { "hookit diff" }
-            " does. What differs is asked for again for 0.2 s; it may be on its way."
+            "Compared " (age(now, compared.at)) ", every record byte by byte, as " code { "hookit diff" }
+            " does. What differs was asked for again for 0.2 s."
         }
     };
     if unequal == 0 {
@@ -273,15 +273,18 @@ fn platform_figures(board: &Board, now: Timestamp) -> Markup {
 
 /// The breaker in words.
 fn breaker(endpoint: &EndpointStatus, now: Timestamp) -> (Tone, &'static str, String) {
-    let time = duration(Duration::from_secs(now.since(endpoint.breaker_since).as_secs()));
+    let time = match now.since(endpoint.breaker_since) {
+        short if short < Duration::from_secs(60) => format!("{} s", short.as_secs()),
+        long => duration(long),
+    };
     match endpoint.breaker {
         BreakerStatus::Closed => (Tone::Good, "closed", "the inbox is up".to_owned()),
         BreakerStatus::Open => {
             let next = endpoint.next_probe_at.map(|at| at.since(now).as_secs());
-            let next = next.map_or_else(String::new, |left| format!(", a probe in {left} s"));
+            let next = next.map_or_else(String::new, |left| format!(", probe in {left} s"));
             (Tone::Bad, "open", format!("down for {time}{next}"))
         }
-        BreakerStatus::Probing => (Tone::Bad, "open", format!("down for {time}, a probe is under way")),
+        BreakerStatus::Probing => (Tone::Bad, "open", format!("down for {time}, probe on its way")),
         BreakerStatus::Recovering => (Tone::Info, "recovering", "ever more at a time".to_owned()),
     }
 }
@@ -297,7 +300,7 @@ fn inbox_figures(board: &Board, now: Timestamp) -> Markup {
             (figure("Received a second", &rate(board.received_a_second(now)), &html! { "over 5 s" }, Tone::Quiet))
             (figure("Repeats", &html! { (count(received.duplicates)) }, &html! { "changed nothing" },
                 if received.duplicates > 0 { Tone::Info } else { Tone::Quiet }))
-            (figure("Refused", &html! { (count(received.refused)) }, &html! { "a wrong signature" },
+            (figure("Refused", &html! { (count(received.refused)) }, &html! { "since the start" },
                 if received.refused > 0 { Tone::Warn } else { Tone::Quiet }))
             (figure("Last delivery", &last, &html! { @if board.inbox_answers { "taken in" } @else { "it does not answer" } },
                 if board.inbox_answers { Tone::Quiet } else { Tone::Bad }))

@@ -66,25 +66,25 @@ impl Switch {
     pub(super) const fn hint(self) -> &'static str {
         match self {
             Switch::Down => {
-                "Connections are refused: watch the breaker open and the backlog grow, and after mending a probe, then the backlog going out in order."
+                "Connections are refused. Watch the breaker open, the backlog grow, and after mending drain in order."
             }
             Switch::Slow => {
-                "Each delivery takes 3 s longer: watch the backlog grow a little, and nothing fail, since an answer within 10 s counts."
+                "Each delivery takes 3 s longer. Watch the backlog, and nothing fail: 10 s are allowed."
             }
             Switch::Failing => {
-                "Watch three failures in a row open the breaker; from then on one probe at a time finds out, and waiting costs no attempts."
+                "Watch three failures in a row open the breaker, and what waits behind it use up no attempts."
             }
             Switch::Losing => {
-                "The inbox takes in everything, and every second answer is lost: watch the repeats, which change nothing."
+                "It takes in everything; every second answer is lost. Watch the repeats, which change nothing."
             }
             Switch::Secret => {
-                "The platform signs with a new secret that the inbox has not: watch it refuse, and lose nothing once it is started with the new one."
+                "The secret is replaced and the inbox is not told. Watch it refuse, and lose nothing once it is."
             }
             Switch::Kill => {
-                "SIGKILL, and ten seconds later a start on the same files: watch the orders be all there, and what had no answer yet be sent again."
+                "SIGKILL, and a start on the same files after 10 s. Watch no order be missing afterwards."
             }
             Switch::Flood => {
-                "Fifty times the orders for 15 seconds: watch the backlog and the rate, and the views be equal soon after."
+                "Fifty times the orders for 15 s. Watch the rate, and the views be equal soon after."
             }
         }
     }

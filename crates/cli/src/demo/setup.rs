@@ -101,19 +101,24 @@ pub(super) async fn introduce(operator: &Client, seed: u64) -> anyhow::Result<De
     }
 }
 
-/// Registers this address for everything that the partner may hear of.
-pub(super) async fn register(operator: &Client, partner_id: &str, inbox: SocketAddr) -> anyhow::Result<()> {
+/// Registers this address for everything that the partner may hear of. The URL that it has there.
+pub(super) async fn register(
+    operator: &Client,
+    partner_id: &str,
+    inbox: SocketAddr,
+) -> anyhow::Result<String> {
+    let url = format!("http://{inbox}/webhooks/klikit");
     for event_type in EventType::ALL {
         let webhook = body(&json!({
             "partner_id": partner_id,
             "brand_id": null,
             "branch_id": null,
             "event_type": event_type,
-            "url": format!("http://{inbox}/webhooks/klikit"),
+            "url": url,
         }));
         operator.call(Method::PUT, "/v1/operator/webhooks", webhook).await?;
     }
-    Ok(())
+    Ok(url)
 }
 
 pub(super) async fn start(

@@ -59,6 +59,8 @@ impl Compared {
 /// What is known.
 #[derive(Default)]
 pub(super) struct Board {
+    /// The URL that the platform has of the inbox.
+    url: String,
     /// What the platform said last, and whether it still answers.
     pub(super) platform: Option<Status>,
     pub(super) platform_answers: bool,
@@ -105,6 +107,11 @@ impl std::ops::Add for Received {
 }
 
 impl Board {
+    /// Nothing is known yet of the inbox at this URL.
+    pub(super) fn new(url: String) -> Self {
+        Board { url, ..Board::default() }
+    }
+
     /// What came to the inbox since the demo was started, whichever of its processes took it.
     pub(super) fn received(&self) -> Received {
         let Some(inbox) = &self.inbox else { return self.before };
@@ -119,7 +126,7 @@ impl Board {
 
     /// The inbox, as the platform sees it. In a folder that was used before there are others, to which nothing is sent any more.
     pub(super) fn endpoint(&self) -> Option<&hookit_platform::EndpointStatus> {
-        self.platform.as_ref()?.endpoints.iter().max_by_key(|endpoint| endpoint.endpoint_id)
+        self.platform.as_ref()?.endpoints.iter().find(|endpoint| endpoint.url == self.url)
     }
 
     /// Since when this switch is on.

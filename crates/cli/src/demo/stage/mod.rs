@@ -278,7 +278,7 @@ impl Running {
         let tasks = Tasks::new();
         let stop = tasks.stop_signal().clone();
         tasks.spawn("road", proxy::run(road.clone(), inbox.address(), broken, stop.clone()));
-        setup::register(&operator, &partner.partner_id, road.address()).await?;
+        let url = setup::register(&operator, &partner.partner_id, road.address()).await?;
 
         let stage = Arc::new(Stage {
             platform_address: platform.address(),
@@ -291,7 +291,7 @@ impl Running {
             }),
             faults,
             traffic: Arc::new(Traffic::new(args.seed)),
-            board: Mutex::default(),
+            board: Mutex::new(Board::new(url)),
             operator,
             inbox: inbox_client,
             sign_in,

@@ -157,7 +157,7 @@ fn failed(error: anyhow::Error) -> ApiError {
 /// What is drawn anew.
 fn sides(stage: &Stage) -> Markup {
     let now = SystemClock.now();
-    let traffic = stage.traffic.figures();
+    let unanswered = stage.traffic.figures().unanswered;
     let board = stage.board();
     let platform_console = format!("http://{}/console", stage.platform_address);
     let inbox_console = format!("http://{}/console", stage.inbox_address);
@@ -168,11 +168,7 @@ fn sides(stage: &Stage) -> Markup {
             h2 { "Platform" a.quiet href=(platform_console) { "Its console" } }
             (platform_figures(&board, now))
             @if let Some(found) = statuses { (by_status("Orders on the platform by status", &found.platform_statuses, None)) }
-            p.quiet.small {
-                "Ordering surfaces had " (count(traffic.created)) " orders and " (count(traffic.changes() - traffic.created))
-                " changes taken."
-                @if traffic.unanswered > 0 { " Waiting for its answer: " b { (count(traffic.unanswered)) } "." }
-            }
+            @if unanswered > 0 { p.small { "Changes that wait at the ordering surfaces for its answer: " b { (count(unanswered)) } } }
             p.quiet.small { "Sign in with " (stage.sign_in) "." }
         }
         section.inbox.panel {
@@ -372,11 +368,11 @@ fn happened(board: &Board, now: Timestamp) -> Markup {
 fn switches(board: &Board) -> Markup {
     html! {
         section #switches .switches.panel {
-            h2 { "Break it" }
-            @for switch in Switch::ALL { (one(switch, board.is_on(switch).is_some())) }
-            form.mend action=(MEND) method="post" data-quiet {
-                button #mend type="submit" { "Mend everything" }
+            h2 {
+                "Break it"
+                form action=(MEND) method="post" data-quiet { button #mend type="submit" { "Mend everything" } }
             }
+            @for switch in Switch::ALL { (one(switch, board.is_on(switch).is_some())) }
         }
     }
 }

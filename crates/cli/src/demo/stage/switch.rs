@@ -66,7 +66,7 @@ impl Switch {
     pub(super) const fn hint(self) -> &'static str {
         match self {
             Switch::Down => {
-                "Connections are refused. Watch the breaker open, the backlog grow, and after mending drain in order."
+                "It refuses connections. Watch the breaker open and the backlog grow, and drain after mending."
             }
             Switch::Slow => {
                 "Each delivery takes 3 s longer. Watch the backlog, and nothing fail: 10 s are allowed."
@@ -75,7 +75,7 @@ impl Switch {
                 "Watch three failures in a row open the breaker, and what waits behind it use up no attempts."
             }
             Switch::Losing => {
-                "It takes in everything; every second answer is lost. Watch the repeats, which change nothing."
+                "It takes in all, but every fourth answer is lost. Watch the repeats, which change nothing."
             }
             Switch::Secret => {
                 "The secret is replaced and the inbox is not told. Watch it refuse, and lose nothing once it is."

@@ -68,7 +68,7 @@ const PLATFORM_CONFIG: &str = "# Made by hookit demo: shorter pauses than in ear
 [delivery]
 probe_pause_min_ms = 1000
 probe_pause_max_ms = 4000
-retry_delays_ms = [1000, 2000, 4000, 8000, 15000, 15000, 15000, 15000, 15000, 15000, 15000, 15000, 15000, 15000, 15000, 15000]
+retry_delays_ms = [1000, 2000, 4000, 4000, 4000, 4000, 4000, 4000, 4000, 4000, 4000, 4000, 4000, 4000, 4000, 4000]
 ";
 
 /// Everything that the switches are pressed on.
@@ -385,6 +385,9 @@ async fn play(
             Some(ended) = driving.join_next() => {
                 ended??;
                 stage.is_ending.store(true, Ordering::Relaxed);
+                if view.is_none() {
+                    eprint("ending: what is broken is mended, and the last deliveries go out\n");
+                }
                 stage.mend().await?;
                 drained_by = Some(tokio::time::Instant::now() + DRAIN_TIMEOUT);
                 continue;

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use hookit_contract::{
-    BranchId, BrandId, DeliveryId, DeliverySeq, DeliveryState, EndpointId, EventType, OrderId, PartnerId,
-    Timestamp, WebhookId,
+    AttemptOutcome, BranchId, BrandId, DeliveryId, DeliverySeq, DeliveryState, EndpointId, EventType,
+    OrderId, PartnerId, Timestamp, WebhookId,
 };
 
 use super::Attempt;
@@ -75,6 +75,21 @@ pub enum NothingToSend {
     Withheld,
 }
 
+/// Dead letters of one endpoint that are alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetters {
+    /// The endpoint.
+    pub endpoint_id: EndpointId,
+    /// How the last attempt of each ended; none where there was no attempt.
+    pub outcome: Option<AttemptOutcome>,
+    /// And with which status.
+    pub status: Option<u16>,
+    /// How many there are.
+    pub deliveries: u64,
+    /// When the last of them ended.
+    pub last_at: Timestamp,
+}
+
 /// Which deliveries to list, newest first.
 #[derive(Clone, Debug, Default)]
 pub struct DeliveryQuery {
@@ -129,6 +144,18 @@ pub struct Delivery {
     pub ended_by: Option<String>,
     /// And why.
     pub ended_reason: Option<EndReason>,
+}
+
+/// Deliveries that are looked at for one page.
+pub const DELIVERY_LOOKS_MAX: usize = 20_000;
+
+/// A page of deliveries, the newest first.
+#[derive(Clone, Debug, Default)]
+pub struct DeliveryPage {
+    /// What was found; perhaps less than was asked for, though there is more to look at.
+    pub deliveries: Vec<Delivery>,
+    /// Where to go on; none at the end.
+    pub next_before: Option<DeliverySeq>,
 }
 
 /// A page of a partner's own deliveries.

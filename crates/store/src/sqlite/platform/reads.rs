@@ -1,7 +1,5 @@
 //! What is read from the platform's store, each from one snapshot.
 
-use std::collections::HashSet;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,9 +13,9 @@ use super::order_rows::{COLUMNS, stored, text};
 use super::{endings, registry};
 use crate::Error;
 use crate::platform::{
-    Attempt, DeliveriesOf, Delivery, DeliveryQuery, Endpoint, EndpointSettings, EventPage, EventQuery,
-    EventsRead, HoldReason, NothingToSend, OrderQuery, OrderSearch, Ordering, OrdersFound, Payload,
-    PendingDelivery, PendingPage, Phases, StoredEvent, StoredOrder, Verdict,
+    Attempt, DeadLetters, Delivery, Endpoint, EndpointSettings, EventPage, EventQuery, EventsRead,
+    HoldReason, NothingToSend, OrderQuery, OrderSearch, Ordering, OrdersFound, Payload, PendingDelivery,
+    PendingPage, Phases, StoredEvent, StoredOrder, Verdict,
 };
 use crate::sqlite::{count, failed, limit as sql_limit, word};
 
@@ -160,16 +158,28 @@ pub(super) fn pending(
 }
 
 /// All that an attempt needs, but for the records; and whether none is to be made now.
+macro_rules! payload_where {
+    ($condition:literal) => {
+        concat!(
+            "SELECT d.delivery_id, d.event_type, d.webhook_id, e.partner_id, e.url, p.webhook_secret,
+                 w.basic_auth, d.created_at, d.brand_id, d.branch_id,
+                 d.endpoint_id, w.is_coalescing, p.webhook_secret_next, p.webhook_secret_next_at,
+                 EXISTS (SELECT 1 FROM replays r WHERE r.replay_id = d.replay_id AND r.state IN ('paused', 'cancelled'))
+             FROM deliveries d
+             JOIN endpoints e ON e.endpoint_id = d.endpoint_id
+             JOIN partners p ON p.partner_id = e.partner_id
+             JOIN webhooks w ON w.webhook_id = d.webhook_id
+             WHERE ",
+            $condition
+        )
+    };
+}
+
 pub(super) const PAYLOAD: &str =
-    "SELECT d.delivery_id, d.event_type, d.webhook_id, e.partner_id, e.url, p.webhook_secret,
-         w.basic_auth, d.created_at, d.brand_id, d.branch_id,
-         d.endpoint_id, w.is_coalescing, p.webhook_secret_next, p.webhook_secret_next_at,
-         EXISTS (SELECT 1 FROM replays r WHERE r.replay_id = d.replay_id AND r.state IN ('paused', 'cancelled'))
-     FROM deliveries d
-     JOIN endpoints e ON e.endpoint_id = d.endpoint_id
-     JOIN partners p ON p.partner_id = e.partner_id
-     JOIN webhooks w ON w.webhook_id = d.webhook_id
-     WHERE d.delivery_seq = ?1 AND d.state = 'pending' AND w.removed_at IS NULL";
+    payload_where!("d.delivery_seq = ?1 AND d.state = 'pending' AND w.removed_at IS NULL");
+
+/// The same of any delivery, also of one that has ended.
+pub(super) const PAYLOAD_OF_ANY: &str = payload_where!("d.delivery_seq = ?1");
 
 /// What stands in a place in line.
 pub(super) struct Place {
@@ -211,8 +221,29 @@ pub(super) fn payload(db: &Connection, seq: DeliverySeq) -> Result<Result<Payloa
     let Some(Place { row_id, .. }) = delivery_at(db, seq).map_err(&reading)? else {
         return Ok(Err(NothingToSend::Ended));
     };
+    let Some((payload, is_withheld)) = payload_in_row(db, PAYLOAD, row_id)? else {
+        return Ok(Err(NothingToSend::Ended));
+    };
+    if is_withheld {
+        return Ok(Err(NothingToSend::Withheld));
+    }
+    let is_superseded = payload.is_superseded && endings::is_superseded(db, row_id).map_err(&reading)?;
+    Ok(Ok(Payload { is_superseded, ..payload }))
+}
+
+/// What a delivery is posted with, wherever it stands and also after it has ended.
+pub(super) fn payload_of(db: &Connection, delivery_id: &DeliveryId) -> Result<Option<Payload>, Error> {
+    let place = delivery_of(db, delivery_id).map_err(failed("reading a delivery's payload"))?;
+    let Some(Place { row_id, .. }) = place else { return Ok(None) };
+    let payload = payload_in_row(db, PAYLOAD_OF_ANY, row_id)?;
+    Ok(payload.map(|(payload, _)| Payload { is_superseded: false, ..payload }))
+}
+
+/// A payload, which says that it is superseded where it may be; and whether it is withheld.
+fn payload_in_row(db: &Connection, sql: &str, row_id: i64) -> Result<Option<(Payload, bool)>, Error> {
+    let reading = failed("reading a delivery's payload");
     let row = db
-        .prepare_cached(PAYLOAD)
+        .prepare_cached(sql)
         .and_then(|mut s| {
             s.query_row([row_id], |row| {
                 let payload = Payload {
@@ -236,37 +267,62 @@ pub(super) fn payload(db: &Connection, seq: DeliverySeq) -> Result<Result<Payloa
             .optional()
         })
         .map_err(&reading)?;
-    let Some((payload, event_type, brand_id, branch_id, is_withheld)) = row else {
-        return Ok(Err(NothingToSend::Ended));
-    };
-    if is_withheld {
-        return Ok(Err(NothingToSend::Withheld));
-    }
-    let is_superseded = payload.is_superseded && endings::is_superseded(db, row_id).map_err(&reading)?;
+    let Some((payload, event_type, brand_id, branch_id, is_withheld)) = row else { return Ok(None) };
     let records: Vec<Bytes> = db
         .prepare_cached(RECORDS_OF)
         .and_then(|mut s| s.query_map([row_id], |row| text(row, 0))?.collect())
         .map_err(&reading)?;
-    Ok(Ok(Payload {
-        event_type: word(&event_type, "event type")?,
-        body: envelope_bytes(brand_id, branch_id, &records),
-        is_superseded,
-        ..payload
-    }))
+    let (event_type, body) =
+        (word(&event_type, "event type")?, envelope_bytes(brand_id, branch_id, &records));
+    Ok(Some((Payload { event_type, body, ..payload }, is_withheld)))
 }
 
-const DELIVERY: &str =
+/// The newest dead letters, by endpoint and by how the last attempt of each ended. One that was given up without an attempt has
+/// no row in the log.
+pub(super) const DEAD_LETTERS: &str =
+    "SELECT dead.endpoint_id, l.outcome, l.http_status, count(*), max(dead.finished_at)
+     FROM (SELECT delivery_seq, endpoint_id, finished_at FROM deliveries
+           WHERE state = 'dead' ORDER BY delivery_seq DESC LIMIT ?1) dead
+     LEFT JOIN webhook_logs l ON l.delivery_seq = dead.delivery_seq
+         AND l.attempt = (SELECT max(attempt) FROM webhook_logs WHERE delivery_seq = dead.delivery_seq)
+     GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3";
+
+pub(super) fn dead_letters(db: &Connection, limit: usize) -> Result<Vec<DeadLetters>, Error> {
+    let group = |row: &Row<'_>| -> rusqlite::Result<(DeadLetters, Option<String>, i64)> {
+        let letters = DeadLetters {
+            endpoint_id: EndpointId(row.get(0)?),
+            outcome: None,
+            status: row.get(2)?,
+            deliveries: 0,
+            last_at: Timestamp::from_millis(row.get(4)?),
+        };
+        Ok((letters, row.get(1)?, row.get(3)?))
+    };
+    let groups: Vec<_> = db
+        .prepare_cached(DEAD_LETTERS)
+        .and_then(|mut s| s.query_map([sql_limit(limit)], group)?.collect())
+        .map_err(failed("counting dead letters"))?;
+    groups
+        .into_iter()
+        .map(|(letters, outcome, deliveries)| {
+            let outcome = outcome.map(|word_| word(&word_, "outcome of an attempt")).transpose()?;
+            Ok(DeadLetters { outcome, deliveries: count(deliveries, "a number of dead letters")?, ..letters })
+        })
+        .collect()
+}
+
+pub(super) const DELIVERY: &str =
     "d.delivery_seq, d.delivery_id, d.endpoint_id, d.webhook_id, d.event_type, d.brand_id, d.branch_id,
      d.state, d.attempts, d.created_at, d.next_attempt_at, d.finished_at, d.ended_by, d.ended_reason";
 
 /// A row of `deliveries`, with two words still to be read and without its orders.
-struct DeliveryRow {
+pub(super) struct DeliveryRow {
     delivery: Delivery,
     event_type: String,
     state: String,
 }
 
-fn delivery_row(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
+pub(super) fn delivery_row(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
     let time = |column| row.get::<_, Option<i64>>(column).map(|t| t.map(Timestamp::from_millis));
     Ok(DeliveryRow {
         delivery: Delivery {
@@ -292,7 +348,7 @@ fn delivery_row(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
     })
 }
 
-fn whole(db: &Connection, row: DeliveryRow) -> Result<Delivery, Error> {
+pub(super) fn whole(db: &Connection, row: DeliveryRow) -> Result<Delivery, Error> {
     let orders = db
         .prepare_cached(
             "SELECT o.order_id, r.version FROM delivery_orders o CROSS JOIN records r ON r.record_id = o.record_id
@@ -308,66 +364,6 @@ fn whole(db: &Connection, row: DeliveryRow) -> Result<Delivery, Error> {
         state: word(&row.state, "state of a delivery")?,
         ..row.delivery
     })
-}
-
-pub(super) fn deliveries(db: &Connection, query: &DeliveryQuery) -> Result<Vec<Delivery>, Error> {
-    let reading = failed("listing deliveries");
-    let (sql, values) = listing(query);
-    let values: Vec<&dyn ToSql> = values.iter().map(AsRef::as_ref).collect();
-    let rows: Vec<DeliveryRow> = db
-        .prepare_cached(&sql)
-        .and_then(|mut s| s.query_map(&values[..], delivery_row)?.collect())
-        .map_err(&reading)?;
-    rows.into_iter().map(|row| whole(db, row)).collect()
-}
-
-/// Deliveries that are looked at for one page of a partner's own: it has no index of its own, which every delivery would pay for.
-const LOOKS_FOR_PARTNER: usize = 10_000;
-
-/// Attempts that are shown of each.
-const ATTEMPTS_SHOWN: u32 = 20;
-
-pub(super) fn deliveries_of(
-    db: &Connection,
-    partner_id: &PartnerId,
-    query: &DeliveryQuery,
-) -> Result<DeliveriesOf, Error> {
-    let reading = failed("listing a partner's deliveries");
-    let own: HashSet<i64> = db
-        .prepare_cached("SELECT webhook_id FROM webhooks WHERE partner_id = ?1")
-        .and_then(|mut s| s.query_map([partner_id.as_str()], |row| row.get(0))?.collect())
-        .map_err(&reading)?;
-    // What has no index is looked for here, within what is looked at.
-    let is_rare = |state: &DeliveryState| !matches!(state, DeliveryState::Pending | DeliveryState::Delivered);
-    let looked_at = DeliveryQuery {
-        before: query.before,
-        state: query.state.filter(is_rare),
-        order_id: query.order_id,
-        limit: LOOKS_FOR_PARTNER,
-        ..DeliveryQuery::default()
-    };
-    let (sql, values) = listing(&looked_at);
-    let values: Vec<&dyn ToSql> = values.iter().map(AsRef::as_ref).collect();
-    let mut statement = db.prepare_cached(&sql).map_err(&reading)?;
-    let mut rows = statement.query(&values[..]).map_err(&reading)?;
-    let (mut found, mut looks, mut next_before) = (Vec::new(), 0, None);
-    while let Some(row) = rows.next().map_err(&reading)? {
-        looks += 1;
-        let seq = DeliverySeq(row.get(0).map_err(&reading)?);
-        let is_own = own.contains(&row.get(3).map_err(&reading)?);
-        if is_own
-            && query.state.is_none_or(|state| row.get_ref(7).is_ok_and(|s| s.as_str() == Ok(state.as_str())))
-        {
-            let delivery = whole(db, delivery_row(row).map_err(&reading)?)?;
-            let attempts = attempts_from(db, &delivery, delivery.attempts.saturating_sub(ATTEMPTS_SHOWN))?;
-            found.push((delivery, attempts));
-        }
-        if found.len() >= query.limit || looks == LOOKS_FOR_PARTNER {
-            next_before = Some(seq);
-            break;
-        }
-    }
-    Ok(DeliveriesOf { deliveries: found, next_before })
 }
 
 /// Events that are looked at for one page.
@@ -442,43 +438,6 @@ fn event(row: &Row<'_>, codes: &StatusCodes) -> Result<StoredEvent, Error> {
     Ok(StoredEvent { event_type: word(&event_type, "event type")?, ..event })
 }
 
-/// The statement for a query, from fixed pieces: no value from outside is ever part of the text.
-pub(super) fn listing(query: &DeliveryQuery) -> (String, Vec<Box<dyn ToSql>>) {
-    let mut sql = format!("SELECT {DELIVERY} FROM ");
-    let mut values: Vec<Box<dyn ToSql>> = Vec::new();
-    // Where an order is given, its few deliveries are looked through; else the newest first, which a partial index
-    // shortens for the states that are rare.
-    let seq = if query.order_id.is_some() {
-        sql.push_str(
-            "delivery_orders o CROSS JOIN deliveries d ON d.delivery_seq = o.delivery_seq WHERE o.order_id = ?",
-        );
-        "o.delivery_seq"
-    } else {
-        sql.push_str("deliveries d WHERE 1");
-        "d.delivery_seq"
-    };
-    values.extend(query.order_id.map(|id| Box::new(id.0) as Box<dyn ToSql>));
-    if let Some(state) = query.state {
-        // A word from a closed list. It stands in the text so that the partial indexes can be seen to apply.
-        write!(sql, " AND d.state = '{state}'").expect("a string takes text");
-    }
-    let mut only = |condition: &str, value: Option<Box<dyn ToSql>>| {
-        if let Some(value) = value {
-            write!(sql, " AND {condition}").expect("a string takes text");
-            values.push(value);
-        }
-    };
-    let integer = |n: i64| Box::new(n) as Box<dyn ToSql>;
-    only(&format!("{seq} < ?"), query.before.map(|before| integer(before.0)));
-    only("d.endpoint_id = ?", query.endpoint_id.map(|id| integer(id.0)));
-    only("d.event_type = ?", query.event_type.map(|t| Box::new(t.as_str()) as Box<dyn ToSql>));
-    only("d.created_at >= ?", query.since.map(|t| integer(t.as_millis())));
-    only("d.created_at < ?", query.until.map(|t| integer(t.as_millis())));
-    write!(sql, " ORDER BY {seq} DESC LIMIT ?").expect("a string takes text");
-    values.push(integer(sql_limit(query.limit)));
-    (sql, values)
-}
-
 pub(super) fn delivery(
     db: &Connection,
     delivery_id: &DeliveryId,
@@ -511,7 +470,7 @@ fn attempts(db: &Connection, delivery: &Delivery) -> Result<Vec<Attempt>, Error>
 }
 
 /// Those of a number above `above`.
-fn attempts_from(db: &Connection, delivery: &Delivery, above: u32) -> Result<Vec<Attempt>, Error> {
+pub(super) fn attempts_from(db: &Connection, delivery: &Delivery, above: u32) -> Result<Vec<Attempt>, Error> {
     let reading = failed("reading attempts");
     let mut statement = db
         .prepare_cached(

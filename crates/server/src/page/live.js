@@ -1,9 +1,11 @@
-// Keeps the marked parts of a page fresh, and copies what a button asks for. All else works without it.
+// Keeps the marked parts of a page fresh, sends forms that are marked so without leaving it, and copies what a button asks for.
+// All else works without it.
 "use strict";
 (() => {
   const sign = document.getElementById("liveness");
   const parts = [...document.querySelectorAll("[data-live]")];
   const AGAIN_MS = 30000;
+  const HELD_MS = 200;
 
   const say = (state, words) => {
     if (!sign) return;
@@ -12,10 +14,12 @@
     sign.textContent = words;
   };
 
-  // What the reader is in the middle of stays: a field being filled in, what has the focus, what was opened, how far a table was scrolled.
+  // A field being filled in, or a button between being pressed and being let go: drawn anew it would be lost.
+  const isHeld = (part) => part.querySelector(":active, input:focus, select:focus, textarea:focus") !== null;
+
+  // What the reader is in the middle of stays: what has the focus, what was opened, how far a table was scrolled.
   const show = (part, html) => {
     const active = part.contains(document.activeElement) ? document.activeElement : null;
-    if (active && active.matches("input, select, textarea")) return;
     const open = [...part.querySelectorAll("details[id][open]")].map((one) => one.id);
     const scrolled = [...part.querySelectorAll(".scroll")].map((one) => [one.scrollLeft, one.scrollTop]);
     const focused = active && (active.id || active.getAttribute("href"));
@@ -37,6 +41,14 @@
     let source = null;
     let newest = null;
     let timer = 0;
+    const draw = () => {
+      if (isHeld(part)) {
+        setTimeout(draw, HELD_MS);
+        return;
+      }
+      show(part, JSON.parse(newest));
+      newest = null;
+    };
     const open = () => {
       clearTimeout(timer);
       source = new EventSource(part.dataset.live);
@@ -44,10 +56,7 @@
       source.addEventListener("part", (event) => {
         // Only the newest of what came between two pictures is drawn.
         if (newest === null) {
-          requestAnimationFrame(() => {
-            show(part, JSON.parse(newest));
-            newest = null;
-          });
+          requestAnimationFrame(draw);
         }
         newest = event.data;
       });
@@ -69,6 +78,18 @@
   };
 
   parts.forEach(follow);
+
+  // A form marked so leaves the page where it is, as long as its parts are fresh; where that fails it is sent as forms are.
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (!form.matches("[data-quiet]") || !sign || sign.dataset.state !== "live") return;
+    event.preventDefault();
+    const body = new URLSearchParams(new FormData(form));
+    fetch(form.action, { method: "post", body, redirect: "manual" }).then(
+      (answer) => answer.type === "opaqueredirect" || form.submit(),
+      () => form.submit(),
+    );
+  });
 
   // A button that copies is shown only where a page may do so: over https, or on the machine itself.
   for (const button of document.querySelectorAll("[data-copy]")) {

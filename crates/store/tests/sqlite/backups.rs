@@ -118,7 +118,7 @@ async fn a_platform_made_of_a_copy_gives_no_number_twice() {
         plain(&store, at(1)).await;
     }
     let query = EventQuery { after: None, business_id: BUSINESS, limit: 10, record_bytes_max: 1 << 20 };
-    let EventsRead::Page(read) = store.events(query.clone()).await.unwrap() else { panic!("a page") };
+    let EventsRead::Page(read) = store.events(query).await.unwrap() else { panic!("a page") };
     assert_eq!(read.events.len(), 4);
     let sent = backlog(&store).await.last().unwrap().seq;
     hookit_store::platform::Store::close(&store).await;
@@ -136,7 +136,7 @@ async fn a_platform_made_of_a_copy_gives_no_number_twice() {
         assert!(newest > sent && newest.0 > 1 << 40, "{newest}");
         // Who had read on goes on from there, and hears of what is new.
         let EventsRead::Page(page) =
-            restored.events(EventQuery { after: Some(read.next), ..query.clone() }).await.unwrap()
+            restored.events(EventQuery { after: Some(read.next), ..query }).await.unwrap()
         else {
             panic!("a page")
         };

@@ -202,6 +202,19 @@ test("a new order appears on the board by itself", async () => {
   await visitor.leave();
 });
 
+test("on a phone what is in trouble is read without scrolling sideways", async () => {
+  const visitor = await Visitor.signed_in(browser, scene.platform, { viewport: NARROW });
+  for (const path of ["/console", "/console/endpoints", "/console/search?q=kitchen"]) {
+    await visitor.open(path);
+    for (const said of [/^It has been down for/, /^down$/, /kitchen\/display$/]) {
+      const { x, width } = await visitor.page.locator("main").getByText(said).first().boundingBox();
+      assert.ok(x >= 0 && x + width <= NARROW.width, `${said} on ${path} is from ${x} to ${x + width}`);
+    }
+  }
+  visitor.assert_nothing_wrong("on a phone");
+  await visitor.leave();
+});
+
 test("what a reader is in the middle of stays where it is when the board is renewed", async () => {
   const visitor = await Visitor.signed_in(browser, scene.platform, { viewport: NARROW });
   const { page } = visitor;

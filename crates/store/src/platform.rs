@@ -32,8 +32,8 @@ use hookit_contract::{
 pub use self::attempts::{Attempt, Phases, Verdict};
 pub use self::audit::{AUDIT_LOOKS_MAX, AuditEntry, AuditPage, AuditQuery, Caller};
 pub use self::deliveries::{
-    Cancelled, DeliveriesOf, Delivery, DeliveryQuery, EndReason, NothingToSend, Payload, PendingDelivery,
-    PendingPage, Replayed,
+    Cancelled, DeadLetters, DeliveriesOf, Delivery, DeliveryQuery, EndReason, NothingToSend, Payload,
+    PendingDelivery, PendingPage, Replayed,
 };
 pub use self::events::{EventPage, EventQuery, EventsRead, StoredEvent};
 pub use self::expiry::Expiry;
@@ -173,6 +173,13 @@ pub trait Store: Send + Sync {
 
     /// What happened to a business's orders. Looks at a bounded number of events.
     async fn events(&self, query: EventQuery) -> Result<EventsRead, Error>;
+
+    /// What a delivery is posted with, wherever it stands and also after it has ended: the same bytes as at its attempts, and
+    /// today's URL and secrets. None where there is no such delivery.
+    async fn payload_of(&self, delivery_id: &DeliveryId) -> Result<Option<Payload>, Error>;
+
+    /// Of the newest dead letters, so many as `limit`: how many are alike, the most first.
+    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetters>, Error>;
 
     /// One delivery with its attempts, oldest first.
     async fn delivery(&self, delivery_id: &DeliveryId) -> Result<Option<(Delivery, Vec<Attempt>)>, Error>;

@@ -1,6 +1,7 @@
 //! Deliveries: found by filters that live in the URL, and each with its attempts, to be sent again or taken back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
@@ -15,7 +16,7 @@ use http::Method;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::{Pages, Visit, words};
+use super::{Pages, Visit, sent, words};
 use crate::Shared;
 use crate::api::{self, Result, store_error};
 use crate::credentials::Acting;
@@ -46,19 +47,13 @@ struct Filter {
     before: Option<String>,
 }
 
-/// What a field says, where it says something.
-fn said<T: std::str::FromStr>(field: &str, text: Option<&String>) -> Result<Option<T>> {
-    let Some(text) = text.map(|text| text.trim()).filter(|text| !text.is_empty()) else { return Ok(None) };
-    text.parse().map(Some).map_err(|_| ApiError::invalid(format!("{field}: {text:?} is none")))
-}
-
 impl Filter {
     fn query(&self) -> Result<DeliveryQuery> {
-        let number = |field, text: &Option<String>| said::<i64>(field, text.as_ref());
+        let number = |field, text: &Option<String>| words::parsed::<i64>(field, text.as_ref(), "a number");
         Ok(DeliveryQuery {
             before: number("before", &self.before)?.map(DeliverySeq),
-            state: said::<DeliveryState>("state", self.state.as_ref())?,
-            event_type: said::<EventType>("event_type", self.event_type.as_ref())?,
+            state: words::parsed::<DeliveryState>("state", self.state.as_ref(), "a state")?,
+            event_type: words::parsed::<EventType>("event_type", self.event_type.as_ref(), "an event type")?,
             endpoint_id: number("endpoint_id", &self.endpoint_id)?.map(EndpointId),
             order_id: number("order_id", &self.order_id)?.map(OrderId),
             limit: PAGE,
@@ -131,7 +126,7 @@ fn filters(filter: &Filter) -> Markup {
 }
 
 /// Where each endpoint is.
-async fn urls(shared: &Shared) -> Result<std::collections::HashMap<EndpointId, String>> {
+pub(super) async fn urls(shared: &Shared) -> Result<std::collections::HashMap<EndpointId, String>> {
     let endpoints = shared.store.endpoints().await.map_err(store_error)?;
     Ok(endpoints.into_iter().map(|one| (one.endpoint_id, one.url)).collect())
 }
@@ -172,7 +167,8 @@ fn rows(
     )
 }
 
-fn endpoint(id: EndpointId, urls: &std::collections::HashMap<EndpointId, String>) -> Markup {
+/// A link to an endpoint.
+pub(super) fn endpoint(id: EndpointId, urls: &std::collections::HashMap<EndpointId, String>) -> Markup {
     match urls.get(&id) {
         Some(url) => words::endpoint_link(id, url),
         None => html! { "endpoint " (id) },
@@ -215,6 +211,8 @@ async fn show(State(shared): State<Arc<Shared>>, visit: Visit, PathText(id): Pat
         (actions(&delivery, &visit))
         h2 { "Attempts" }
         @if attempts.is_empty() { (empty("None was made yet.")) } @else { (log(&attempts)) }
+        h2 { "What is sent" }
+        (sent::sent(&shared, &delivery.delivery_id, &visit).await?)
     };
     Ok(visit.page(&format!("Delivery {}", delivery.delivery_id), content))
 }
@@ -239,6 +237,18 @@ fn actions(delivery: &Delivery, visit: &Visit) -> Markup {
     }
 }
 
+/// What an attempt's time went into. A connection that was kept needed none of the first three.
+fn phases(attempt: &Attempt) -> impl Iterator<Item = (&'static str, Duration)> {
+    let phases = attempt.phases;
+    let all = [
+        ("name", phases.resolve),
+        ("connect", phases.connect),
+        ("TLS", phases.tls),
+        ("first byte", phases.first_byte),
+    ];
+    all.into_iter().filter_map(|(name, took)| Some((name, took?)))
+}
+
 fn log(attempts: &[Attempt]) -> Markup {
     let columns = [
         ("#", "number"),
@@ -257,7 +267,10 @@ fn log(attempts: &[Attempt]) -> Markup {
                 tr {
                     td.number { (attempt.number) }
                     td.tight { (exact(attempt.started_at)) }
-                    td.number { (duration(attempt.duration)) }
+                    td.number {
+                        (duration(attempt.duration))
+                        @for (name, took) in phases(attempt) { div.small.quiet { (name) " " (duration(took)) } }
+                    }
                     td {
                         (words::outcome(attempt.outcome, attempt.status))
                         @if let Some(error) = &attempt.error { div.small.quiet { (error) } }

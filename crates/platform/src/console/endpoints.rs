@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
-use hookit_contract::{EndpointId, Timestamp};
+use hookit_contract::{DeliveryState, EndpointId, Timestamp};
 use hookit_server::page::{
     Axes, Series, badge, chart, count, duration, empty, facts, note, see_other, share, spark, table,
 };
@@ -15,7 +15,8 @@ use hookit_store::platform::{HoldReason, PastFigures, PastQuery, Span, Webhook};
 use http::Method;
 use maud::{Markup, html};
 
-use super::{Pages, Visit, words};
+use super::registrations::registrations;
+use super::{Pages, Visit, partners, replays, words};
 use crate::Shared;
 use crate::api::{Result, store_error};
 use crate::credentials::Acting;
@@ -135,7 +136,12 @@ async fn show(State(shared): State<Arc<Shared>>, visit: Visit, PathId(id): PathI
         ("URL", html! { code { (endpoint.url) } }),
         (
             "Partner",
-            html! { @if let Some(partner) = partner { (partner.name) " " } code { (endpoint.partner_id) } },
+            html! {
+                (partners::link(&endpoint.partner_id, partner.map(|one| one.name.as_str())))
+                @if visit.may(&Method::POST, "/partners/{id}/rotate-webhook-secret") {
+                    " · " a href={ "/console/partners/" (endpoint.partner_id) "#rotate-webhook-secret" } { "rotate its webhook secret…" }
+                }
+            },
         ),
         (
             "Backlog",
@@ -144,7 +150,15 @@ async fn show(State(shared): State<Arc<Shared>>, visit: Visit, PathId(id): PathI
         ("Oldest pending", html! { (oldest.map_or_else(|| "–".to_owned(), duration)) }),
         ("Attempts under way", html! { (endpoint.in_flight) " of " (endpoint.in_flight_limit) }),
         ("Success in 24 h", html! { (share(acknowledged, attempts)) " of " (count(attempts)) " attempts" }),
-        ("Dead letters", html! { a href={ "/console/deliveries?state=dead&endpoint_id=" (id) } { "show" } }),
+        (
+            "Dead letters",
+            html! {
+                a href={ "/console/deliveries?state=dead&endpoint_id=" (id) } { "show" }
+                @if visit.may(&Method::POST, "/replays") {
+                    " · " a href=(replays::count_link(DeliveryState::Dead, Some(id))) { "send them again…" }
+                }
+            },
+        ),
     ];
     let content = html! {
         (note(tone, &html! { (words::endpoint_story(&endpoint, visit.now)) }))
@@ -153,7 +167,7 @@ async fn show(State(shared): State<Arc<Shared>>, visit: Visit, PathId(id): PathI
         h2 { "The last 24 hours" }
         div.columns { (charts(&past, visit.now)) }
         h2 { "Registrations" }
-        (registrations(&webhooks))
+        (registrations(&webhooks, None, &visit))
     };
     Ok(visit.page(&format!("Endpoint {id}"), content))
 }
@@ -192,27 +206,6 @@ fn charts(past: &[PastFigures], now: Timestamp) -> Markup {
         (chart("How long attempts took", axes(now, 0.0, 1_000.0), &times, &micros))
         (chart("Backlog", axes(now, 0.0, 5.0), &[line("pending", &|one| Some(one.pending as f64))], &number))
     }
-}
-
-fn registrations(webhooks: &[Webhook]) -> Markup {
-    if webhooks.is_empty() {
-        return empty("None points at it any more.");
-    }
-    let any = |id: Option<String>| id.unwrap_or_else(|| "any".to_owned());
-    table(
-        "Registrations",
-        &[("Id", "number"), ("Brand", "number"), ("Branch", "number"), ("Event", "")],
-        &html! {
-            @for webhook in webhooks {
-                tr {
-                    td.number { (webhook.webhook_id) }
-                    td.number { (any(webhook.brand_id.map(|id| id.to_string()))) }
-                    td.number { (any(webhook.branch_id.map(|id| id.to_string()))) }
-                    td { (words::event(webhook.event_type)) }
-                }
-            }
-        },
-    )
 }
 
 async fn pause(

@@ -7,14 +7,21 @@
 //!
 //! What this module must not do: know a rule that the API does not know.
 
+mod audit;
+mod dead;
 mod deliveries;
 mod endpoints;
 mod live;
 mod order;
 mod orders;
 mod overview;
+mod partners;
+mod registrations;
+mod replays;
 mod search;
+mod sent;
 mod sign_in;
+mod tokens;
 mod waits;
 mod words;
 
@@ -55,6 +62,11 @@ const SECTIONS: &[(Section, &str)] = &[
     (Section { name: "Orders", path: "/console/orders" }, "/orders"),
     (Section { name: "Deliveries", path: "/console/deliveries" }, "/deliveries"),
     (Section { name: "Endpoints", path: "/console/endpoints" }, "/webhooks"),
+    (Section { name: "Dead letters", path: "/console/dead-letters" }, "/deliveries"),
+    (Section { name: "Replays", path: "/console/replays" }, "/replays"),
+    (Section { name: "Partners", path: "/console/partners" }, "/partners"),
+    (Section { name: "Operators", path: "/console/tokens" }, "/tokens"),
+    (Section { name: "Audit log", path: "/console/audit" }, "/audit"),
 ];
 
 /// Who is signed in.
@@ -70,7 +82,14 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .merge(order::pages())
         .merge(search::pages())
         .merge(deliveries::pages())
-        .merge(endpoints::pages());
+        .merge(sent::pages())
+        .merge(endpoints::pages())
+        .merge(dead::pages())
+        .merge(replays::pages())
+        .merge(registrations::pages())
+        .merge(partners::pages())
+        .merge(tokens::pages())
+        .merge(audit::pages());
     let inside = pages
         .router
         .route(sign_in::SIGN_OUT, post(sign_in::sign_out))
@@ -98,6 +117,15 @@ impl Pages {
         A: 'static,
     {
         self.held_to(path, Method::GET, stands_for, get(handler))
+    }
+
+    /// A page that says what a call of the operator API would do, for who may make it.
+    fn page_for<H, A>(self, path: &str, method: Method, stands_for: &'static str, handler: H) -> Self
+    where
+        H: Handler<A, Arc<Shared>>,
+        A: 'static,
+    {
+        self.held_to(path, method, stands_for, get(handler))
     }
 
     /// What a form does, for who may make this call of the operator API.

@@ -195,7 +195,7 @@ fn results(found: &Found, visit: &Visit) -> Markup {
             (table("Partners", &[("Partner", ""), ("Business", "number"), ("Since", "")], &html! {
                 @for partner in partners {
                     tr {
-                        td { (partner.name) " " code { (partner.partner_id) } }
+                        td { (super::partners::link(&partner.partner_id, Some(&partner.name))) }
                         td.number { (partner.business_id) }
                         td { (age(visit.now, partner.created_at)) }
                     }

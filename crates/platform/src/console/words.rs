@@ -4,11 +4,36 @@ use hookit_contract::{
     AttemptOutcome, DeliveryId, DeliveryState, EndpointId, EventType, KnownStatus, OrderId, OrderStatus,
     Timestamp,
 };
+use hookit_server::Fault;
 use hookit_server::page::{Tone, badge, duration};
 use hookit_store::platform::Attempt;
 use maud::{Markup, html};
 
+use crate::api::Result;
 use crate::operator::status::{BreakerStatus, EndpointStatus};
+
+/// What a field of a form says, where it says something.
+pub(super) fn said(text: Option<&String>) -> Option<&str> {
+    text.map(|text| text.trim()).filter(|text| !text.is_empty())
+}
+
+/// The same, read as what it is to be: `expected`, in words.
+pub(super) fn parsed<T: std::str::FromStr>(
+    field: &str,
+    text: Option<&String>,
+    expected: &str,
+) -> Result<Option<T>> {
+    let parsed = said(text).map(str::parse).transpose();
+    parsed.map_err(|_| Fault::new(field, format!("expected {expected}")).into())
+}
+
+/// A moment as people write it, or as a browser's field gives it: without a zone it is UTC.
+pub(super) fn moment(field: &str, text: &str) -> Result<Timestamp> {
+    [text.to_owned(), format!("{text}Z"), format!("{text}:00Z")]
+        .iter()
+        .find_map(|text| Timestamp::parse(text).ok())
+        .ok_or_else(|| Fault::new(field, "expected a time like 2026-03-01T18:30, in UTC").into())
+}
 
 /// An order's status.
 pub(super) fn order_status(status: OrderStatus) -> Markup {

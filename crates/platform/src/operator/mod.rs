@@ -5,11 +5,11 @@ mod bulk;
 mod businesses;
 mod deliveries;
 pub(crate) mod orders;
-mod partners;
-mod replays;
+pub(crate) mod partners;
+pub(crate) mod replays;
 pub(crate) mod roles;
 pub(crate) mod status;
-mod tokens;
+pub(crate) mod tokens;
 pub(crate) mod trial;
 mod webhooks;
 

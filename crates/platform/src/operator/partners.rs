@@ -11,6 +11,7 @@ use hookit_store::platform::{Partner, PartnerChange, Store};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use crate::Shared;
 use crate::api::{Result, store_error};
@@ -56,16 +57,16 @@ pub(super) fn routes() -> Routes<Arc<Shared>> {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "NewPartner")]
-struct IssueBody {
+pub(crate) struct IssueBody {
     /// What people call it by.
     #[schemars(length(min = 1, max = NAME_MAX))]
-    name: String,
+    pub(crate) name: String,
     /// The one business that its credential belongs to.
     #[schemars(range(min = 1))]
-    business_id: i64,
+    pub(crate) business_id: i64,
     /// All scopes where it is left out.
     #[schemars(length(min = 1))]
-    scopes: Option<Vec<Scope>>,
+    pub(crate) scopes: Option<Vec<Scope>>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -106,11 +107,15 @@ impl<'a> Shown<'a> {
     }
 }
 
-async fn issue(
-    State(shared): State<Arc<Shared>>,
-    Extension(Acting(store)): Extension<Acting>,
-    JsonBody(body): JsonBody<IssueBody>,
-) -> Result<Answer<Shown<'static>>> {
+/// A partner that was just made, with its secrets, which can be read nowhere from here on.
+pub(crate) struct Issued {
+    pub(crate) partner: Partner,
+    pub(crate) secret_key: Zeroizing<String>,
+    pub(crate) webhook_secret: Zeroizing<String>,
+}
+
+/// Makes a partner with its credential.
+pub(crate) async fn issued(shared: &Shared, store: &dyn Store, body: IssueBody) -> Result<Issued> {
     let name = body.name.trim();
     let scopes = body.scopes.unwrap_or_else(|| Scope::ALL.to_vec());
     let mut faults = Faults::default();
@@ -138,6 +143,15 @@ async fn issue(
         partner_id,
     };
     store.add_partner(partner.clone()).await.map_err(store_error)?;
+    Ok(Issued { partner, secret_key, webhook_secret })
+}
+
+async fn issue(
+    State(shared): State<Arc<Shared>>,
+    Extension(Acting(store)): Extension<Acting>,
+    JsonBody(body): JsonBody<IssueBody>,
+) -> Result<Answer<Shown<'static>>> {
+    let Issued { partner, secret_key, webhook_secret } = issued(&shared, &*store, body).await?;
     let shown = Shown {
         secret_key: Some(&secret_key),
         webhook_secret_key: Some(&webhook_secret),
@@ -182,11 +196,54 @@ struct NewSecret<'a> {
     current_at: Option<Timestamp>,
 }
 
+impl<'a> NewSecret<'a> {
+    fn none(partner_id: &'a PartnerId) -> Self {
+        NewSecret { partner_id, secret_key: None, webhook_secret_key: None, current_at: None }
+    }
+}
+
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "WebhookSecretRotation")]
 struct RotateBody {
     current_at: Option<Timestamp>,
+}
+
+/// Gives a partner a new secret key; the old one fails from now on.
+pub(crate) async fn secret_rotated(
+    shared: &Shared,
+    store: &dyn Store,
+    partner_id: &PartnerId,
+) -> Result<Zeroizing<String>> {
+    let secret = new_secret_key();
+    let rotated = PartnerChange::RotateSecret { secret_hash: shared.vault.hash(&secret) };
+    change(shared, store, partner_id, rotated).await?;
+    Ok(secret)
+}
+
+/// Gives a partner a new webhook secret, which signs from `current_at` on, or from now.
+pub(crate) async fn webhook_secret_rotated(
+    shared: &Shared,
+    store: &dyn Store,
+    partner_id: &PartnerId,
+    current_at: Option<Timestamp>,
+) -> Result<Zeroizing<String>> {
+    if current_at.is_some_and(|at| at <= shared.clock.now()) {
+        return Err(Fault::new("current_at", "expected a time to come; leave it out for now").into());
+    }
+    let secret = new_webhook_secret();
+    let webhook_secret = shared.vault.seal(&secret_place(partner_id), &secret);
+    let rotated = match current_at {
+        None => PartnerChange::RotateWebhookSecret { webhook_secret },
+        Some(current_at) => PartnerChange::StageWebhookSecret { webhook_secret, current_at },
+    };
+    change(shared, store, partner_id, rotated).await?;
+    Ok(secret)
+}
+
+/// Revokes a partner's credential: it fails from now on.
+pub(crate) async fn revoked(shared: &Shared, store: &dyn Store, partner_id: &PartnerId) -> Result<()> {
+    change(shared, store, partner_id, PartnerChange::Revoke).await
 }
 
 async fn rotate_secret(
@@ -195,15 +252,9 @@ async fn rotate_secret(
     PathText(id): PathText,
     _: NoBody,
 ) -> Result<Answer<NewSecret<'static>>> {
-    let (partner_id, secret) = (PartnerId::from(id), new_secret_key());
-    let rotated = PartnerChange::RotateSecret { secret_hash: shared.vault.hash(&secret) };
-    change(&shared, &*store, &partner_id, rotated).await?;
-    Ok(Answer::ok(&NewSecret {
-        partner_id: &partner_id,
-        secret_key: Some(&secret),
-        webhook_secret_key: None,
-        current_at: None,
-    }))
+    let partner_id = PartnerId::from(id);
+    let secret = secret_rotated(&shared, &*store, &partner_id).await?;
+    Ok(Answer::ok(&NewSecret { secret_key: Some(&secret), ..NewSecret::none(&partner_id) }))
 }
 
 async fn rotate_webhook_secret(
@@ -213,21 +264,12 @@ async fn rotate_webhook_secret(
     OptionalBody(body): OptionalBody<RotateBody>,
 ) -> Result<Answer<NewSecret<'static>>> {
     let current_at = body.and_then(|body| body.current_at);
-    if current_at.is_some_and(|at| at <= shared.clock.now()) {
-        return Err(Fault::new("current_at", "expected a time to come; leave it out for now").into());
-    }
-    let (partner_id, secret) = (PartnerId::from(id), new_webhook_secret());
-    let webhook_secret = shared.vault.seal(&secret_place(&partner_id), &secret);
-    let rotated = match current_at {
-        None => PartnerChange::RotateWebhookSecret { webhook_secret },
-        Some(current_at) => PartnerChange::StageWebhookSecret { webhook_secret, current_at },
-    };
-    change(&shared, &*store, &partner_id, rotated).await?;
+    let partner_id = PartnerId::from(id);
+    let secret = webhook_secret_rotated(&shared, &*store, &partner_id, current_at).await?;
     Ok(Answer::ok(&NewSecret {
-        partner_id: &partner_id,
-        secret_key: None,
         webhook_secret_key: Some(&secret),
         current_at,
+        ..NewSecret::none(&partner_id)
     }))
 }
 
@@ -238,11 +280,6 @@ async fn revoke(
     _: NoBody,
 ) -> Result<Answer<NewSecret<'static>>> {
     let partner_id = PartnerId::from(id);
-    change(&shared, &*store, &partner_id, PartnerChange::Revoke).await?;
-    Ok(Answer::ok(&NewSecret {
-        partner_id: &partner_id,
-        secret_key: None,
-        webhook_secret_key: None,
-        current_at: None,
-    }))
+    revoked(&shared, &*store, &partner_id).await?;
+    Ok(Answer::ok(&NewSecret::none(&partner_id)))
 }

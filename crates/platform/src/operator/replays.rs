@@ -59,41 +59,41 @@ pub(super) fn routes() -> Routes<Arc<Shared>> {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "ReplayRequest")]
-struct BeginBody {
-    filter: Object<Filter>,
+pub(crate) struct Wish {
+    pub(crate) filter: Object<Filter>,
     /// Only say how many deliveries it would be.
     #[serde(default)]
-    dry_run: bool,
+    pub(crate) dry_run: bool,
     /// New deliveries with ids of their own, for a partner that acknowledged and then lost.
     #[serde(default)]
-    new_ids: bool,
+    pub(crate) new_ids: bool,
     /// What the registration of the filter has missed, rather than what was sent once.
     #[serde(default)]
-    missed: bool,
+    pub(crate) missed: bool,
     /// Every state, rather than each order's newest record once.
-    history: Option<bool>,
+    pub(crate) history: Option<bool>,
 }
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "ReplayFilter")]
-struct Filter {
-    endpoint_id: Option<i64>,
+pub(crate) struct Filter {
+    pub(crate) endpoint_id: Option<i64>,
     /// Needed where what it `missed` is asked for.
-    webhook_id: Option<i64>,
-    order_id: Option<i64>,
-    event_type: Option<EventType>,
+    pub(crate) webhook_id: Option<i64>,
+    pub(crate) order_id: Option<i64>,
+    pub(crate) event_type: Option<EventType>,
     /// One in which a delivery has ended.
-    state: Option<DeliveryState>,
+    pub(crate) state: Option<DeliveryState>,
     /// Made at this time or later.
-    since: Option<Timestamp>,
+    pub(crate) since: Option<Timestamp>,
     /// Made before this time.
-    until: Option<Timestamp>,
+    pub(crate) until: Option<Timestamp>,
 }
 
-impl BeginBody {
+impl Wish {
     /// The request, where its parts go together.
-    fn request(self) -> Result<(ReplayRequest, bool)> {
+    pub(crate) fn request(self) -> Result<(ReplayRequest, bool)> {
         let Object(filter) = self.filter;
         let mut faults = Faults::default();
         let message = "not together with missed: what never arrived has ids that nobody knows";
@@ -239,18 +239,24 @@ enum Begun {
 async fn begin(
     State(shared): State<Arc<Shared>>,
     Extension(Acting(store)): Extension<Acting>,
-    JsonBody(body): JsonBody<BeginBody>,
+    JsonBody(wish): JsonBody<Wish>,
 ) -> Result<Answer<Begun>> {
-    let (request, dry_run) = body.request()?;
+    let (request, dry_run) = wish.request()?;
     if dry_run {
         let deliveries = count(&shared, request).await?;
         return Ok(Answer::ok(&Begun::Counted { dry_run, deliveries }));
     }
+    let replay = started(&shared, &*store, request).await?;
+    Ok(Answer::ok(&Begun::Replay(Shown::of(&replay))).created())
+}
+
+/// Begins a replay.
+pub(crate) async fn started(shared: &Shared, store: &dyn Store, request: ReplayRequest) -> Result<Replay> {
     match store.start_replay(request, shared.clock.now()).await.map_err(store_error)? {
         StartReplay::Started(replay) => {
             shared.replays_changed.notify_one();
             tracing::info!(replay_id = %replay.replay_id, "an operator begins a replay");
-            Ok(Answer::ok(&Begun::Replay(Shown::of(&replay))).created())
+            Ok(replay)
         }
         StartReplay::NoSuchWebhook => Err(no_such_webhook()),
         StartReplay::NoSuchEndpoint => Err(no_such_endpoint()),
@@ -261,8 +267,8 @@ async fn begin(
     }
 }
 
-/// Part by part, so that no reading of the store lasts long.
-async fn count(shared: &Shared, request: ReplayRequest) -> Result<u64> {
+/// How many deliveries it would be. Part by part, so that no reading of the store lasts long.
+pub(crate) async fn count(shared: &Shared, request: ReplayRequest) -> Result<u64> {
     let (mut deliveries, mut after) = (0, 0);
     loop {
         let part = shared.store.count_replay(request.clone(), after).await.map_err(store_error)?;
@@ -287,7 +293,7 @@ fn no_such_webhook() -> ApiError {
     Fault::new("filter.webhook_id", "there is no such registration").into()
 }
 
-fn no_such_replay() -> ApiError {
+pub(crate) fn no_such_replay() -> ApiError {
     ApiError::not_found("there is no such replay")
 }
 
@@ -323,7 +329,8 @@ async fn pause(
     PathId(id): PathId,
     _: NoBody,
 ) -> Result<Answer<Shown>> {
-    steer(&shared, &*store, id, SteerReplay::Pause).await
+    let replay = steered(&shared, &*store, id, SteerReplay::Pause).await?;
+    Ok(Answer::ok(&Shown::of(&replay)))
 }
 
 async fn resume(
@@ -332,7 +339,8 @@ async fn resume(
     PathId(id): PathId,
     _: NoBody,
 ) -> Result<Answer<Shown>> {
-    steer(&shared, &*store, id, SteerReplay::Resume).await
+    let replay = steered(&shared, &*store, id, SteerReplay::Resume).await?;
+    Ok(Answer::ok(&Shown::of(&replay)))
 }
 
 async fn cancel(
@@ -341,16 +349,24 @@ async fn cancel(
     PathId(id): PathId,
     _: NoBody,
 ) -> Result<Answer<Shown>> {
-    steer(&shared, &*store, id, SteerReplay::Cancel).await
+    let replay = steered(&shared, &*store, id, SteerReplay::Cancel).await?;
+    Ok(Answer::ok(&Shown::of(&replay)))
 }
 
-async fn steer(shared: &Shared, store: &dyn Store, id: i64, steer: SteerReplay) -> Result<Answer<Shown>> {
+/// Pauses a replay, lets it go on, or takes it back.
+pub(crate) async fn steered(
+    shared: &Shared,
+    store: &dyn Store,
+    id: i64,
+    steer: SteerReplay,
+) -> Result<Replay> {
     let answer = store.steer_replay(ReplayId(id), steer, shared.clock.now()).await;
     match answer.map_err(store_error)? {
         SteeredReplay::Done(replay) => {
             shared.replays_changed.notify_one();
-            tracing::info!(replay_id = %replay.replay_id, state = replay.state.as_str(), "an operator steers a replay");
-            Ok(Answer::ok(&Shown::of(&replay)))
+            let state = replay.state.as_str();
+            tracing::info!(replay_id = %replay.replay_id, state, "an operator steers a replay");
+            Ok(replay)
         }
         SteeredReplay::Ended(state) => Err(ApiError::new(
             ErrorCode::StateInvalidTransition,

@@ -11,6 +11,7 @@ use hookit_server::{Answer, ApiError, JsonBody, NoBody, PathId};
 use hookit_store::platform::{self as store, AddToken, NewToken, OperatorToken, TOKENS_MAX};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::{OPERATOR_NAME_MAX, checked_name};
 use crate::Shared;
@@ -38,7 +39,7 @@ pub(super) fn routes() -> Routes<Arc<Shared>> {
 
 #[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-enum Role {
+pub(crate) enum Role {
     Admin,
     Support,
     Surface,
@@ -67,11 +68,11 @@ impl From<Role> for store::Role {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "NewToken")]
-struct IssueBody {
+pub(crate) struct IssueBody {
     /// Whose it is; of the tokens in use no two have one name.
     #[schemars(length(min = 1, max = OPERATOR_NAME_MAX))]
-    name: String,
-    role: Role,
+    pub(crate) name: String,
+    pub(crate) role: Role,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -100,11 +101,12 @@ impl<'a> Shown<'a> {
     }
 }
 
-async fn issue(
-    State(shared): State<Arc<Shared>>,
-    Extension(Acting(acting)): Extension<Acting>,
-    JsonBody(body): JsonBody<IssueBody>,
-) -> Result<Answer<Shown<'static>>> {
+/// Makes an operator token, which can be read nowhere from here on.
+pub(crate) async fn issued(
+    shared: &Shared,
+    acting: &dyn store::Store,
+    body: IssueBody,
+) -> Result<(OperatorToken, Zeroizing<String>)> {
     let name = checked_name("name", &body.name)?;
     let taken = || {
         let message =
@@ -120,7 +122,7 @@ async fn issue(
     match acting.add_token(token, shared.clock.now()).await.map_err(store_error)? {
         AddToken::Added(token) => {
             tracing::info!(token_id = %token.token_id, name, role = token.role.as_str(), "an operator token was issued");
-            Ok(Answer::ok(&Shown { token: Some(&secret), ..Shown::of(&token) }).created())
+            Ok((token, secret))
         }
         AddToken::NameTaken => Err(taken()),
         AddToken::TooMany => Err(ApiError::new(
@@ -128,6 +130,24 @@ async fn issue(
             format!("{TOKENS_MAX} tokens are in use; revoke one of them"),
         )),
     }
+}
+
+/// Revokes an operator token: no more calls with it, and its sessions are over.
+pub(crate) async fn revoked(shared: &Shared, acting: &dyn store::Store, token_id: TokenId) -> Result<()> {
+    if !acting.revoke_token(token_id, shared.clock.now()).await.map_err(store_error)? {
+        return Err(ApiError::not_found("there is no such token"));
+    }
+    tracing::info!(%token_id, "an operator token was revoked");
+    Ok(())
+}
+
+async fn issue(
+    State(shared): State<Arc<Shared>>,
+    Extension(Acting(acting)): Extension<Acting>,
+    JsonBody(body): JsonBody<IssueBody>,
+) -> Result<Answer<Shown<'static>>> {
+    let (token, secret) = issued(&shared, &*acting, body).await?;
+    Ok(Answer::ok(&Shown { token: Some(&secret), ..Shown::of(&token) }).created())
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -154,9 +174,6 @@ async fn revoke(
     _: NoBody,
 ) -> Result<Answer<Revoked>> {
     let token_id = TokenId(id);
-    if !acting.revoke_token(token_id, shared.clock.now()).await.map_err(store_error)? {
-        return Err(ApiError::not_found("there is no such token"));
-    }
-    tracing::info!(%token_id, "an operator token was revoked");
+    revoked(&shared, &*acting, token_id).await?;
     Ok(Answer::ok(&Revoked { token_id }))
 }

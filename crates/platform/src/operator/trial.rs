@@ -15,7 +15,7 @@ use hookit_contract::{
 };
 use hookit_server::routes::{Routes, post};
 use hookit_server::{Answer, ApiError, NoBody, PathId};
-use hookit_store::platform::{Payload, Webhook};
+use hookit_store::platform::{Payload, Store, Webhook};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
@@ -63,22 +63,22 @@ impl Drop for Turn<'_> {
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "WebhookTest")]
-struct Tested<'a> {
-    webhook_id: WebhookId,
-    endpoint_id: EndpointId,
+pub(crate) struct Tested {
+    pub(crate) webhook_id: WebhookId,
+    pub(crate) endpoint_id: EndpointId,
     /// The `x-klikit-event-id` that was sent.
-    event_id: &'a str,
+    event_id: String,
     event_type: EventType,
-    outcome: AttemptOutcome,
-    status: Option<u16>,
-    duration_us: u64,
-    resolve_us: Option<u64>,
-    connect_us: Option<u64>,
-    tls_us: Option<u64>,
-    first_byte_us: Option<u64>,
-    address: Option<String>,
-    answer: std::borrow::Cow<'a, str>,
-    error: Option<String>,
+    pub(crate) outcome: AttemptOutcome,
+    pub(crate) status: Option<u16>,
+    pub(crate) duration_us: u64,
+    pub(crate) resolve_us: Option<u64>,
+    pub(crate) connect_us: Option<u64>,
+    pub(crate) tls_us: Option<u64>,
+    pub(crate) first_byte_us: Option<u64>,
+    pub(crate) address: Option<String>,
+    pub(crate) answer: String,
+    pub(crate) error: Option<String>,
 }
 
 async fn test(
@@ -86,8 +86,13 @@ async fn test(
     Extension(Acting(store)): Extension<Acting>,
     PathId(id): PathId,
     _: NoBody,
-) -> Result<Answer<Tested<'static>>> {
-    let found = shared.store.webhook_access(WebhookId(id)).await.map_err(store_error)?;
+) -> Result<Answer<Tested>> {
+    Ok(Answer::ok(&tested(&shared, &*store, WebhookId(id)).await?))
+}
+
+/// Tests a registration.
+pub(crate) async fn tested(shared: &Shared, store: &dyn Store, webhook_id: WebhookId) -> Result<Tested> {
+    let found = shared.store.webhook_access(webhook_id).await.map_err(store_error)?;
     let access = found.ok_or_else(|| ApiError::not_found("there is no such registration"))?;
     let (webhook, now) = (&access.webhook, shared.clock.now());
     let _turn = shared.trials.begin(webhook.endpoint_id).ok_or_else(|| {
@@ -113,7 +118,7 @@ async fn test(
     let mut tested = Tested {
         webhook_id: webhook.webhook_id,
         endpoint_id: webhook.endpoint_id,
-        event_id: delivery_id.as_str(),
+        event_id: delivery_id.to_string(),
         event_type: webhook.event_type,
         outcome: AttemptOutcome::AddressForbidden,
         status: None,
@@ -123,7 +128,7 @@ async fn test(
         tls_us: None,
         first_byte_us: None,
         address: None,
-        answer: "".into(),
+        answer: String::new(),
         error: None,
     };
     let attempt;
@@ -138,14 +143,14 @@ async fn test(
             tested.tls_us = attempt.timings.tls.map(micros);
             tested.first_byte_us = attempt.timings.first_byte.map(micros);
             tested.address = attempt.address.map(|address| address.to_string());
-            tested.answer = String::from_utf8_lossy(&attempt.answer);
+            tested.answer = String::from_utf8_lossy(&attempt.answer).into_owned();
             tested.error = attempt.error;
         }
         // As in a delivery: what is not allowed any more is an outcome, not a fault of whoever asks.
         Err(error) => tested.error = Some(error),
     }
-    tracing::info!(webhook_id = id, outcome = %tested.outcome, "a registration was tested");
-    Ok(Answer::ok(&tested))
+    tracing::info!(%webhook_id, outcome = %tested.outcome, "a registration was tested");
+    Ok(tested)
 }
 
 /// An envelope as the registration gets them, with one order that says of itself that it is none.

@@ -8,6 +8,8 @@ mod console;
 mod console_actions;
 mod console_orders;
 mod console_overview;
+mod console_people;
+mod console_replays;
 mod credentials;
 mod delivery;
 mod exposition;

@@ -10,7 +10,7 @@ use crate::harness::{Running, Setup, envelope, ids, received};
 use crate::http::patiently;
 
 /// One attempt more, and dead.
-fn hasty() -> Setup {
+pub(crate) fn hasty() -> Setup {
     let mut setup = Setup::default();
     setup.retry_after(&[Duration::from_millis(20)]);
     setup
@@ -45,7 +45,7 @@ fn is_done(replay: &Value) -> bool {
 }
 
 /// A platform with so many dead deliveries of as many orders; the ids of the orders.
-async fn with_dead(platform: &Running, endpoint: &ScriptedEndpoint, orders: u64) -> Vec<i64> {
+pub(crate) async fn with_dead(platform: &Running, endpoint: &ScriptedEndpoint, orders: u64) -> Vec<i64> {
     endpoint.answer(Answer::Status(400));
     let mut created = Vec::new();
     for _ in 0..orders {

@@ -1,4 +1,4 @@
-// Keeps the marked parts of a page fresh. Everything but freshness works without it.
+// Keeps the marked parts of a page fresh, and copies what a button asks for. All else works without it.
 "use strict";
 (() => {
   const sign = document.getElementById("liveness");
@@ -75,4 +75,18 @@
   };
 
   parts.forEach(follow);
+
+  // A button that copies is shown only where a page may do so: over https, or on the machine itself.
+  for (const button of document.querySelectorAll("[data-copy]")) {
+    if (!navigator.clipboard) break;
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      try {
+        await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+        button.textContent = "Copied";
+      } catch {
+        button.textContent = "Not allowed";
+      }
+    });
+  }
 })();

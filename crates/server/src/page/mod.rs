@@ -1,7 +1,7 @@
 //! Pages for people: what the consoles of both halves, and whatever else shows pages, are made of.
 //!
 //! A page is HTML made on the server (maud, which escapes by default), one stylesheet and one small script, both from the
-//! binary. The script keeps marked parts of a page fresh and does nothing else, so everything works without it. Each answer
+//! binary. The script keeps marked parts of a page fresh, copies what is to be copied, and does nothing else, so everything works without it. Each answer
 //! that leaves here forbids what a page has no use for ([`protected`]): scripts and styles in the page, frames, requests to
 //! anywhere else. Whatever changes something is a form with a token of the session, checked by [`check_form`].
 //!
@@ -27,8 +27,8 @@ pub use fresh::follow;
 pub use headers::{is_page_wanted, protected, see_other};
 pub use layout::{Frame, Section, SignedIn, Site};
 pub use parts::{
-    Tone, age, badge, bytes, chips, count, duration, empty, exact, facts, field, figure, live, note, pager,
-    refusal_page, select, share, since, table, until,
+    Tone, age, badge, bytes, chips, copy, count, duration, empty, exact, facts, field, figure, live, note,
+    pager, refusal_page, secret, select, share, since, table, until,
 };
 pub use session::{Session, SessionId, Sessions};
 

@@ -187,6 +187,21 @@ pub fn field(id: &str, name: &str, input: &Markup) -> Markup {
     html! { div.field { label for=(id) { (name) } (input) } }
 }
 
+/// A secret, or what goes with one, to be copied: one press on it takes all of it, and the script adds a button.
+pub fn secret(id: &str, name: &str, value: &str) -> Markup {
+    html! {
+        div.field {
+            span.name { (name) }
+            div.copied { code.secret id=(id) { (value) } (copy(id)) }
+        }
+    }
+}
+
+/// A button that copies what has this id. The script shows it, where it can copy.
+pub fn copy(id: &str) -> Markup {
+    html! { button type="button" data-copy=(id) hidden { "Copy" } }
+}
+
 /// A choice among words; of each, what is sent and what is shown.
 pub fn select<'a>(id: &str, options: impl IntoIterator<Item = (&'a str, &'a str)>, selected: &str) -> Markup {
     html! {

@@ -15,12 +15,12 @@ use hookit_store::Error;
 use hookit_store::hints::{HINTS_MAX, Hints};
 use hookit_store::platform::{
     AddToken, Attempt, AuditPage, AuditQuery, Business, Caller, Cancelled, Change, Changed, CountReplay,
-    DeliveriesOf, Delivery, DeliveryQuery, Endpoint, EventQuery, EventsRead, Expiry, Figures, HoldReason,
-    LatelyChanged, NewToken, NewWebhook, NothingToSend, Once, OnceKey, OperatorToken, OrderEvent, OrderQuery,
-    OrderSearch, OrdersFound, Partner, PartnerChange, PartnerMoveRequest, PartnerMoved, PastFigures,
-    PastQuery, Payload, PendingDelivery, PendingPage, PutBusiness, PutWebhook, Replay, ReplayRequest,
-    ReplayStep, Replayed, StartReplay, SteerReplay, SteeredReplay, Store, StoredOrder, Webhook,
-    WebhookAccess,
+    DeadLetters, DeliveriesOf, Delivery, DeliveryQuery, Endpoint, EventQuery, EventsRead, Expiry, Figures,
+    HoldReason, LatelyChanged, NewToken, NewWebhook, NothingToSend, Once, OnceKey, OperatorToken, OrderEvent,
+    OrderQuery, OrderSearch, OrdersFound, Partner, PartnerChange, PartnerMoveRequest, PartnerMoved,
+    PastFigures, PastQuery, Payload, PendingDelivery, PendingPage, PutBusiness, PutWebhook, Replay,
+    ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay, SteeredReplay, Store, StoredOrder,
+    Webhook, WebhookAccess,
 };
 use rand::RngExt as _;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -365,6 +365,15 @@ impl Store for SimStore {
                 .map(|(delivery, log)| (delivery.clone(), log.to_vec()))
         })
         .await
+    }
+
+    /// Pages are of no concern here.
+    async fn payload_of(&self, _: &DeliveryId) -> Result<Option<Payload>, Error> {
+        Ok(None)
+    }
+
+    async fn dead_letters(&self, _: usize) -> Result<Vec<DeadLetters>, Error> {
+        Ok(Vec::new())
     }
 
     async fn add_partner(&self, partner: Partner) -> Result<(), Error> {

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use hookit_contract::{
-    BranchId, BrandId, DeliveryId, DeliverySeq, DeliveryState, EndpointId, EventType, OrderId, PartnerId,
-    Timestamp, WebhookId,
+    AttemptOutcome, BranchId, BrandId, DeliveryId, DeliverySeq, DeliveryState, EndpointId, EventType,
+    OrderId, PartnerId, Timestamp, WebhookId,
 };
 
 use super::Attempt;
@@ -73,6 +73,21 @@ pub enum NothingToSend {
     Ended,
     /// It is pending and waits for an operator: its replay is paused, or is being taken back.
     Withheld,
+}
+
+/// Dead letters of one endpoint that are alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetters {
+    /// The endpoint.
+    pub endpoint_id: EndpointId,
+    /// How the last attempt of each ended; none where there was no attempt.
+    pub outcome: Option<AttemptOutcome>,
+    /// And with which status.
+    pub status: Option<u16>,
+    /// How many there are.
+    pub deliveries: u64,
+    /// When the last of them ended.
+    pub last_at: Timestamp,
 }
 
 /// Which deliveries to list, newest first.

@@ -6,8 +6,8 @@ use hookit_contract::{
 };
 use hookit_store::hints::Hint;
 use hookit_store::platform::{
-    Attempt, Cancelled, Delivery, DeliveryQuery, EndReason, NewWebhook, PendingDelivery, Replayed, Store,
-    Verdict, WebhookSettings,
+    Attempt, Cancelled, DeadLetters, Delivery, DeliveryQuery, EndReason, NewWebhook, PendingDelivery,
+    Replayed, Store, Verdict, WebhookSettings,
 };
 
 use crate::fixture::*;
@@ -38,6 +38,47 @@ async fn id(store: &impl Store, seq: DeliverySeq) -> DeliveryId {
 
 async fn is_superseded(store: &impl Store, seq: DeliverySeq) -> bool {
     store.payload(seq).await.unwrap().unwrap().is_superseded
+}
+
+pub(crate) async fn the_dead_are_told_by_endpoint_and_reason_and_any_delivery_has_its_bytes(
+    store: &impl Store,
+) {
+    listener(store, "pos").await;
+    let mut seqs = Vec::new();
+    for _ in 0..4 {
+        plain(store, at(0)).await;
+        seqs.push(backlog(store).await.pop().unwrap().seq);
+    }
+    assert!(store.dead_letters(10).await.unwrap().is_empty());
+    let refused = |seq, number, status| Attempt {
+        outcome: AttemptOutcome::Refused,
+        status: Some(status),
+        ..attempt(seq, number, Verdict::Dead)
+    };
+    let again = Verdict::RetryAt { at: at(2), counted: true };
+    // The last attempt is the reason, and what was given up without one has none.
+    store.record_attempts(vec![Attempt { verdict: again, ..refused(seqs[0], 1, 500) }], at(1)).await.unwrap();
+    let last = [refused(seqs[0], 2, 404), refused(seqs[1], 1, 404)];
+    store.record_attempts(last.to_vec(), at(3)).await.unwrap();
+    store.give_up(vec![seqs[2]], at(4)).await.unwrap();
+    let told = |letters: Vec<DeadLetters>| -> Vec<_> {
+        letters.into_iter().map(|one| (one.deliveries, one.outcome, one.status, one.last_at)).collect()
+    };
+    let letters = told(store.dead_letters(10).await.unwrap());
+    let not_found = (2, Some(AttemptOutcome::Refused), Some(404), at(3));
+    assert_eq!(letters, [not_found, (1, None, None, at(4))]);
+    let letters = told(store.dead_letters(2).await.unwrap());
+    assert_eq!(letters.iter().map(|one| one.0).sum::<u64>(), 2, "no more are looked at: {letters:?}");
+
+    let payload = store.payload(seqs[3]).await.unwrap().unwrap();
+    let dead = id(store, seqs[0]).await;
+    assert!(store.payload(seqs[0]).await.unwrap().is_err(), "it is not to be sent");
+    let bytes = store.payload_of(&dead).await.unwrap().expect("its bytes are kept");
+    assert_eq!((&bytes.delivery_id, bytes.url), (&dead, payload.url.clone()));
+    assert!(!bytes.body.is_empty() && bytes.body != payload.body);
+    let pending = store.payload_of(&payload.delivery_id).await.unwrap().unwrap();
+    assert_eq!((pending.body, pending.webhook_secret), (payload.body, payload.webhook_secret));
+    assert!(store.payload_of(&DeliveryId::from("evt_404".to_owned())).await.unwrap().is_none());
 }
 
 pub(crate) async fn what_waits_is_passed_over_for_the_newest_of_its_order(store: &impl Store) {

@@ -226,6 +226,7 @@ macro_rules! endings_suite {
             endings,
             $open,
             [
+                the_dead_are_told_by_endpoint_and_reason_and_any_delivery_has_its_bytes,
                 what_waits_is_passed_over_for_the_newest_of_its_order,
                 a_delivery_of_several_orders_is_passed_over_when_all_of_them_wait_anew,
                 nothing_is_passed_over_for_another_registrations_brands_or_replays_sake,

@@ -41,11 +41,11 @@ use super::writer::Writer;
 use crate::hints::Hints;
 use crate::platform::{
     AddToken, Attempt, AuditPage, AuditQuery, Business, Caller, Cancelled, Change, Changed, CountReplay,
-    DeliveriesOf, Delivery, DeliveryQuery, Endpoint, EventQuery, EventsRead, Expiry, Figures, HoldReason,
-    LatelyChanged, NewToken, NewWebhook, NothingToSend, Once, OnceKey, OperatorToken, OrderEvent, OrderQuery,
-    OrderSearch, OrdersFound, Partner, PartnerChange, PartnerMoveRequest, PartnerMoved, PastFigures,
-    PastQuery, Payload, PendingPage, PutBusiness, PutWebhook, Replay, ReplayRequest, ReplayStep, Replayed,
-    StartReplay, SteerReplay, SteeredReplay, Store, StoredOrder, Webhook, WebhookAccess,
+    DeadLetters, DeliveriesOf, Delivery, DeliveryQuery, Endpoint, EventQuery, EventsRead, Expiry, Figures,
+    HoldReason, LatelyChanged, NewToken, NewWebhook, NothingToSend, Once, OnceKey, OperatorToken, OrderEvent,
+    OrderQuery, OrderSearch, OrdersFound, Partner, PartnerChange, PartnerMoveRequest, PartnerMoved,
+    PastFigures, PastQuery, Payload, PendingPage, PutBusiness, PutWebhook, Replay, ReplayRequest, ReplayStep,
+    Replayed, StartReplay, SteerReplay, SteeredReplay, Store, StoredOrder, Webhook, WebhookAccess,
 };
 use crate::{Error, OpenError};
 
@@ -344,6 +344,16 @@ impl Store for PlatformStore {
     async fn delivery(&self, delivery_id: &DeliveryId) -> Result<Option<(Delivery, Vec<Attempt>)>, Error> {
         let delivery_id = delivery_id.clone();
         self.readers.read("reading a delivery", move |db| reads::delivery(db, &delivery_id)).await
+    }
+
+    async fn payload_of(&self, delivery_id: &DeliveryId) -> Result<Option<Payload>, Error> {
+        let delivery_id = delivery_id.clone();
+        let doing = "reading a delivery's payload";
+        self.readers.read(doing, move |db| reads::payload_of(db, &delivery_id)).await
+    }
+
+    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetters>, Error> {
+        self.readers.read("counting dead letters", move |db| reads::dead_letters(db, limit)).await
     }
 
     async fn add_partner(&self, partner: Partner) -> Result<(), Error> {

@@ -15,9 +15,9 @@ use super::order_rows::{COLUMNS, stored, text};
 use super::{endings, registry};
 use crate::Error;
 use crate::platform::{
-    Attempt, DeliveriesOf, Delivery, DeliveryQuery, Endpoint, EndpointSettings, EventPage, EventQuery,
-    EventsRead, HoldReason, NothingToSend, OrderQuery, OrderSearch, Ordering, OrdersFound, Payload,
-    PendingDelivery, PendingPage, Phases, StoredEvent, StoredOrder, Verdict,
+    Attempt, DeadLetters, DeliveriesOf, Delivery, DeliveryQuery, Endpoint, EndpointSettings, EventPage,
+    EventQuery, EventsRead, HoldReason, NothingToSend, OrderQuery, OrderSearch, Ordering, OrdersFound,
+    Payload, PendingDelivery, PendingPage, Phases, StoredEvent, StoredOrder, Verdict,
 };
 use crate::sqlite::{count, failed, limit as sql_limit, word};
 
@@ -160,16 +160,28 @@ pub(super) fn pending(
 }
 
 /// All that an attempt needs, but for the records; and whether none is to be made now.
+macro_rules! payload_where {
+    ($condition:literal) => {
+        concat!(
+            "SELECT d.delivery_id, d.event_type, d.webhook_id, e.partner_id, e.url, p.webhook_secret,
+                 w.basic_auth, d.created_at, d.brand_id, d.branch_id,
+                 d.endpoint_id, w.is_coalescing, p.webhook_secret_next, p.webhook_secret_next_at,
+                 EXISTS (SELECT 1 FROM replays r WHERE r.replay_id = d.replay_id AND r.state IN ('paused', 'cancelled'))
+             FROM deliveries d
+             JOIN endpoints e ON e.endpoint_id = d.endpoint_id
+             JOIN partners p ON p.partner_id = e.partner_id
+             JOIN webhooks w ON w.webhook_id = d.webhook_id
+             WHERE ",
+            $condition
+        )
+    };
+}
+
 pub(super) const PAYLOAD: &str =
-    "SELECT d.delivery_id, d.event_type, d.webhook_id, e.partner_id, e.url, p.webhook_secret,
-         w.basic_auth, d.created_at, d.brand_id, d.branch_id,
-         d.endpoint_id, w.is_coalescing, p.webhook_secret_next, p.webhook_secret_next_at,
-         EXISTS (SELECT 1 FROM replays r WHERE r.replay_id = d.replay_id AND r.state IN ('paused', 'cancelled'))
-     FROM deliveries d
-     JOIN endpoints e ON e.endpoint_id = d.endpoint_id
-     JOIN partners p ON p.partner_id = e.partner_id
-     JOIN webhooks w ON w.webhook_id = d.webhook_id
-     WHERE d.delivery_seq = ?1 AND d.state = 'pending' AND w.removed_at IS NULL";
+    payload_where!("d.delivery_seq = ?1 AND d.state = 'pending' AND w.removed_at IS NULL");
+
+/// The same of any delivery, also of one that has ended.
+pub(super) const PAYLOAD_OF_ANY: &str = payload_where!("d.delivery_seq = ?1");
 
 /// What stands in a place in line.
 pub(super) struct Place {
@@ -211,8 +223,29 @@ pub(super) fn payload(db: &Connection, seq: DeliverySeq) -> Result<Result<Payloa
     let Some(Place { row_id, .. }) = delivery_at(db, seq).map_err(&reading)? else {
         return Ok(Err(NothingToSend::Ended));
     };
+    let Some((payload, is_withheld)) = payload_in_row(db, PAYLOAD, row_id)? else {
+        return Ok(Err(NothingToSend::Ended));
+    };
+    if is_withheld {
+        return Ok(Err(NothingToSend::Withheld));
+    }
+    let is_superseded = payload.is_superseded && endings::is_superseded(db, row_id).map_err(&reading)?;
+    Ok(Ok(Payload { is_superseded, ..payload }))
+}
+
+/// What a delivery is posted with, wherever it stands and also after it has ended.
+pub(super) fn payload_of(db: &Connection, delivery_id: &DeliveryId) -> Result<Option<Payload>, Error> {
+    let place = delivery_of(db, delivery_id).map_err(failed("reading a delivery's payload"))?;
+    let Some(Place { row_id, .. }) = place else { return Ok(None) };
+    let payload = payload_in_row(db, PAYLOAD_OF_ANY, row_id)?;
+    Ok(payload.map(|(payload, _)| Payload { is_superseded: false, ..payload }))
+}
+
+/// A payload, which says that it is superseded where it may be; and whether it is withheld.
+fn payload_in_row(db: &Connection, sql: &str, row_id: i64) -> Result<Option<(Payload, bool)>, Error> {
+    let reading = failed("reading a delivery's payload");
     let row = db
-        .prepare_cached(PAYLOAD)
+        .prepare_cached(sql)
         .and_then(|mut s| {
             s.query_row([row_id], |row| {
                 let payload = Payload {
@@ -236,23 +269,48 @@ pub(super) fn payload(db: &Connection, seq: DeliverySeq) -> Result<Result<Payloa
             .optional()
         })
         .map_err(&reading)?;
-    let Some((payload, event_type, brand_id, branch_id, is_withheld)) = row else {
-        return Ok(Err(NothingToSend::Ended));
-    };
-    if is_withheld {
-        return Ok(Err(NothingToSend::Withheld));
-    }
-    let is_superseded = payload.is_superseded && endings::is_superseded(db, row_id).map_err(&reading)?;
+    let Some((payload, event_type, brand_id, branch_id, is_withheld)) = row else { return Ok(None) };
     let records: Vec<Bytes> = db
         .prepare_cached(RECORDS_OF)
         .and_then(|mut s| s.query_map([row_id], |row| text(row, 0))?.collect())
         .map_err(&reading)?;
-    Ok(Ok(Payload {
-        event_type: word(&event_type, "event type")?,
-        body: envelope_bytes(brand_id, branch_id, &records),
-        is_superseded,
-        ..payload
-    }))
+    let (event_type, body) =
+        (word(&event_type, "event type")?, envelope_bytes(brand_id, branch_id, &records));
+    Ok(Some((Payload { event_type, body, ..payload }, is_withheld)))
+}
+
+/// The newest dead letters, by endpoint and by how the last attempt of each ended. One that was given up without an attempt has
+/// no row in the log.
+pub(super) const DEAD_LETTERS: &str =
+    "SELECT dead.endpoint_id, l.outcome, l.http_status, count(*), max(dead.finished_at)
+     FROM (SELECT delivery_seq, endpoint_id, finished_at FROM deliveries
+           WHERE state = 'dead' ORDER BY delivery_seq DESC LIMIT ?1) dead
+     LEFT JOIN webhook_logs l ON l.delivery_seq = dead.delivery_seq
+         AND l.attempt = (SELECT max(attempt) FROM webhook_logs WHERE delivery_seq = dead.delivery_seq)
+     GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3";
+
+pub(super) fn dead_letters(db: &Connection, limit: usize) -> Result<Vec<DeadLetters>, Error> {
+    let group = |row: &Row<'_>| -> rusqlite::Result<(DeadLetters, Option<String>, i64)> {
+        let letters = DeadLetters {
+            endpoint_id: EndpointId(row.get(0)?),
+            outcome: None,
+            status: row.get(2)?,
+            deliveries: 0,
+            last_at: Timestamp::from_millis(row.get(4)?),
+        };
+        Ok((letters, row.get(1)?, row.get(3)?))
+    };
+    let groups: Vec<_> = db
+        .prepare_cached(DEAD_LETTERS)
+        .and_then(|mut s| s.query_map([sql_limit(limit)], group)?.collect())
+        .map_err(failed("counting dead letters"))?;
+    groups
+        .into_iter()
+        .map(|(letters, outcome, deliveries)| {
+            let outcome = outcome.map(|word_| word(&word_, "outcome of an attempt")).transpose()?;
+            Ok(DeadLetters { outcome, deliveries: count(deliveries, "a number of dead letters")?, ..letters })
+        })
+        .collect()
 }
 
 const DELIVERY: &str =

@@ -79,23 +79,37 @@ export class Visitor {
     return answer;
   }
 
+  /** That this page was answered with an error is as it should be. */
+  expect_refusal(path) {
+    this.faults = this.faults.filter((fault) => !fault.startsWith(`${this.site.url}${path} was answered 4`));
+  }
+
   /** The path at which the page is. */
   get path() {
     return path_of(this.page.url());
   }
 
-  /** Presses the button of a form, as a reader does: opens first what it is hidden in. */
-  async press(action, page = this.page) {
+  /**
+   * Presses the button of a form, as a reader does: opens first what it is hidden in, and fills in these fields. A page that is
+   * the answer itself, which no link leads to, is judged like any other.
+   */
+  async press(action, fields = {}) {
+    const { page } = this;
     const form = page.locator(`form[method="post"][action="${action}"]`).first();
     const button = form.locator("button").first();
     assert.equal(await form.count(), 1, `${page.url()} has a form for ${action}`);
     if (!(await button.isVisible())) {
       await page.locator("details:not([open])", { has: form }).first().locator("summary").first().click();
     }
-    const answer = page.waitForResponse((one) => one.request().method() === "POST");
+    for (const [name, value] of Object.entries(fields)) {
+      const field = form.locator(`[name="${name}"]`);
+      await (await field.evaluate((one) => one.matches("select")) ? field.selectOption(value) : field.fill(value));
+    }
+    const answered = page.waitForResponse((one) => one.request().method() === "POST");
     await button.click();
-    await answer;
+    const answer = await answered;
     await page.waitForLoadState();
+    if (answer.status() === 200) this.faults.push(...(await judge(page)).map((one) => `${action}: ${one}`));
   }
 
   /** What the page says in its main part. */

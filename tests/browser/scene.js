@@ -176,6 +176,10 @@ async function set(folder, ends, traffic_minutes) {
   const replay = async (body) => (await api("POST", "replays", body)).replay_id;
   const done = await replay({ filter: { endpoint_id: at_inbox.endpoint_id, event_type: EVENTS[2] }, new_ids: true });
   await until("the replay", async () => (await api("GET", `replays/${done}`)).state === "done");
+  // What goes to the kitchen waits with all the rest.
+  const to_kitchen = (order_id) => replay({ filter: { endpoint_id: at_kitchen.endpoint_id, order_id }, new_ids: true });
+  const [running, paused] = [await to_kitchen(edited), await to_kitchen(edited - 1)];
+  await api("POST", `replays/${paused}/pause`);
 
   // Genuine, and not to be read.
   for (const [i, body] of ['{"brand_id":663,"branch_id":1062,"orders":[null]}', "<order/>"].entries()) {
@@ -199,7 +203,8 @@ async function set(folder, ends, traffic_minutes) {
     support,
     endpoints: { inbox: at_inbox, kitchen: at_kitchen, books: at_books },
     orders: { dead, edited, waiting },
-    replays: { done },
+    replays: { done, running, paused },
+    partners: { till, kitchen, books },
     dead: (await deliveries("state=dead")).map((one) => one.delivery_id),
     pending: pending.map((one) => one.delivery_id),
     taken_back: taken_back.delivery_id,

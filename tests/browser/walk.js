@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { path_of, shape } from "./browser.js";
 
 /** Pages of one shape that are looked at; those that the walk begins with come on top. */
-const OF_ONE_SHAPE = 3;
+const OF_ONE_SHAPE = 2;
 
 /**
  * Follows every link. `look` is called with each page, and gives back what is wrong with it. Gives back the pages, by path; for
@@ -18,6 +18,8 @@ export async function walk(visitor, { from = [], of_one_shape = OF_ONE_SHAPE, lo
   const pages = new Map();
   const forms = new Map();
   const wrong = [];
+  // A form that was sent as it stood may be refused.
+  const may_be_refused = new Set();
   const enter = (path, is_wanted) => {
     const [its, of] = [new URL(path, visitor.site.url).pathname, shape(path)];
     const is_ours = its === "/console" || its.startsWith("/console/");
@@ -29,17 +31,23 @@ export async function walk(visitor, { from = [], of_one_shape = OF_ONE_SHAPE, lo
   ["/console", ...from].forEach((path) => enter(path, true));
 
   const visit = async (page, path) => {
-    const answer = await visitor.open(path, 200, page);
-    assert.match(answer.headers()["content-type"] ?? "", /^text\/html/, path);
+    const answer = await page.goto(visitor.site.url + path).catch((error) => {
+      if (!error.message.includes("Download is starting")) throw error;
+    });
+    if (!answer) return downloaded(visitor, path);
+    const is_refused = answer.status() === 400 && may_be_refused.has(path);
+    if (is_refused) visitor.expect_refusal(path);
+    else assert.equal(answer.status(), 200);
     const here = path_of(page.url());
     if (here !== path && known.has(here)) return;
     known.add(here);
-    const { links, asked, posted, outline } = await page.evaluate(read);
-    pages.set(here, outline);
+    const { links, asked, posted } = await page.evaluate(read);
+    pages.set(here, { status: answer.status(), with_it: await outline(page) });
     for (const action of posted) {
       const of = shape(path_of(action));
       if (!forms.has(of)) forms.set(of, here);
     }
+    asked.forEach((link) => may_be_refused.add(path_of(link)));
     for (const link of [...links, ...asked]) {
       if (new URL(link).origin === visitor.site.url) enter(path_of(link), false);
     }
@@ -66,18 +74,37 @@ export async function walk(visitor, { from = [], of_one_shape = OF_ONE_SHAPE, lo
   return { pages, forms, wrong: [...wrong, ...visitor.faults.splice(0)] };
 }
 
+/** What a page is made of, without what changes by itself. Needs no JavaScript of the page. */
+export async function outline(page) {
+  const said = (ones) =>
+    ones.map((one) => {
+      const copy = one.cloneNode(true);
+      copy.querySelectorAll("time").forEach((time) => time.remove());
+      return copy.textContent.replace(/\d+/g, "0");
+    });
+  return {
+    headings: await page.locator("h1, h2, h3, th").evaluateAll(said),
+    rows: await page.locator("tbody tr, dl > div, li").count(),
+    forms: await page.locator("form").count(),
+  };
+}
+
+/** What is saved and not shown. */
+async function downloaded(visitor, path) {
+  const answer = await visitor.context.request.get(visitor.site.url + path);
+  assert.equal(answer.status(), 200, path);
+  assert.match(answer.headers()["content-disposition"] ?? "", /^attachment/, path);
+}
+
 /** Runs in the page. */
 function read() {
   const forms = [...document.forms];
-  const as_it_is = (form) => `${form.action.split("?")[0]}?${new URLSearchParams([...new FormData(form)].filter(([, value]) => value))}`;
+  // Not by the property, which a field of that name hides.
+  const action = (form) => new URL(form.getAttribute("action"), location.href).href;
+  const as_it_is = (form) => `${action(form)}?${new URLSearchParams([...new FormData(form)].filter(([, value]) => value))}`;
   return {
     links: [...document.querySelectorAll("a[href]")].map((one) => one.href.split("#")[0]),
     asked: forms.filter((form) => form.method === "get").map(as_it_is),
-    posted: forms.filter((form) => form.method === "post").map((form) => form.action),
-    outline: {
-      headings: [...document.querySelectorAll("h1, h2, h3, th")].map((one) => one.textContent.replace(/\d+/g, "0")),
-      rows: document.querySelectorAll("tbody tr, dl > div, li").length,
-      forms: forms.length,
-    },
+    posted: forms.filter((form) => form.method === "post").map(action),
   };
 }

@@ -156,7 +156,7 @@ async fn list(
             tr {
                 td.number { a href={ (LIST) "/" (replay.replay_id) } { (replay.replay_id) } }
                 td { (state(replay.state)) }
-                td { (story(replay)) }
+                td.said { (story(replay)) }
                 td.number { (percent(replay)) }
                 td.number { (count(replay.pending())) }
                 td.number { (count(replay.delivered)) }

@@ -28,6 +28,7 @@ use tokio::task::JoinSet;
 
 use crate::recorder::{self, Verdicts, Written};
 use crate::sender::Sender;
+use crate::stats::Failure;
 use crate::{Shared, StartError};
 
 /// Reports that wait for the dispatcher; beyond it their senders wait.
@@ -374,6 +375,14 @@ impl Dispatcher {
             if let Ok(ended) = &ended {
                 let is_acknowledged = ended.outcome == AttemptOutcome::Acknowledged;
                 shared.stats.done_at.count(endpoint, is_acknowledged, ended.duration);
+                if !is_acknowledged {
+                    let Ended { outcome, status, ref error, .. } = *ended;
+                    let at = shared.clock.now();
+                    shared
+                        .stats
+                        .failed_at
+                        .note(endpoint, Failure { at, outcome, status, error: error.clone() });
+                }
             }
             let report = match ended {
                 Ok(ended) => Report::Ended { seq, ended: Box::new(ended) },

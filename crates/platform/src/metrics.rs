@@ -208,6 +208,7 @@ mod tests {
             breaker_since: Timestamp::from_millis(0),
             next_probe_at: None,
             failures_in_a_row: 0,
+            last_failure: None,
             pending,
             oldest_pending_age_ms: (pending > 0).then_some(1_500),
             waiting: 0,

@@ -20,7 +20,7 @@ use crate::chores::{Chore, Next};
 const ENDPOINTS_MAX: usize = 1_000;
 
 /// Endpoints that are counted at within a minute; what is done at others is in the figures of all alone.
-const COUNTED_MAX: usize = 10_000;
+pub(crate) const COUNTED_MAX: usize = 10_000;
 
 /// How often it is looked whether a minute is over: a clock may be set, and pauses do not notice.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

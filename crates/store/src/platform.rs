@@ -32,8 +32,8 @@ use hookit_contract::{
 pub use self::attempts::{Attempt, Phases, Verdict};
 pub use self::audit::{AUDIT_LOOKS_MAX, AuditEntry, AuditPage, AuditQuery, Caller};
 pub use self::deliveries::{
-    Cancelled, DeadLetters, DeliveriesOf, Delivery, DeliveryQuery, EndReason, NothingToSend, Payload,
-    PendingDelivery, PendingPage, Replayed,
+    Cancelled, DELIVERY_LOOKS_MAX, DeadLetters, DeliveriesOf, Delivery, DeliveryPage, DeliveryQuery,
+    EndReason, NothingToSend, Payload, PendingDelivery, PendingPage, Replayed,
 };
 pub use self::events::{EventPage, EventQuery, EventsRead, StoredEvent};
 pub use self::expiry::Expiry;
@@ -160,8 +160,8 @@ pub trait Store: Send + Sync {
         now: Timestamp,
     ) -> Result<SteeredReplay, Error>;
 
-    /// Deliveries, newest first.
-    async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, Error>;
+    /// Deliveries, newest first. Looks at a bounded number of them ([`DELIVERY_LOOKS_MAX`]), so a page may have fewer than it could.
+    async fn deliveries(&self, query: DeliveryQuery) -> Result<DeliveryPage, Error>;
 
     /// A partner's own deliveries with their newest attempts, newest first. Looks at a bounded number of deliveries, so a page may
     /// have fewer than it could.

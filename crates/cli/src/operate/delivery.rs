@@ -188,13 +188,11 @@ async fn newer(
         ]);
         let mut page: Value = operator.get(&format!("deliveries{query}")).await?.data()?;
         let Value::Array(deliveries) = page["deliveries"].take() else { return Ok(found) };
-        let count = deliveries.len();
         found.extend(deliveries.into_iter().filter(|delivery| last.is_none_or(|last| seq(delivery) > last)));
-        if last.is_none() || page["next_before"].is_null() || !found.len().is_multiple_of(PAGE) || count == 0
-        {
-            return Ok(found);
+        match (last, page["next_before"].as_i64()) {
+            (Some(last), Some(next)) if next > last => before = Some(next.to_string()),
+            _ => return Ok(found),
         }
-        before = Some(table::cell(&page["next_before"]));
     }
 }
 

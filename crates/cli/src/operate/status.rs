@@ -47,6 +47,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         Column("BREAKER", "breaker"),
         Column("SINCE", "breaker_since"),
         Column("HELD", "hold.reason"),
+        Column("LAST FAILURE", "last_failure.outcome"),
         Column("PENDING", "pending"),
         Column("OLDEST ms", "oldest_pending_age_ms"),
         Column("IN FLIGHT", "in_flight"),

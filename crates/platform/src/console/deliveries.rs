@@ -87,16 +87,19 @@ async fn list(
     visit: Visit,
     Params(filter): Params<Filter>,
 ) -> Result<Response> {
-    let deliveries = shared.store.deliveries(filter.query()?).await.map_err(store_error)?;
+    let page = shared.store.deliveries(filter.query()?).await.map_err(store_error)?;
+    let deliveries = page.deliveries;
     let urls = urls(&shared).await?;
-    let next = deliveries.last().filter(|_| deliveries.len() == PAGE).map(|last| filter.link(Some(last.seq)));
+    let next = page.next_before.map(|before| filter.link(Some(before)));
     let first = filter.before.as_ref().map(|_| filter.link(None));
     let content = html! {
         (filters(&filter))
-        @if deliveries.is_empty() {
-            (empty("No delivery is like that."))
-        } @else {
+        @if !deliveries.is_empty() {
             (rows(&deliveries, &urls, &visit))
+        } @else if next.is_some() {
+            (empty("None of those that were looked through is like that; there are older ones."))
+        } @else {
+            (empty("No delivery is like that."))
         }
         (pager(first.as_deref(), next.as_deref()))
     };

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::response::Response;
 use hookit_contract::{DeliveryState, EndpointId, Timestamp};
 use hookit_server::page::{
-    Axes, Series, badge, chart, count, duration, empty, facts, note, see_other, share, spark, table,
+    Axes, Series, age, badge, chart, count, duration, empty, facts, note, see_other, share, spark, table,
 };
 use hookit_server::{ApiError, PathId};
 use hookit_store::platform::{HoldReason, PastFigures, PastQuery, Span, Webhook};
@@ -131,7 +131,7 @@ async fn show(State(shared): State<Arc<Shared>>, visit: Visit, PathId(id): PathI
     let (acknowledged, attempts) = success(&past);
     let (tone, word) = words::endpoint_state(&endpoint);
     let oldest = endpoint.oldest_pending_age_ms.map(Duration::from_millis);
-    let about = [
+    let mut about = vec![
         ("State", badge(tone, word)),
         ("URL", html! { code { (endpoint.url) } }),
         (
@@ -160,6 +160,9 @@ async fn show(State(shared): State<Arc<Shared>>, visit: Visit, PathId(id): PathI
             },
         ),
     ];
+    if let Some(last) = &endpoint.last_failure {
+        about.push(("Last failure", html! { (words::failure(last)) " · " (age(visit.now, last.at)) }));
+    }
     let content = html! {
         (note(tone, &html! { (words::endpoint_story(&endpoint, visit.now)) }))
         div.panel { (facts(about)) }

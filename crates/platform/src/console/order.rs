@@ -107,7 +107,7 @@ impl Tried {
 async fn timeline(shared: Arc<Shared>, visit: Visit, order_id: OrderId) -> Result<Markup> {
     let events = shared.store.events_of_order(order_id, EVENTS_MAX).await.map_err(store_error)?;
     let query = DeliveryQuery { order_id: Some(order_id), limit: DELIVERIES_MAX, ..DeliveryQuery::default() };
-    let deliveries = shared.store.deliveries(query).await.map_err(store_error)?;
+    let deliveries = shared.store.deliveries(query).await.map_err(store_error)?.deliveries;
     let endpoints: HashMap<EndpointId, EndpointStatus> =
         status::endpoints_now(&shared).await?.into_iter().map(|one| (one.endpoint_id, one)).collect();
     let mut tried = Vec::with_capacity(deliveries.len());
@@ -190,7 +190,7 @@ async fn waiting<'t>(
                 limit: EXPLAINED_MAX,
                 ..DeliveryQuery::default()
             };
-            earlier.extend(shared.store.deliveries(query).await.map_err(store_error)?);
+            earlier.extend(shared.store.deliveries(query).await.map_err(store_error)?.deliveries);
         }
         earlier.sort_by_key(|other| other.seq);
         let reason = waits(delivery, &earlier, ordering, endpoint, visit.now);

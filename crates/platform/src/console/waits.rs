@@ -129,6 +129,7 @@ mod tests {
             breaker_since: NOW,
             next_probe_at: None,
             failures_in_a_row: 0,
+            last_failure: None,
             pending: 1,
             oldest_pending_age_ms: None,
             waiting: 1,

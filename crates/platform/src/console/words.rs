@@ -10,7 +10,7 @@ use hookit_store::platform::Attempt;
 use maud::{Markup, html};
 
 use crate::api::Result;
-use crate::operator::status::{BreakerStatus, EndpointStatus};
+use crate::operator::status::{BreakerStatus, EndpointStatus, FailureStatus};
 
 /// What a field of a form says, where it says something.
 pub(super) fn said(text: Option<&String>) -> Option<&str> {
@@ -114,8 +114,27 @@ pub(super) fn trouble_rank(endpoint: &EndpointStatus) -> (u8, std::cmp::Reverse<
     (rank, std::cmp::Reverse(endpoint.pending), endpoint.endpoint_id)
 }
 
-/// How an endpoint stands, in a sentence.
+/// How an attempt failed, in words.
+pub(super) fn failure(failure: &FailureStatus) -> String {
+    let said = outcome(failure.outcome, failure.status);
+    match &failure.error {
+        Some(error) => format!("{said} ({error})"),
+        None => said,
+    }
+}
+
+/// How an endpoint stands, in a sentence; and how the last attempt failed, where that is why.
 pub(super) fn endpoint_story(endpoint: &EndpointStatus, now: Timestamp) -> String {
+    let story = standing(endpoint, now);
+    match &endpoint.last_failure {
+        Some(last) if endpoint.failures_in_a_row > 0 && endpoint.hold.is_none() => {
+            format!("{story} The last attempt: {}.", failure(last))
+        }
+        _ => story,
+    }
+}
+
+fn standing(endpoint: &EndpointStatus, now: Timestamp) -> String {
     let ago = |since: Timestamp| duration(now.since(since));
     match (&endpoint.hold, endpoint.breaker) {
         (Some(hold), _) if hold.reason == "gone" => {

@@ -10,7 +10,7 @@ use hookit_contract::{
 };
 use hookit_server::routes::{Routes, get, post};
 use hookit_server::{Answer, ApiError, NoBody, Params, PathText};
-use hookit_store::platform::{Attempt, Delivery, DeliveryQuery, EndReason, Verdict};
+use hookit_store::platform::{Attempt, Delivery, DeliveryPage, DeliveryQuery, EndReason, Verdict};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,9 @@ pub(super) fn routes() -> Routes<Arc<Shared>> {
     Routes::new("Deliveries")
         .route(
             "/deliveries",
-            get(list).named("listDeliveries", "Deliveries, newest first, a page at a time."),
+            get(list).named("listDeliveries", "Deliveries, newest first, a page at a time.").details(
+                "A page may have few deliveries or none and yet say where to go on: no more than so many are looked through for it.",
+            ),
         )
         .route(
             "/deliveries/{id}",
@@ -186,8 +188,8 @@ async fn list(
         until: params.until,
         limit,
     };
-    let deliveries = shared.store.deliveries(query).await.map_err(store_error)?;
-    let next_before = deliveries.last().filter(|_| deliveries.len() == limit).map(|last| last.seq);
+    let DeliveryPage { deliveries, next_before } =
+        shared.store.deliveries(query).await.map_err(store_error)?;
     Ok(Answer::ok(&List { deliveries: deliveries.iter().map(|d| Shown::of(d, None)).collect(), next_before }))
 }
 

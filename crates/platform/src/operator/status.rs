@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 
 use crate::Shared;
 use crate::api::store_error;
+use crate::stats::{FailedAt, Failure};
 
 /// How the platform stands.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -115,6 +116,8 @@ pub struct EndpointStatus {
     pub next_probe_at: Option<Timestamp>,
     /// Attempts that have ended since the last acknowledgement.
     pub failures_in_a_row: u32,
+    /// The last attempt that was not acknowledged, since the start of the process.
+    pub last_failure: Option<FailureStatus>,
     /// Deliveries that are not acknowledged yet, wherever they are.
     pub pending: u64,
     /// How long the first of them has been waiting; none where nothing is pending.
@@ -136,6 +139,25 @@ pub struct HoldStatus {
     pub reason: String,
     /// Since when.
     pub since: Timestamp,
+}
+
+/// An attempt that was not acknowledged.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct FailureStatus {
+    /// When it ended.
+    pub at: Timestamp,
+    /// How.
+    pub outcome: AttemptOutcome,
+    /// With which HTTP status, where there was one.
+    pub status: Option<u16>,
+    /// The transport's own words, where it had some.
+    pub error: Option<String>,
+}
+
+impl From<Failure> for FailureStatus {
+    fn from(Failure { at, outcome, status, error }: Failure) -> Self {
+        FailureStatus { at, outcome, status, error }
+    }
 }
 
 /// Whether an endpoint is thought to be up.
@@ -290,7 +312,7 @@ pub(crate) async fn endpoints_now(shared: &Shared) -> Result<Vec<EndpointStatus>
     let known = shared.store.endpoints().await.map_err(store_error)?;
     let ages = oldest_ages(shared).await?;
     let figures = shared.store.figures().await.map_err(store_error)?;
-    Ok(endpoints(known, engine, &figures.pending_at, &ages))
+    Ok(endpoints(known, engine, &figures.pending_at, &ages, &shared.stats.failed_at))
 }
 
 /// How long the first in the line of each endpoint has been waiting, in milliseconds.
@@ -330,7 +352,7 @@ pub(crate) async fn read(shared: &Shared) -> Result<Status, ApiError> {
             bytes: queue.bytes,
             bytes_max: queue.bytes_max,
         },
-        endpoints: endpoints(known, engine, &pending_at, &ages),
+        endpoints: endpoints(known, engine, &pending_at, &ages, &shared.stats.failed_at),
     })
 }
 
@@ -364,6 +386,7 @@ fn endpoints(
     mut engine: HashMap<EndpointId, EndpointStats>,
     pending_at: &BTreeMap<EndpointId, u64>,
     ages: &HashMap<EndpointId, u64>,
+    failed_at: &FailedAt,
 ) -> Vec<EndpointStatus> {
     known
         .into_iter()
@@ -386,6 +409,7 @@ fn endpoints(
                 breaker_since: figures.breaker_since,
                 next_probe_at,
                 failures_in_a_row: figures.failures_in_a_row,
+                last_failure: failed_at.last(endpoint.endpoint_id).map(FailureStatus::from),
                 pending: pending_at.get(&endpoint.endpoint_id).copied().unwrap_or(0),
                 oldest_pending_age_ms: ages.get(&endpoint.endpoint_id).copied(),
                 waiting: figures.waiting,

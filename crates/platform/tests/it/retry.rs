@@ -288,6 +288,9 @@ async fn the_status_says_which_endpoint_is_down_and_that_it_is_back() {
     let down = breaker("open").await;
     assert!(down["failures_in_a_row"].as_u64().unwrap() > 0 && down["next_probe_at"].is_string(), "{down}");
     assert_eq!(down["hold"], Value::Null);
+    let last = &down["last_failure"];
+    assert_eq!((&last["outcome"], &last["status"]), (&json!("refused"), &json!(503)), "{down}");
+    assert!(up["last_failure"].is_null() && last["at"].is_string(), "{down}");
     endpoint.answer(Answer::Status(200));
     platform.until("delivered", 5).await;
     assert_eq!(platform.status().await["dead"], 0);

@@ -15,12 +15,12 @@ use hookit_store::Error;
 use hookit_store::hints::{HINTS_MAX, Hints};
 use hookit_store::platform::{
     AddToken, Attempt, AuditPage, AuditQuery, Business, Caller, Cancelled, Change, Changed, CountReplay,
-    DeadLetters, DeliveriesOf, Delivery, DeliveryQuery, Endpoint, EventQuery, EventsRead, Expiry, Figures,
-    HoldReason, LatelyChanged, NewToken, NewWebhook, NothingToSend, Once, OnceKey, OperatorToken, OrderEvent,
-    OrderQuery, OrderSearch, OrdersFound, Partner, PartnerChange, PartnerMoveRequest, PartnerMoved,
-    PastFigures, PastQuery, Payload, PendingDelivery, PendingPage, PutBusiness, PutWebhook, Replay,
-    ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay, SteeredReplay, Store, StoredOrder,
-    Webhook, WebhookAccess,
+    DeadLetters, DeliveriesOf, Delivery, DeliveryPage, DeliveryQuery, Endpoint, EventQuery, EventsRead,
+    Expiry, Figures, HoldReason, LatelyChanged, NewToken, NewWebhook, NothingToSend, Once, OnceKey,
+    OperatorToken, OrderEvent, OrderQuery, OrderSearch, OrdersFound, Partner, PartnerChange,
+    PartnerMoveRequest, PartnerMoved, PastFigures, PastQuery, Payload, PendingDelivery, PendingPage,
+    PutBusiness, PutWebhook, Replay, ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay,
+    SteeredReplay, Store, StoredOrder, Webhook, WebhookAccess,
 };
 use rand::RngExt as _;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -331,7 +331,7 @@ impl Store for SimStore {
         self.run(Command::Attempts(attempts, now)).await.map(|_| ())
     }
 
-    async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, Error> {
+    async fn deliveries(&self, query: DeliveryQuery) -> Result<DeliveryPage, Error> {
         self.read(|disk| {
             let asked = |delivery: &&Delivery| {
                 query.before.is_none_or(|before| delivery.seq < before)
@@ -343,7 +343,10 @@ impl Store for SimStore {
                     && query.until.is_none_or(|until| delivery.created_at < until)
             };
             let found = disk.deliveries().map(|(delivery, _)| delivery).filter(asked);
-            found.take(query.limit).cloned().collect()
+            let deliveries: Vec<Delivery> = found.take(query.limit).cloned().collect();
+            let next_before =
+                deliveries.last().filter(|_| deliveries.len() == query.limit).map(|last| last.seq);
+            DeliveryPage { deliveries, next_before }
         })
         .await
     }

@@ -146,6 +146,18 @@ pub struct Delivery {
     pub ended_reason: Option<EndReason>,
 }
 
+/// Deliveries that are looked at for one page.
+pub const DELIVERY_LOOKS_MAX: usize = 20_000;
+
+/// A page of deliveries, the newest first.
+#[derive(Clone, Debug, Default)]
+pub struct DeliveryPage {
+    /// What was found; perhaps less than was asked for, though there is more to look at.
+    pub deliveries: Vec<Delivery>,
+    /// Where to go on; none at the end.
+    pub next_before: Option<DeliverySeq>,
+}
+
 /// A page of a partner's own deliveries.
 #[derive(Clone, Debug, Default)]
 pub struct DeliveriesOf {

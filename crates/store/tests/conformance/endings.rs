@@ -28,7 +28,11 @@ async fn to(store: &impl Store, order_id: OrderId, status: KnownStatus) -> Pendi
 }
 
 async fn shown(store: &impl Store, seq: DeliverySeq) -> Delivery {
-    let all = store.deliveries(DeliveryQuery { limit: 1_000, ..DeliveryQuery::default() }).await.unwrap();
+    let all = store
+        .deliveries(DeliveryQuery { limit: 1_000, ..DeliveryQuery::default() })
+        .await
+        .unwrap()
+        .deliveries;
     all.into_iter().find(|delivery| delivery.seq == seq).unwrap()
 }
 
@@ -103,7 +107,7 @@ pub(crate) async fn what_waits_is_passed_over_for_the_newest_of_its_order(store:
     assert_eq!((counts.pending, counts.superseded, counts.cancelled), (2, 1, 0));
     let query =
         DeliveryQuery { state: Some(DeliveryState::Superseded), limit: 9, ..DeliveryQuery::default() };
-    assert_eq!(store.deliveries(query).await.unwrap().len(), 1);
+    assert_eq!(store.deliveries(query).await.unwrap().deliveries.len(), 1);
     assert!(store.payload(first).await.unwrap().is_err());
     // The newer one has ended, so the second is the newest of what waits.
     store.record_attempts(vec![attempt(third, 1, Verdict::Dead)], at(4)).await.unwrap();

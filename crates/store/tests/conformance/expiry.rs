@@ -27,7 +27,7 @@ async fn end_all(store: &impl Store, now: Timestamp) {
 }
 
 async fn listed(store: &impl Store) -> Vec<Delivery> {
-    store.deliveries(DeliveryQuery { limit: 10_000, ..DeliveryQuery::default() }).await.unwrap()
+    store.deliveries(DeliveryQuery { limit: 10_000, ..DeliveryQuery::default() }).await.unwrap().deliveries
 }
 
 pub(crate) async fn what_ended_long_ago_goes_and_everything_else_stays(store: &impl Store) {

@@ -13,7 +13,7 @@ pub(crate) async fn agree_with_the_rows(store: &impl Store) {
     let all = DeliveryQuery { limit: 100_000, ..DeliveryQuery::default() };
     let rows = match store.deliveries(all).await {
         Err(Error::Busy) => return,
-        rows => rows.unwrap(),
+        rows => rows.unwrap().deliveries,
     };
     let figures = store.figures().await.unwrap();
     for state in DeliveryState::ALL {
@@ -52,7 +52,8 @@ pub(crate) async fn every_end_and_every_attempt_is_counted_once(store: &impl Sto
     }
     store.record_attempts(vec![attempt(made[1].seq, 1, Verdict::Dead)], at(10)).await.unwrap();
     store.give_up(vec![made[2].seq], at(10)).await.unwrap();
-    let shown = store.deliveries(DeliveryQuery { limit: 9, ..DeliveryQuery::default() }).await.unwrap();
+    let shown =
+        store.deliveries(DeliveryQuery { limit: 9, ..DeliveryQuery::default() }).await.unwrap().deliveries;
     let fourth = shown.iter().find(|delivery| delivery.seq == made[3].seq).unwrap();
     store.cancel_delivery(&fourth.delivery_id, "Mai", at(10)).await.unwrap();
     let order = made[0].orders[0];
@@ -103,7 +104,8 @@ pub(crate) async fn the_oldest_is_the_first_in_line_among_what_is_fresh_or_among
     assert_eq!(oldest().await, [(endpoint_id, at(100))]);
     // Replayed, it has waited since then, however old it is; and it does not hide the fresh one that has waited longer.
     store.record_attempts(vec![attempt(made[0].seq, 1, Verdict::Dead)], at(400)).await.unwrap();
-    let shown = store.deliveries(DeliveryQuery { limit: 9, ..DeliveryQuery::default() }).await.unwrap();
+    let shown =
+        store.deliveries(DeliveryQuery { limit: 9, ..DeliveryQuery::default() }).await.unwrap().deliveries;
     store.replay_delivery(&shown.last().unwrap().delivery_id, at(500)).await.unwrap();
     assert_eq!(oldest().await, [(endpoint_id, at(200))]);
     for seq in [made[1].seq, made[2].seq] {

@@ -102,7 +102,7 @@ pub(crate) async fn what_ended_before_it_was_asked_for_is_not_sent(store: &impl 
     );
     let ids: Vec<_> = {
         let all = store.deliveries(DeliveryQuery { limit: 10, ..Default::default() });
-        all.await.unwrap().into_iter().rev().map(|delivery| delivery.delivery_id).collect()
+        all.await.unwrap().deliveries.into_iter().rev().map(|delivery| delivery.delivery_id).collect()
     };
     store.cancel_delivery(&ids[0], "someone", at(2)).await.unwrap();
     store.record_attempts(vec![attempt(delivered, 1, Verdict::Delivered)], at(2)).await.unwrap();

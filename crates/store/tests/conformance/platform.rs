@@ -264,7 +264,7 @@ pub(crate) async fn an_attempt_moves_its_delivery_on_once(store: &impl Store) {
         [(first, DeliveryState::Delivered, vec![retry, last]), (second, DeliveryState::Dead, vec![dead])]
     {
         let query = DeliveryQuery { state: Some(state), limit: 9, ..DeliveryQuery::default() };
-        let listed = store.deliveries(query).await.unwrap();
+        let listed = store.deliveries(query).await.unwrap().deliveries;
         assert_eq!(listed.len(), 1);
         let (delivery, attempts) = store.delivery(&listed[0].delivery_id).await.unwrap().unwrap();
         assert_eq!((delivery.seq, delivery.state), (seq, state));
@@ -296,7 +296,8 @@ pub(crate) async fn attempts_that_do_not_count_are_logged_and_kept_apart(store: 
     }
     let waiting = &backlog(store).await[0];
     assert_eq!((waiting.attempts, waiting.failures, waiting.committed_at), (3, 1, at(7)));
-    let listed = store.deliveries(DeliveryQuery { limit: 1, ..DeliveryQuery::default() }).await.unwrap();
+    let listed =
+        store.deliveries(DeliveryQuery { limit: 1, ..DeliveryQuery::default() }).await.unwrap().deliveries;
     let (_, log) = store.delivery(&listed[0].delivery_id).await.unwrap().unwrap();
     assert_eq!(log.iter().map(|a| a.verdict).collect::<Vec<_>>(), verdicts);
 }
@@ -311,7 +312,7 @@ pub(crate) async fn a_delivery_can_be_given_up_without_an_attempt(store: &impl S
     store.give_up(seqs[..2].to_vec(), at(9)).await.unwrap();
     assert_eq!(backlog(store).await.iter().map(|d| d.seq).collect::<Vec<_>>(), seqs[2..]);
     let query = DeliveryQuery { state: Some(DeliveryState::Dead), limit: 9, ..DeliveryQuery::default() };
-    let dead = store.deliveries(query).await.unwrap();
+    let dead = store.deliveries(query).await.unwrap().deliveries;
     assert_eq!(dead.len(), 1, "what was delivered stays delivered");
     assert_eq!((dead[0].seq, dead[0].attempts, dead[0].finished_at), (seqs[1], 0, Some(at(9))));
     let counts = store.counts().await.unwrap();
@@ -395,7 +396,7 @@ pub(crate) async fn deliveries_are_found_by_what_they_are(store: &impl Store) {
 
     let all = DeliveryQuery { limit: 100, ..DeliveryQuery::default() };
     let find = async |query: DeliveryQuery| -> Vec<(OrderId, i64, bool)> {
-        let found = store.deliveries(query).await.unwrap();
+        let found = store.deliveries(query).await.unwrap().deliveries;
         assert!(found.is_sorted_by(|a, b| a.seq > b.seq), "newest first");
         found.iter().map(|d| (d.orders[0].0, d.orders[0].1, d.endpoint_id == endpoint_id)).collect()
     };
@@ -424,8 +425,8 @@ pub(crate) async fn deliveries_are_found_by_what_they_are(store: &impl Store) {
     assert!(find(DeliveryQuery { state: Some(DeliveryState::Cancelled), ..all.clone() }).await.is_empty());
     let window = DeliveryQuery { since: Some(at(100)), until: Some(at(200)), ..all.clone() };
     assert!(find(window).await.iter().all(|d| d.0 == second));
-    let page = store.deliveries(DeliveryQuery { limit: 2, ..all.clone() }).await.unwrap();
-    let rest = store.deliveries(DeliveryQuery { before: Some(page[1].seq), ..all }).await.unwrap();
+    let page = store.deliveries(DeliveryQuery { limit: 2, ..all.clone() }).await.unwrap().deliveries;
+    let rest = store.deliveries(DeliveryQuery { before: Some(page[1].seq), ..all }).await.unwrap().deliveries;
     assert_eq!((page.len(), rest.len()), (2, 4));
     assert!(rest[0].seq < page[1].seq);
     assert!(store.delivery(&DeliveryId::from("evt_none")).await.unwrap().is_none());

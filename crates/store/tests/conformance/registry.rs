@@ -118,7 +118,7 @@ pub(crate) async fn the_most_specific_registration_of_each_partner_gets_the_even
         let order_id = plain(store, at(0)).await.order_id;
         let mut urls = BTreeSet::new();
         let query = DeliveryQuery { order_id: Some(order_id), limit: 10, ..DeliveryQuery::default() };
-        for delivery in store.deliveries(query).await.unwrap() {
+        for delivery in store.deliveries(query).await.unwrap().deliveries {
             assert!(urls.insert(store.payload(delivery.seq).await.unwrap().unwrap().url));
         }
         assert_eq!(urls, BTreeSet::from(["https://erp.example".to_owned(), url.to_owned()]));
@@ -155,7 +155,7 @@ pub(crate) async fn a_registration_takes_its_backlog_along_to_another_url(store:
     // What has ended stays where it was sent.
     ended.number = 2;
     let query = DeliveryQuery { state: Some(DeliveryState::Delivered), limit: 9, ..DeliveryQuery::default() };
-    assert_eq!(store.deliveries(query).await.unwrap()[0].endpoint_id, webhooks[0].endpoint_id);
+    assert_eq!(store.deliveries(query).await.unwrap().deliveries[0].endpoint_id, webhooks[0].endpoint_id);
     let endpoints: Vec<_> = store.endpoints().await.unwrap().into_iter().map(|e| e.endpoint_id).collect();
     assert_eq!(endpoints, [webhooks[0].endpoint_id, moved_to]);
 }

@@ -98,8 +98,11 @@ async fn carried(store: &impl Store, line: &[PendingDelivery]) -> Vec<(OrderId, 
 }
 
 async fn deliveries(store: &impl Store) -> Vec<Delivery> {
-    let mut all =
-        store.deliveries(DeliveryQuery { limit: 10_000, ..DeliveryQuery::default() }).await.unwrap();
+    let mut all = store
+        .deliveries(DeliveryQuery { limit: 10_000, ..DeliveryQuery::default() })
+        .await
+        .unwrap()
+        .deliveries;
     all.reverse();
     all
 }
@@ -261,7 +264,7 @@ async fn carried_id(
         limit: 1,
         ..DeliveryQuery::default()
     };
-    store.deliveries(query).await.unwrap().remove(0).delivery_id
+    store.deliveries(query).await.unwrap().deliveries.remove(0).delivery_id
 }
 
 pub(crate) async fn what_goes_to_a_more_specific_registration_is_not_missed_by_the_general_one(
@@ -290,7 +293,8 @@ pub(crate) async fn nothing_of_a_paused_replay_is_in_line_until_it_is_resumed(st
     }
     let sent = backlog(store).await;
     end(store, &sent, Verdict::Dead).await;
-    let alone = store.deliveries(DeliveryQuery { limit: 1, ..DeliveryQuery::default() }).await.unwrap();
+    let alone =
+        store.deliveries(DeliveryQuery { limit: 1, ..DeliveryQuery::default() }).await.unwrap().deliveries;
     store.replay_delivery(&alone[0].delivery_id, at(50)).await.unwrap();
     let replay_id = start(store, dead()).await.replay_id;
     steps(store).await;

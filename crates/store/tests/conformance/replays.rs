@@ -10,7 +10,7 @@ const AT_ONCE: DeliverySeq = DeliverySeq::REPLAYS_AFTER;
 
 async fn ids(store: &impl Store) -> Vec<DeliveryId> {
     let query = DeliveryQuery { limit: 100, ..DeliveryQuery::default() };
-    let mut all = store.deliveries(query).await.unwrap();
+    let mut all = store.deliveries(query).await.unwrap().deliveries;
     all.reverse();
     all.into_iter().map(|delivery| delivery.delivery_id).collect()
 }

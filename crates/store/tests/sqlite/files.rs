@@ -173,7 +173,8 @@ async fn numbers_go_on_behind_the_last_ones_though_what_had_them_was_removed_for
     for delivery in backlog(&store).await {
         store.give_up(vec![delivery.seq], at(1)).await.unwrap();
     }
-    let all = store.deliveries(DeliveryQuery { limit: 9, ..DeliveryQuery::default() }).await.unwrap();
+    let all =
+        store.deliveries(DeliveryQuery { limit: 9, ..DeliveryQuery::default() }).await.unwrap().deliveries;
     let first = &all[2].delivery_id;
     store.replay_delivery(first, at(2)).await.unwrap();
     store.give_up(vec![DeliverySeq::of_replay(1)], at(3)).await.unwrap();
@@ -181,7 +182,8 @@ async fn numbers_go_on_behind_the_last_ones_though_what_had_them_was_removed_for
     while let Some(here) = place {
         place = store.expire(at(100), here).await.unwrap();
     }
-    let left = store.deliveries(DeliveryQuery { limit: 9, ..DeliveryQuery::default() }).await.unwrap();
+    let left =
+        store.deliveries(DeliveryQuery { limit: 9, ..DeliveryQuery::default() }).await.unwrap().deliveries;
     assert_eq!(left.iter().map(|d| d.seq).collect::<Vec<_>>(), [all[0].seq, all[2].seq]);
     store.close().await;
     drop(store);

@@ -270,7 +270,8 @@ async fn end(
 }
 
 async fn some_delivery(store: &PlatformStore, n: usize) -> Option<DeliveryId> {
-    let all = store.deliveries(DeliveryQuery { limit: 9, ..DeliveryQuery::default() }).await.unwrap();
+    let all =
+        store.deliveries(DeliveryQuery { limit: 9, ..DeliveryQuery::default() }).await.unwrap().deliveries;
     all.get(n).map(|delivery| delivery.delivery_id.clone())
 }
 

@@ -8,6 +8,7 @@ mod deliveries;
 mod endings;
 mod expiry;
 mod fresh;
+mod lists;
 mod once;
 mod order_rows;
 mod past;
@@ -41,11 +42,12 @@ use super::writer::Writer;
 use crate::hints::Hints;
 use crate::platform::{
     AddToken, Attempt, AuditPage, AuditQuery, Business, Caller, Cancelled, Change, Changed, CountReplay,
-    DeadLetters, DeliveriesOf, Delivery, DeliveryQuery, Endpoint, EventQuery, EventsRead, Expiry, Figures,
-    HoldReason, LatelyChanged, NewToken, NewWebhook, NothingToSend, Once, OnceKey, OperatorToken, OrderEvent,
-    OrderQuery, OrderSearch, OrdersFound, Partner, PartnerChange, PartnerMoveRequest, PartnerMoved,
-    PastFigures, PastQuery, Payload, PendingPage, PutBusiness, PutWebhook, Replay, ReplayRequest, ReplayStep,
-    Replayed, StartReplay, SteerReplay, SteeredReplay, Store, StoredOrder, Webhook, WebhookAccess,
+    DeadLetters, DeliveriesOf, Delivery, DeliveryPage, DeliveryQuery, Endpoint, EventQuery, EventsRead,
+    Expiry, Figures, HoldReason, LatelyChanged, NewToken, NewWebhook, NothingToSend, Once, OnceKey,
+    OperatorToken, OrderEvent, OrderQuery, OrderSearch, OrdersFound, Partner, PartnerChange,
+    PartnerMoveRequest, PartnerMoved, PastFigures, PastQuery, Payload, PendingPage, PutBusiness, PutWebhook,
+    Replay, ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay, SteeredReplay, Store, StoredOrder,
+    Webhook, WebhookAccess,
 };
 use crate::{Error, OpenError};
 
@@ -321,8 +323,8 @@ impl Store for PlatformStore {
         reply!(self.writer.run(Command::SteerReplay(replay_id, steer, now)).await?, ReplaySteered)
     }
 
-    async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, Error> {
-        self.readers.read("listing deliveries", move |db| reads::deliveries(db, &query)).await
+    async fn deliveries(&self, query: DeliveryQuery) -> Result<DeliveryPage, Error> {
+        self.readers.read("listing deliveries", move |db| lists::deliveries(db, &query)).await
     }
 
     async fn deliveries_of(
@@ -332,7 +334,7 @@ impl Store for PlatformStore {
     ) -> Result<DeliveriesOf, Error> {
         let partner_id = partner_id.clone();
         self.readers
-            .read("listing a partner's deliveries", move |db| reads::deliveries_of(db, &partner_id, &query))
+            .read("listing a partner's deliveries", move |db| lists::deliveries_of(db, &partner_id, &query))
             .await
     }
 

@@ -1,7 +1,5 @@
 //! What is read from the platform's store, each from one snapshot.
 
-use std::collections::HashSet;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,9 +13,9 @@ use super::order_rows::{COLUMNS, stored, text};
 use super::{endings, registry};
 use crate::Error;
 use crate::platform::{
-    Attempt, DeadLetters, DeliveriesOf, Delivery, DeliveryQuery, Endpoint, EndpointSettings, EventPage,
-    EventQuery, EventsRead, HoldReason, NothingToSend, OrderQuery, OrderSearch, Ordering, OrdersFound,
-    Payload, PendingDelivery, PendingPage, Phases, StoredEvent, StoredOrder, Verdict,
+    Attempt, DeadLetters, Delivery, Endpoint, EndpointSettings, EventPage, EventQuery, EventsRead,
+    HoldReason, NothingToSend, OrderQuery, OrderSearch, Ordering, OrdersFound, Payload, PendingDelivery,
+    PendingPage, Phases, StoredEvent, StoredOrder, Verdict,
 };
 use crate::sqlite::{count, failed, limit as sql_limit, word};
 
@@ -313,18 +311,18 @@ pub(super) fn dead_letters(db: &Connection, limit: usize) -> Result<Vec<DeadLett
         .collect()
 }
 
-const DELIVERY: &str =
+pub(super) const DELIVERY: &str =
     "d.delivery_seq, d.delivery_id, d.endpoint_id, d.webhook_id, d.event_type, d.brand_id, d.branch_id,
      d.state, d.attempts, d.created_at, d.next_attempt_at, d.finished_at, d.ended_by, d.ended_reason";
 
 /// A row of `deliveries`, with two words still to be read and without its orders.
-struct DeliveryRow {
+pub(super) struct DeliveryRow {
     delivery: Delivery,
     event_type: String,
     state: String,
 }
 
-fn delivery_row(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
+pub(super) fn delivery_row(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
     let time = |column| row.get::<_, Option<i64>>(column).map(|t| t.map(Timestamp::from_millis));
     Ok(DeliveryRow {
         delivery: Delivery {
@@ -350,7 +348,7 @@ fn delivery_row(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
     })
 }
 
-fn whole(db: &Connection, row: DeliveryRow) -> Result<Delivery, Error> {
+pub(super) fn whole(db: &Connection, row: DeliveryRow) -> Result<Delivery, Error> {
     let orders = db
         .prepare_cached(
             "SELECT o.order_id, r.version FROM delivery_orders o CROSS JOIN records r ON r.record_id = o.record_id
@@ -366,66 +364,6 @@ fn whole(db: &Connection, row: DeliveryRow) -> Result<Delivery, Error> {
         state: word(&row.state, "state of a delivery")?,
         ..row.delivery
     })
-}
-
-pub(super) fn deliveries(db: &Connection, query: &DeliveryQuery) -> Result<Vec<Delivery>, Error> {
-    let reading = failed("listing deliveries");
-    let (sql, values) = listing(query);
-    let values: Vec<&dyn ToSql> = values.iter().map(AsRef::as_ref).collect();
-    let rows: Vec<DeliveryRow> = db
-        .prepare_cached(&sql)
-        .and_then(|mut s| s.query_map(&values[..], delivery_row)?.collect())
-        .map_err(&reading)?;
-    rows.into_iter().map(|row| whole(db, row)).collect()
-}
-
-/// Deliveries that are looked at for one page of a partner's own: it has no index of its own, which every delivery would pay for.
-const LOOKS_FOR_PARTNER: usize = 10_000;
-
-/// Attempts that are shown of each.
-const ATTEMPTS_SHOWN: u32 = 20;
-
-pub(super) fn deliveries_of(
-    db: &Connection,
-    partner_id: &PartnerId,
-    query: &DeliveryQuery,
-) -> Result<DeliveriesOf, Error> {
-    let reading = failed("listing a partner's deliveries");
-    let own: HashSet<i64> = db
-        .prepare_cached("SELECT webhook_id FROM webhooks WHERE partner_id = ?1")
-        .and_then(|mut s| s.query_map([partner_id.as_str()], |row| row.get(0))?.collect())
-        .map_err(&reading)?;
-    // What has no index is looked for here, within what is looked at.
-    let is_rare = |state: &DeliveryState| !matches!(state, DeliveryState::Pending | DeliveryState::Delivered);
-    let looked_at = DeliveryQuery {
-        before: query.before,
-        state: query.state.filter(is_rare),
-        order_id: query.order_id,
-        limit: LOOKS_FOR_PARTNER,
-        ..DeliveryQuery::default()
-    };
-    let (sql, values) = listing(&looked_at);
-    let values: Vec<&dyn ToSql> = values.iter().map(AsRef::as_ref).collect();
-    let mut statement = db.prepare_cached(&sql).map_err(&reading)?;
-    let mut rows = statement.query(&values[..]).map_err(&reading)?;
-    let (mut found, mut looks, mut next_before) = (Vec::new(), 0, None);
-    while let Some(row) = rows.next().map_err(&reading)? {
-        looks += 1;
-        let seq = DeliverySeq(row.get(0).map_err(&reading)?);
-        let is_own = own.contains(&row.get(3).map_err(&reading)?);
-        if is_own
-            && query.state.is_none_or(|state| row.get_ref(7).is_ok_and(|s| s.as_str() == Ok(state.as_str())))
-        {
-            let delivery = whole(db, delivery_row(row).map_err(&reading)?)?;
-            let attempts = attempts_from(db, &delivery, delivery.attempts.saturating_sub(ATTEMPTS_SHOWN))?;
-            found.push((delivery, attempts));
-        }
-        if found.len() >= query.limit || looks == LOOKS_FOR_PARTNER {
-            next_before = Some(seq);
-            break;
-        }
-    }
-    Ok(DeliveriesOf { deliveries: found, next_before })
 }
 
 /// Events that are looked at for one page.
@@ -500,43 +438,6 @@ fn event(row: &Row<'_>, codes: &StatusCodes) -> Result<StoredEvent, Error> {
     Ok(StoredEvent { event_type: word(&event_type, "event type")?, ..event })
 }
 
-/// The statement for a query, from fixed pieces: no value from outside is ever part of the text.
-pub(super) fn listing(query: &DeliveryQuery) -> (String, Vec<Box<dyn ToSql>>) {
-    let mut sql = format!("SELECT {DELIVERY} FROM ");
-    let mut values: Vec<Box<dyn ToSql>> = Vec::new();
-    // Where an order is given, its few deliveries are looked through; else the newest first, which a partial index
-    // shortens for the states that are rare.
-    let seq = if query.order_id.is_some() {
-        sql.push_str(
-            "delivery_orders o CROSS JOIN deliveries d ON d.delivery_seq = o.delivery_seq WHERE o.order_id = ?",
-        );
-        "o.delivery_seq"
-    } else {
-        sql.push_str("deliveries d WHERE 1");
-        "d.delivery_seq"
-    };
-    values.extend(query.order_id.map(|id| Box::new(id.0) as Box<dyn ToSql>));
-    if let Some(state) = query.state {
-        // A word from a closed list. It stands in the text so that the partial indexes can be seen to apply.
-        write!(sql, " AND d.state = '{state}'").expect("a string takes text");
-    }
-    let mut only = |condition: &str, value: Option<Box<dyn ToSql>>| {
-        if let Some(value) = value {
-            write!(sql, " AND {condition}").expect("a string takes text");
-            values.push(value);
-        }
-    };
-    let integer = |n: i64| Box::new(n) as Box<dyn ToSql>;
-    only(&format!("{seq} < ?"), query.before.map(|before| integer(before.0)));
-    only("d.endpoint_id = ?", query.endpoint_id.map(|id| integer(id.0)));
-    only("d.event_type = ?", query.event_type.map(|t| Box::new(t.as_str()) as Box<dyn ToSql>));
-    only("d.created_at >= ?", query.since.map(|t| integer(t.as_millis())));
-    only("d.created_at < ?", query.until.map(|t| integer(t.as_millis())));
-    write!(sql, " ORDER BY {seq} DESC LIMIT ?").expect("a string takes text");
-    values.push(integer(sql_limit(query.limit)));
-    (sql, values)
-}
-
 pub(super) fn delivery(
     db: &Connection,
     delivery_id: &DeliveryId,
@@ -569,7 +470,7 @@ fn attempts(db: &Connection, delivery: &Delivery) -> Result<Vec<Attempt>, Error>
 }
 
 /// Those of a number above `above`.
-fn attempts_from(db: &Connection, delivery: &Delivery, above: u32) -> Result<Vec<Attempt>, Error> {
+pub(super) fn attempts_from(db: &Connection, delivery: &Delivery, above: u32) -> Result<Vec<Attempt>, Error> {
     let reading = failed("reading attempts");
     let mut statement = db
         .prepare_cached(

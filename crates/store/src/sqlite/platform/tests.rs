@@ -5,7 +5,7 @@ mod steps;
 use hookit_contract::{DeliveryId, DeliverySeq, EndpointId, Timestamp};
 use rusqlite::Connection;
 
-use super::{deliveries, endings, expiry, past, reads, registrations, registry, seen, tally};
+use super::{deliveries, endings, expiry, lists, past, reads, registrations, registry, seen, tally};
 use crate::platform::Expiry;
 use crate::sqlite::file;
 
@@ -95,22 +95,91 @@ fn lists_of_deliveries_are_read_in_order_without_sorting() {
     let all = DeliveryQuery { limit: 10, ..DeliveryQuery::default() };
     let state = |state| DeliveryQuery { state: Some(state), ..all.clone() };
     for (query, part) in [
-        (all.clone(), "SCAN d"),
+        (all.clone(), "rowid<?"),
         (state(DeliveryState::Dead), "deliveries_given_up"),
         (state(DeliveryState::Cancelled), "deliveries_given_up"),
-        (
-            DeliveryQuery { endpoint_id: Some(EndpointId(1)), ..state(DeliveryState::Pending) },
-            "deliveries_pending (endpoint_id=?)",
-        ),
+        (DeliveryQuery { endpoint_id: Some(EndpointId(1)), ..all.clone() }, "rowid<?"),
         (
             DeliveryQuery { order_id: Some(OrderId(1)), ..all.clone() },
-            "delivery_orders_by_order (order_id=?)",
+            "delivery_orders_by_order (order_id=? AND delivery_seq<?)",
         ),
     ] {
-        let (sql, _) = reads::listing(&query);
+        let (sql, _) = lists::listing(&query);
         let plan = plan(&db, &sql);
         assert!(plan.contains(part) && !plan.contains("TEMP B-TREE"), "{sql}\n{plan}");
     }
+    let plan = plan(&db, lists::PENDING_PLACES);
+    let part = "USING COVERING INDEX deliveries_pending (endpoint_id=? AND delivery_seq<?)";
+    assert!(plan.contains(part) && !plan.contains("TEMP B-TREE"), "{plan}");
+}
+
+/// A store with so many deliveries to each of two endpoints, in turns; every hundredth waits, and the oldest is dead.
+fn with_deliveries(many: i64) -> (tempfile::TempDir, Connection) {
+    let folder = tempfile::tempdir().unwrap();
+    let db = file::open(folder.path(), &super::KIND).unwrap().writer;
+    db.execute_batch(&format!(
+        "INSERT INTO partners VALUES ('p', 'POS', 9, '[]', 'key', x'00', x'00', 1, NULL, NULL, NULL);
+         INSERT INTO endpoints (endpoint_id, partner_id, url) VALUES (1, 'p', 'https://a.example/'), (2, 'p', 'https://b.example/');
+         INSERT INTO webhooks (webhook_id, partner_id, endpoint_id, event_type, created_at, updated_at)
+            VALUES (1, 'p', 1, 'klikit.order.created.v2', 1, 1), (2, 'p', 2, 'klikit.order.status.updated', 1, 1);
+         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {many})
+         INSERT INTO deliveries (delivery_seq, delivery_id, webhook_id, endpoint_id, event_type, brand_id, branch_id, envelope_format, state,
+            attempts, failures, next_attempt_at, created_at, finished_at)
+         SELECT i, 'evt_' || i, 1 + i % 2, 1 + i % 2, 'klikit.order.created.v2', 1, 1, 1,
+            CASE WHEN i = 1 THEN 'dead' WHEN i % 100 < 2 THEN 'pending' ELSE 'delivered' END, 0, 0,
+            CASE WHEN i > 1 AND i % 100 < 2 THEN i END, i, CASE WHEN i = 1 OR i % 100 >= 2 THEN i END
+         FROM n;"
+    ))
+    .unwrap();
+    (folder, db)
+}
+
+#[test]
+fn a_page_of_deliveries_ends_after_so_many_looks_and_goes_on_from_there() {
+    use crate::platform::{DELIVERY_LOOKS_MAX, DeliveryQuery};
+    use hookit_contract::{DeliveryState, PartnerId, Timestamp};
+    let looks = i64::try_from(DELIVERY_LOOKS_MAX).unwrap();
+    let (_folder, db) = with_deliveries(2 * looks + 100);
+    let list = |query: &DeliveryQuery| {
+        let page = lists::deliveries(&db, query).unwrap();
+        assert!(page.deliveries.is_sorted_by(|a, b| a.seq > b.seq), "newest first");
+        (page.deliveries.iter().map(|one| one.seq.0).collect::<Vec<_>>(), page.next_before.map(|seq| seq.0))
+    };
+    let all = DeliveryQuery { limit: 3, ..DeliveryQuery::default() };
+    assert_eq!(list(&all), ((2 * looks + 98..=2 * looks + 100).rev().collect(), Some(2 * looks + 98)));
+    // What is committed long ago is come to in pages that find nothing.
+    let old = DeliveryQuery { until: Some(Timestamp::from_millis(50)), ..all };
+    assert_eq!(list(&old), (vec![], Some(looks + 101)));
+    let old = DeliveryQuery { before: Some(DeliverySeq(looks + 101)), ..old };
+    assert_eq!(list(&old), (vec![], Some(101)));
+    let old = DeliveryQuery { before: Some(DeliverySeq(101)), ..old };
+    assert_eq!(list(&old).0, [49, 48, 47]);
+    // What an index knows is found at once, however old it is.
+    let dead = DeliveryQuery { state: Some(DeliveryState::Dead), ..all };
+    assert_eq!(list(&dead), (vec![1], None));
+    let pending = DeliveryQuery { state: Some(DeliveryState::Pending), limit: 2_000, ..DeliveryQuery::default() };
+    let (seqs, next) = list(&pending);
+    let expected: Vec<i64> = (2..=2 * looks + 100).rev().filter(|i| i % 100 < 2).collect();
+    assert_eq!((&seqs, next), (&expected, None));
+    for endpoint_id in [1, 2] {
+        let at = DeliveryQuery { endpoint_id: Some(EndpointId(endpoint_id)), ..pending.clone() };
+        let expected: Vec<i64> = expected.iter().copied().filter(|i| 1 + i % 2 == endpoint_id).collect();
+        assert_eq!(list(&at), (expected, None));
+    }
+    // Page after page is the whole.
+    let mut gathered = Vec::new();
+    let mut page = DeliveryQuery { limit: 7, ..pending };
+    loop {
+        let (seqs, next) = list(&page);
+        gathered.extend(seqs);
+        match next {
+            Some(seq) => page.before = Some(DeliverySeq(seq)),
+            None => break,
+        }
+    }
+    assert_eq!(gathered, expected);
+    let own = lists::deliveries_of(&db, &PartnerId::from("nobody".to_owned()), &all).unwrap();
+    assert_eq!((own.deliveries.len(), own.next_before), (0, Some(DeliverySeq(looks + 101))));
 }
 
 #[test]

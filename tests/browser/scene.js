@@ -191,6 +191,8 @@ async function set(folder, ends, traffic_minutes) {
     });
     if (!answer.ok) throw new Error(`the inbox refused what was signed: ${answer.status}`);
   }
+  // So that the charts show what happened, too.
+  if (traffic_minutes > 0) await traffic(1.5, { order, move, goes });
   const pending = await deliveries(`endpoint_id=${at_kitchen.endpoint_id}&state=pending`);
   return {
     api,

@@ -244,7 +244,7 @@ test("pictures are taken", async () => {
     ["overview", "platform", "/console"],
     ["order", "platform", `/console/orders/${orders.waiting[0]}`],
     ["endpoint", "platform", `/console/endpoints/${endpoints.kitchen.endpoint_id}`],
-    ["board", "platform", "/console/orders"],
+    ["board", "platform", "/console/orders", { viewport: { width: 1440, height: 700 } }],
     ["inbox", "inbox", "/console"],
     ["overview-phone", "platform", "/console", { viewport: NARROW, colorScheme: "dark" }],
   ];

@@ -221,7 +221,7 @@ async function traffic(minutes, { order, move, goes }) {
     const live = async () => {
       const id = await order();
       if (i % 9 === 8) await move(id, "cancelled");
-      else await goes(id, 3 + (i % 4));
+      else await goes(id, i % 7);
     };
     const life = live().finally(() => lives.delete(life));
     lives.add(life);

@@ -103,8 +103,8 @@ fn rows(orders: &[ViewedOrder], visit: &Visit) -> Markup {
                 td { a href={ "/console/orders/" (order.order_id) } { (order.order_id) } }
                 td { @if let Some(name) = record.as_ref().and_then(|record| record.name("short_id")) { (name) } }
                 td { (status_badge(order.status)) }
-                td.number { @if let Some(version) = order.version { (version) } @else { "–" } }
-                td.number { @if let Some(branch) = record.as_ref().and_then(|record| record.branch_id().ok().flatten()) { (branch) } }
+                td.number data-name="Version" { @if let Some(version) = order.version { (version) } @else { "–" } }
+                td.number data-name="Branch" { @if let Some(branch) = record.as_ref().and_then(|record| record.branch_id().ok().flatten()) { (branch) } }
                 td { (age(visit.now, order.received_at)) }
             }
         }
@@ -134,7 +134,7 @@ pub(super) async fn show(
             tr {
                 td { (exact(entry.received_at)) }
                 td { (status_badge(entry.status)) }
-                td.number { @if let Some(version) = entry.version { (version) } @else { "–" } }
+                td.number data-name="Version" { @if let Some(version) = entry.version { (version) } @else { "–" } }
                 td { (entry.event_type.as_deref().unwrap_or("–")) }
                 td { code { (entry.delivery_id.as_str()) } }
                 td { (entry.source.as_str()) }

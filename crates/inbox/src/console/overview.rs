@@ -133,10 +133,10 @@ fn sinks(sinks: &[SinkLine], now: Timestamp) -> Markup {
                 td { (sink.name) }
                 td { (sink.kind) }
                 td { (badge(tone(&sink.state), &sink.state)) " " span.quiet { (since(now, sink.since)) } }
-                td.number { (count(sink.lag_changes)) }
-                td.number { (duration(Duration::from_millis(sink.lag_ms))) }
-                td.number { (count(sink.handed_on)) }
-                td.number { (count(sink.given_up)) }
+                td.number data-name="Waiting" { (count(sink.lag_changes)) }
+                td.number data-name="Lag" { (duration(Duration::from_millis(sink.lag_ms))) }
+                td.number data-name="Handed on" { (count(sink.handed_on)) }
+                td.number data-name="Given up" { (count(sink.given_up)) }
                 td {
                     @if let (Some(error), Some(at)) = (&sink.error, sink.failed_at) { (error) " " span.quiet { (age(now, at)) } }
                     @else { span.quiet { "none" } }

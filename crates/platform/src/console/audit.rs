@@ -94,8 +94,8 @@ async fn list(
                 }
                 td.tight { code { (entry.action) } }
                 td { code { (entry.target) } }
-                td.tight { code { (entry.caller.address) } }
-                td.tight { code.small { (entry.caller.request_id) } }
+                td.tight data-name="From" { code { (entry.caller.address) } }
+                td.tight data-name="Request" { code.small { (entry.caller.request_id) } }
             }
         }
     };

@@ -39,7 +39,7 @@ async fn show(State(shared): State<Arc<Shared>>, visit: Visit) -> Result<Respons
     let rows = html! {
         @for one in &letters {
             tr {
-                td.number {
+                td.number data-name="Deliveries" {
                     a href={ "/console/deliveries?state=dead&endpoint_id=" (one.endpoint_id) } { (count(one.deliveries)) }
                 }
                 td.tight { (deliveries::endpoint(one.endpoint_id, &urls)) }

@@ -162,7 +162,7 @@ fn rows(
                     }
                     td.tight { (endpoint(delivery.endpoint_id, urls)) }
                     td { (words::delivery_state(delivery.state)) }
-                    td.number { (delivery.attempts) }
+                    td.number data-name="Attempts" { (delivery.attempts) }
                     td.tight { (age(visit.now, delivery.created_at)) }
                 }
             }
@@ -268,9 +268,9 @@ fn log(attempts: &[Attempt]) -> Markup {
             @for attempt in attempts.iter().rev() {
                 @let answer = &attempt.answer[..attempt.answer.len().min(ANSWER_BYTES_MAX)];
                 tr {
-                    td.number { (attempt.number) }
+                    td.number data-name="Attempt" { (attempt.number) }
                     td.tight { (exact(attempt.started_at)) }
-                    td.number {
+                    td.number data-name="Took" {
                         (duration(attempt.duration))
                         @for (name, took) in phases(attempt) { div.small.quiet { (name) " " (duration(took)) } }
                     }

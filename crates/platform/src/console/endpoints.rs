@@ -90,17 +90,17 @@ async fn list(State(shared): State<Arc<Shared>>, visit: Visit) -> Result<Respons
                 td.tight { (words::endpoint_link(endpoint.endpoint_id, &endpoint.url)) }
                 td { (badge(tone, word)) }
                 td { (words::endpoint_story(endpoint, visit.now)) }
-                td {
+                td data-name="Deliveries in 24 h" {
                     (spark(
                         &format!("Deliveries to endpoint {} in 24 hours", endpoint.endpoint_id),
                         axes(visit.now, 0.0, 1.0),
                         &points(past, |one| Some(one.delivered as f64)),
                     ))
                 }
-                td.number { (share(acknowledged, attempts)) }
-                td.number { (p95.map_or_else(|| "–".to_owned(), duration)) }
-                td.number { (count(endpoint.pending)) }
-                td.number { (oldest.map_or_else(|| "–".to_owned(), duration)) }
+                td.number data-name="Success" { (share(acknowledged, attempts)) }
+                td.number data-name="p95" { (p95.map_or_else(|| "–".to_owned(), duration)) }
+                td.number data-name="Backlog" { (count(endpoint.pending)) }
+                td.number data-name="Oldest" { (oldest.map_or_else(|| "–".to_owned(), duration)) }
             }
         }
     };

@@ -246,7 +246,7 @@ fn led_to(
                     div.small.quiet { "brand " (delivery.brand_id) }
                 }
                 td { (words::delivery_state(delivery.state)) }
-                td.number { (delivery.attempts) }
+                td.number data-name="Attempts" { (delivery.attempts) }
                 td.tight {
                     @for attempt in attempts.iter().rev().take(ATTEMPTS_MAX) {
                         div.small { "#" (attempt.number) " " (words::attempt(attempt)) " · " (exact(attempt.started_at)) }

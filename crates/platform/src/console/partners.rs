@@ -64,10 +64,10 @@ async fn list(State(shared): State<Arc<Shared>>, visit: Visit) -> Result<Respons
         @for partner in &partners {
             tr {
                 td { (link(&partner.partner_id, Some(&partner.name))) }
-                td.number { (partner.business_id) }
+                td.number data-name="Business" { (partner.business_id) }
                 td { (state(partner)) }
-                td.tight { code { (partner.partner_key) } }
-                td { (scopes(partner)) }
+                td.tight data-name="Key" { code { (partner.partner_key) } }
+                td data-name="Scopes" { (scopes(partner)) }
                 td.tight { (age(visit.now, partner.created_at)) }
             }
         }

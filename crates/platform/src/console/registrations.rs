@@ -43,9 +43,9 @@ pub(super) fn registrations(
         &html! {
             @for webhook in webhooks {
                 tr {
-                    td.number { (webhook.webhook_id) }
-                    td.number { (any(webhook.brand_id.map(|id| id.to_string()))) }
-                    td.number { (any(webhook.branch_id.map(|id| id.to_string()))) }
+                    td.number data-name="Id" { (webhook.webhook_id) }
+                    td.number data-name="Brand" { (any(webhook.brand_id.map(|id| id.to_string()))) }
+                    td.number data-name="Branch" { (any(webhook.branch_id.map(|id| id.to_string()))) }
                     td { (words::event(webhook.event_type)) }
                     @if let Some(urls) = urls { td.tight { (deliveries::endpoint(webhook.endpoint_id, urls)) } }
                     td.tight {

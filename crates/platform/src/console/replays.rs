@@ -154,13 +154,13 @@ async fn list(
     let rows = html! {
         @for replay in &replays {
             tr {
-                td.number { a href={ (LIST) "/" (replay.replay_id) } { (replay.replay_id) } }
+                td.number data-name="Replay" { a href={ (LIST) "/" (replay.replay_id) } { (replay.replay_id) } }
                 td { (state(replay.state)) }
-                td { (story(replay)) }
-                td.number { (percent(replay)) }
-                td.number { (count(replay.pending())) }
-                td.number { (count(replay.delivered)) }
-                td.number { (count(replay.dead)) }
+                td.said { (story(replay)) }
+                td.number data-name="Looked through" { (percent(replay)) }
+                td.number data-name="In line" { (count(replay.pending())) }
+                td.number data-name="Delivered" { (count(replay.delivered)) }
+                td.number data-name="Dead" { (count(replay.dead)) }
                 td.tight { (age(visit.now, replay.created_at)) }
             }
         }

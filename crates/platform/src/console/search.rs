@@ -259,8 +259,8 @@ pub(super) fn endpoint_table<'e>(
                     }
                     td { (badge(tone, word)) }
                     td { (words::endpoint_story(endpoint, visit.now)) }
-                    td.number { (count(endpoint.pending)) }
-                    td.number { (oldest.map_or_else(|| "–".to_owned(), duration)) }
+                    td.number data-name="Backlog" { (count(endpoint.pending)) }
+                    td.number data-name="Oldest" { (oldest.map_or_else(|| "–".to_owned(), duration)) }
                 }
             }
         },

@@ -52,7 +52,7 @@ async fn list(State(shared): State<Arc<Shared>>, visit: Visit) -> Result<Respons
     let rows = html! {
         @for token in &all {
             tr {
-                td.number { (token.token_id) }
+                td.number data-name="Id" { (token.token_id) }
                 td { (token.name) }
                 td { (token.role.as_str()) }
                 td {

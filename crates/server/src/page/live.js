@@ -17,22 +17,28 @@
   // A field being filled in, or a button between being pressed and being let go: drawn anew it would be lost.
   const isHeld = (part) => part.querySelector(":active, input:focus, select:focus, textarea:focus") !== null;
 
-  // What the reader is in the middle of stays: what has the focus, what was opened, how far a table was scrolled.
+  const SCROLLED = ".scroll, .board";
+  const FOCUSED = "a[href], button, summary, [tabindex], [id]";
+
+  // What a thing is called, by which it is found again in the next picture.
+  const name = (one) => one.id || one.getAttribute("href") || one.getAttribute("aria-label") || `${one.tagName} ${one.textContent}`;
+
+  // What the reader is in the middle of stays: what has the focus, what was opened, how far something was scrolled.
   const show = (part, html) => {
     const active = part.contains(document.activeElement) ? document.activeElement : null;
     const open = [...part.querySelectorAll("details[id][open]")].map((one) => one.id);
-    const scrolled = [...part.querySelectorAll(".scroll")].map((one) => [one.scrollLeft, one.scrollTop]);
-    const focused = active && (active.id || active.getAttribute("href"));
+    const scrolled = [...part.querySelectorAll(SCROLLED)].map((one) => [one.scrollLeft, one.scrollTop]);
+    const focused = active && name(active);
     part.innerHTML = html;
     for (const id of open) {
       const one = document.getElementById(id);
       if (one) one.open = true;
     }
-    part.querySelectorAll(".scroll").forEach((one, i) => {
+    part.querySelectorAll(SCROLLED).forEach((one, i) => {
       if (scrolled[i]) [one.scrollLeft, one.scrollTop] = scrolled[i];
     });
     if (focused) {
-      const same = [...part.querySelectorAll("[id], a[href]")].find((one) => one.id === focused || one.getAttribute("href") === focused);
+      const same = [...part.querySelectorAll(FOCUSED)].find((one) => name(one) === focused);
       if (same) same.focus({ preventScroll: true });
     }
   };

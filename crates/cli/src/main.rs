@@ -112,7 +112,7 @@ enum InboxCommand {
     Status(operate::inbox::StatusArgs),
     /// The order view, by filters
     Orders(operate::inbox::OrdersArgs),
-    /// What is genuine and could not be read
+    /// What is genuine and could not be read: shown, read anew, discarded
     Quarantine {
         #[command(subcommand)]
         command: operate::inbox::QuarantineCommand,

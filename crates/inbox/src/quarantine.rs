@@ -1,7 +1,8 @@
-//! What is genuine and could not be read: shown with its reason, and read anew when somebody asks for it.
+//! What is genuine and could not be read: shown with its reason, and read anew or discarded when somebody asks for it.
 //!
 //! It was acknowledged, so its sender does not come again. After an upgrade that reads more, what reads now enters the view as a
-//! delivery does, by the same rule about what is newer; what still does not stays, with the reason of today.
+//! delivery does, by the same rule about what is newer; what still does not stays, with the reason of today, until somebody who has
+//! looked at it discards it.
 
 use std::sync::Arc;
 
@@ -52,6 +53,13 @@ pub(crate) fn asked() -> Routes<Arc<Shared>> {
                     "Reads it anew; what reads now enters the view and leaves the quarantine.",
                 )
                 .details("What cannot be read still stays, with the reason of today.")
+                .refuses(&[ErrorCode::ResourceNotFound]),
+        )
+        .route(
+            "/quarantine/{id}/discard",
+            post(discard)
+                .named("discardQuarantined", "Takes it out of quarantine for good, unread.")
+                .details("Its delivery stays as it came, so that a repeat of it is ignored, until it is removed for its age.")
                 .refuses(&[ErrorCode::ResourceNotFound]),
         )
         .route(
@@ -186,6 +194,33 @@ pub(crate) async fn apply_one(inbox: &Shared, id: i64) -> Result<One, ApiError> 
             Ok(One { applied: true, renewed: renewed(&receipt), reason: None })
         }
     }
+}
+
+/// What was discarded.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "QuarantineDiscarded")]
+pub(crate) struct Discarded {
+    quarantine_id: i64,
+    /// The delivery that brought it.
+    delivery_id: DeliveryId,
+}
+
+async fn discard(
+    State(inbox): State<Arc<Shared>>,
+    headers: HeaderMap,
+    PathId(id): PathId,
+    _: NoBody,
+) -> Result<Answer<Discarded>, ApiError> {
+    may_write(inbox.config.write_token.as_ref(), &headers)?;
+    Ok(Answer::ok(&discard_one(&inbox, id).await?))
+}
+
+/// Takes one thing out for good.
+pub(crate) async fn discard_one(inbox: &Shared, id: i64) -> Result<Discarded, ApiError> {
+    let delivery_id =
+        inbox.store.discard_quarantined(id).await.map_err(failed)?.ok_or_else(|| not_there(id))?;
+    tracing::info!(quarantine_id = id, %delivery_id, "what was in quarantine was discarded");
+    Ok(Discarded { quarantine_id: id, delivery_id })
 }
 
 async fn apply_all(

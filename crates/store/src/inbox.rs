@@ -437,6 +437,10 @@ pub trait Store: Send + Sync {
     /// leaves the quarantine; else it stays, with the reason of today.
     async fn apply_quarantined(&self, quarantine_id: i64, now: Timestamp) -> Result<Applied, Error>;
 
+    /// Takes something out of quarantine for good, unread. Its delivery stays as it came, so that a repeat of it is one still,
+    /// and grows old as others do. The delivery that brought it; none where nothing in quarantine has that number.
+    async fn discard_quarantined(&self, quarantine_id: i64) -> Result<Option<DeliveryId>, Error>;
+
     /// Removes, in a step that is short, some of what came before this moment and is over: changes that every sink has come
     /// past, and deliveries, with their history, that hold no newest state of an order, no change that is kept, and nothing in
     /// quarantine. Where to go on; nowhere where the pass is at its end.

@@ -186,6 +186,13 @@ pub(crate) enum QuarantineCommand {
         /// Its number; everything where none is given.
         id: Option<i64>,
     },
+    /// Takes one thing out for good, unread; a repeat of its delivery is ignored still.
+    Discard {
+        #[command(flatten)]
+        common: Common,
+        /// Its number.
+        id: i64,
+    },
 }
 
 pub(crate) async fn quarantine(command: QuarantineCommand) -> anyhow::Result<Exit> {
@@ -211,6 +218,10 @@ pub(crate) async fn quarantine(command: QuarantineCommand) -> anyhow::Result<Exi
             let path =
                 id.map_or_else(|| "quarantine/apply".to_owned(), |id| format!("quarantine/{id}/apply"));
             inbox.one(&inbox.post(&path).await?)
+        }
+        QuarantineCommand::Discard { common, id } => {
+            let inbox = common.writer()?;
+            inbox.one(&inbox.post(&format!("quarantine/{id}/discard")).await?)
         }
     }
 }

@@ -3,11 +3,12 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use hookit_contract::{WebhookSecret, header};
 use http::Method;
 use serde_json::Value;
 
 use crate::harness::Scratch;
-use crate::harness::halves::{Inbox, OPERATOR_TOKEN, Platform};
+use crate::harness::halves::{Inbox, OPERATOR_TOKEN, Platform, WRITE_TOKEN};
 use crate::harness::http::Client;
 use crate::harness::process::Launch;
 
@@ -99,4 +100,39 @@ async fn secrets_are_replaced_and_readers_are_told_apart() {
     for secret in ["whsec_of", office, "kitchen-token-0123"] {
         assert!(!log.contains(secret), "{secret} is in the log");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_looked_discards_what_could_not_be_read_and_nobody_else_does() {
+    let scratch = Scratch::new();
+    let secret = "whsec_of_this_month";
+    let token = [("HOOKIT_INBOX_WRITE_TOKEN", WRITE_TOKEN)];
+    let inbox = Inbox::start_with(&scratch, secret, "", &token).await;
+    let body = r#"{"orders":[{"status":1}]}"#;
+    let signature = WebhookSecret::new(secret.as_bytes()).sign(body.as_bytes());
+    let headers = [(header::SIGNATURE, signature.as_str()), (header::EVENT_ID, "evt_1")];
+    let deliver = async || {
+        let answer = inbox.client.send(Method::POST, "/webhooks/klikit", &headers, body).await.unwrap();
+        answer.text().to_owned()
+    };
+    assert_eq!(deliver().await, r#"{"status":"received"}"#);
+
+    let run = async |arguments: &[&str], token: Option<&str>| {
+        let launch = Launch::hookit(&[&["inbox", "quarantine"], arguments].concat()).named("operator");
+        let launch = launch.variable("HOOKIT_INBOX_URL", inbox.server.url(""));
+        let launch = token.into_iter().fold(launch, |l, token| l.variable("HOOKIT_INBOX_WRITE_TOKEN", token));
+        launch.run(&scratch).await
+    };
+    assert_eq!(run(&["discard", "1"], None).await.code, Some(2));
+    assert_eq!(run(&["discard"], Some(WRITE_TOKEN)).await.code, Some(2), "one has to be chosen");
+    assert_eq!(run(&["discard", "1"], Some("till_3_b81d54f0ac7e2937")).await.code, Some(4));
+    assert_eq!(run(&["show", "1"], None).await.code, Some(0));
+    let done = run(&["discard", "1", "--output", "json"], Some(WRITE_TOKEN)).await;
+    let discarded: Value = serde_json::from_str(&done.stdout).unwrap_or_else(|_| panic!("{done:?}"));
+    assert_eq!(discarded["delivery_id"], "evt_1");
+    for gone in [&["show", "1"][..], &["discard", "1"], &["apply", "1"]] {
+        assert_eq!(run(gone, Some(WRITE_TOKEN)).await.code, Some(3), "{gone:?}");
+    }
+    assert_eq!(deliver().await, r#"{"status":"duplicate-ignored"}"#);
+    assert_eq!(inbox.client.get("/status").await["quarantined"], 0);
 }

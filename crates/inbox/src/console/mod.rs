@@ -86,6 +86,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/console/orders/{id}", get(orders::show))
         .route(quarantine::LIST, get(quarantine::list))
         .route(quarantine::APPLY, post(quarantine::apply))
+        .route(quarantine::DISCARD, post(quarantine::discard))
         .route(sign_in::SIGN_OUT, post(sign_in::sign_out))
         .route("/console/{*rest}", any(not_found))
         .method_not_allowed_fallback(hookit_server::method_not_allowed)

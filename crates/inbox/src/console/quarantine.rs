@@ -1,4 +1,4 @@
-//! What is genuine and could not be read, with its reason and bytes; read anew by who may act.
+//! What is genuine and could not be read, with its reason and bytes; read anew or discarded by who may act.
 
 use std::sync::Arc;
 
@@ -13,11 +13,12 @@ use serde::Deserialize;
 
 use super::{Result, Visit, sign_in};
 use crate::Shared;
-use crate::quarantine::{apply_all_behind, apply_one};
+use crate::quarantine::{apply_all_behind, apply_one, discard_one};
 use crate::read::failed;
 
 pub(super) const LIST: &str = "/console/quarantine";
 pub(super) const APPLY: &str = "/console/quarantine/apply";
+pub(super) const DISCARD: &str = "/console/quarantine/discard";
 
 /// Things on a page, and how much of the bytes of each.
 const SHOWN: usize = 25;
@@ -29,6 +30,7 @@ pub(super) struct Asked {
     /// What was done just now.
     applied: Option<usize>,
     unreadable: Option<usize>,
+    discarded: Option<i64>,
 }
 
 pub(super) async fn list(
@@ -46,6 +48,7 @@ pub(super) async fn list(
                 (applied) " could be read and entered the view; " (unreadable) " cannot be read still."
             }))
         }
+        @if let Some(id) = asked.discarded { (note(Tone::Good, &html! { "No. " (id) " was discarded." })) }
         p.quiet { "It was signed right and acknowledged, and could not be read. After an upgrade that reads more it can be read anew." }
         @if items.is_empty() {
             (empty("There is nothing in quarantine."))
@@ -53,7 +56,7 @@ pub(super) async fn list(
             @if visit.may_act() {
                 div.actions { (visit.form(APPLY, &html! { button type="submit" { "Read everything anew" } })) }
             } @else {
-                p.quiet.small { a href=(sign_in::DOOR.path) { "Sign in with the write token" } " to have it read anew." }
+                p.quiet.small { a href=(sign_in::DOOR.path) { "Sign in with the write token" } " to have it read anew, or to discard it." }
             }
             @for item in &items { (thing(item, &visit)) }
         }
@@ -84,6 +87,14 @@ fn thing(item: &Quarantined, visit: &Visit) -> Markup {
                         input type="hidden" name="id" value=(item.quarantine_id);
                         button type="submit" { "Read anew" }
                     }))
+                    details id={ "discard-" (item.quarantine_id) } {
+                        summary { "Discard…" }
+                        p { "It leaves the quarantine for good and is never read. What else its delivery brought stays." }
+                        (visit.form(DISCARD, &html! {
+                            input type="hidden" name="id" value=(item.quarantine_id);
+                            button.danger type="submit" { "Discard it" }
+                        }))
+                    }
                 }
             }
         }
@@ -100,9 +111,7 @@ pub(super) async fn apply(
     visit: Visit,
     Form(Wanted { id }): Form<Wanted>,
 ) -> Result<Response> {
-    if !visit.may_act() {
-        return Err(ApiError::new(ErrorCode::AuthForbidden, "sign in with the write token first"));
-    }
+    only_who_may_act(&visit)?;
     let (applied, unreadable) = match id {
         Some(id) => {
             let one = apply_one(&shared, id).await?;
@@ -114,4 +123,26 @@ pub(super) async fn apply(
         }
     };
     Ok(see_other(&format!("{LIST}?applied={applied}&unreadable={unreadable}")))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Chosen {
+    id: i64,
+}
+
+pub(super) async fn discard(
+    State(shared): State<Arc<Shared>>,
+    visit: Visit,
+    Form(Chosen { id }): Form<Chosen>,
+) -> Result<Response> {
+    only_who_may_act(&visit)?;
+    discard_one(&shared, id).await?;
+    Ok(see_other(&format!("{LIST}?discarded={id}")))
+}
+
+fn only_who_may_act(visit: &Visit) -> Result<()> {
+    match visit.may_act() {
+        true => Ok(()),
+        false => Err(ApiError::new(ErrorCode::AuthForbidden, "sign in with the write token first")),
+    }
 }

@@ -129,6 +129,28 @@ async fn only_the_write_token_acts_and_only_from_a_form_of_its_session() {
 }
 
 #[tokio::test]
+async fn what_nobody_wants_is_discarded_one_by_one_after_a_second_look() {
+    let inbox = guarded().await;
+    inbox.deliver("evt_1", &envelope(&["null", "false"])).await;
+    let (reader, writer) = (signed_in(&inbox, READ_TOKEN).await, signed_in(&inbox, WRITE_TOKEN).await);
+    const DISCARD: &str = "/console/quarantine/discard";
+    let of_reader = reader.page("/console/quarantine").await;
+    assert!(!of_reader.contains(DISCARD), "what may not be done is not offered");
+    let refused = reader.post(DISCARD, &format!("csrf={}&id=1", csrf(&of_reader)), &[]).await;
+    assert_eq!(refused.status, 403, "{}", refused.text());
+    let page = writer.page("/console/quarantine").await;
+    assert!(page.contains("<summary>Discard…</summary>"), "{page}");
+    let token = csrf(&page);
+    assert_eq!(writer.post(DISCARD, "id=1", &[]).await.status, 403);
+    assert_eq!(writer.post(DISCARD, &format!("csrf={token}"), &[]).await.status, 400, "one has to be chosen");
+    let done = writer.post(DISCARD, &format!("csrf={token}&id=1"), &[]).await;
+    assert!(done.status == 303 && done.head.contains("quarantine?discarded=1\r\n"), "{}", done.head);
+    let page = writer.page("/console/quarantine?discarded=1").await;
+    assert!(page.contains("No. 1 was discarded") && !page.contains("bytes-1") && page.contains("bytes-2"));
+    assert_eq!(writer.post(DISCARD, &format!("csrf={token}&id=1"), &[]).await.status, 404);
+}
+
+#[tokio::test]
 async fn without_read_tokens_this_machine_looks_without_signing_in_and_no_proxy_does() {
     let inbox = Running::start().await;
     inbox.deliver("evt_1", &envelope(&[r#"{"id":7,"status":2}"#])).await;

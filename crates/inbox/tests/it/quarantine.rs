@@ -43,3 +43,29 @@ async fn one_thing_is_shown_and_read_anew_only_by_who_may() {
     let behind = post(&inbox, "/quarantine/apply?after=1", Some(WRITE_TOKEN)).await;
     assert_eq!(behind.json()["data"]["unreadable"], 1);
 }
+
+#[tokio::test]
+async fn what_is_discarded_is_gone_for_good_and_a_repeat_of_it_is_still_a_repeat() {
+    let inbox = Running::with(InboxConfig { write_token: Some(Secret::new(WRITE_TOKEN)), ..config() }).await;
+    let body = envelope(&[r#"{"id":7,"status":1}"#, "null", "false"]);
+    assert_eq!(inbox.deliver("evt_1", &body).await.status, 200);
+    const DISCARD: &str = "/quarantine/1/discard";
+    for token in [None, Some("write_me_if_you_cam")] {
+        assert_eq!(post(&inbox, DISCARD, token).await.status, 401);
+    }
+    assert_eq!(inbox.get(DISCARD).await.status, 405);
+    let discarded = post(&inbox, DISCARD, Some(WRITE_TOKEN)).await;
+    assert_eq!(
+        (discarded.status, discarded.data()),
+        (200, r#"{"quarantine_id":1,"delivery_id":"evt_1"}"#.into())
+    );
+    for gone in [DISCARD, "/quarantine/1/apply", "/quarantine/404/discard"] {
+        assert_eq!(post(&inbox, gone, Some(WRITE_TOKEN)).await.status, 404, "{gone}");
+    }
+    assert_eq!(post(&inbox, "/quarantine/0/discard", Some(WRITE_TOKEN)).await.status, 400);
+    assert_eq!(inbox.get("/quarantine/1").await.status, 404);
+    assert_eq!(inbox.get("/status").await.json()["data"]["quarantined"], 1, "its neighbour stays");
+    inbox.deliver("evt_1", &body).await.is(200, r#"{"status":"duplicate-ignored"}"#);
+    assert_eq!(inbox.get("/status").await.json()["data"]["quarantined"], 1);
+    assert_eq!(inbox.record(7).await, r#"{"id":7,"status":1}"#);
+}

@@ -129,6 +129,10 @@ impl Store for Broken {
         Err(self.0())
     }
 
+    async fn discard_quarantined(&self, _: i64) -> Result<Option<DeliveryId>, Error> {
+        Err(self.0())
+    }
+
     async fn expire(&self, _: Timestamp, _: Expiry) -> Result<Option<Expiry>, Error> {
         Err(self.0())
     }

@@ -339,6 +339,35 @@ pub(crate) async fn what_cannot_be_read_anew_stays_in_quarantine(store: &impl St
     assert_eq!(store.counts().await.unwrap(), Counts { orders: 1, received: 2, quarantined: 2 });
 }
 
+pub(crate) async fn what_is_discarded_leaves_the_quarantine_and_its_delivery_stays(store: &impl Store) {
+    receive(store, "a", r#"{"id":7},null"#).await;
+    store.receive(delivery("b", "not JSON")).await.unwrap();
+    let number = |kept: &[hookit_store::inbox::Quarantined]| {
+        kept.iter().map(|item| item.quarantine_id).collect::<Vec<_>>()
+    };
+    let kept = number(&store.quarantine(None, 10).await.unwrap());
+    assert_eq!(store.discard_quarantined(kept[1]).await.unwrap(), Some(DeliveryId::from("b")));
+    assert_eq!(number(&store.quarantine(None, 10).await.unwrap()), kept[..1]);
+    assert_eq!(store.counts().await.unwrap(), Counts { orders: 1, received: 2, quarantined: 1 });
+    assert_eq!(store.receive(delivery("b", "not JSON")).await.unwrap(), Receipt::Duplicate);
+    assert_eq!(store.delivery(&DeliveryId::from("b")).await.unwrap().unwrap().body, "not JSON");
+    // Its number is not another one's now: who looked at it did not look at that.
+    store.receive(delivery("c", "nor this")).await.unwrap();
+    for id in [kept[1], 404] {
+        assert_eq!(store.discard_quarantined(id).await.unwrap(), None);
+        assert_eq!(store.apply_quarantined(id, at(9)).await.unwrap(), Applied::NoSuchThing);
+    }
+    assert_eq!(store.quarantine(None, 10).await.unwrap().len(), 2);
+    // Of what has its neighbours' delivery nothing else is touched, and the rest is old like any other.
+    assert_eq!(store.discard_quarantined(kept[0]).await.unwrap(), Some(DeliveryId::from("a")));
+    assert!(store.order(OrderId(7)).await.unwrap().is_some());
+    receive(store, "d", r#"{"id":8}"#).await;
+    expire(store, 100).await;
+    assert!(store.delivery(&DeliveryId::from("b")).await.unwrap().is_none());
+    assert!(store.delivery(&DeliveryId::from("c")).await.unwrap().is_some(), "it is in quarantine");
+    assert_eq!(store.counts().await.unwrap().quarantined, 1);
+}
+
 pub(crate) async fn a_closed_inbox_is_busy(store: &impl Store) {
     receive(store, "a", r#"{"id":7}"#).await;
     store.close().await;

@@ -280,6 +280,7 @@ macro_rules! inbox_suite {
                 orders_and_quarantine_are_read_in_pages,
                 orders_are_found_by_filters_that_combine,
                 what_cannot_be_read_anew_stays_in_quarantine,
+                what_is_discarded_leaves_the_quarantine_and_its_delivery_stays,
                 what_is_old_goes_and_the_view_stays,
                 much_that_is_old_goes_in_short_steps,
                 each_renewal_of_the_view_is_a_change_and_nothing_else_is,

@@ -89,6 +89,8 @@ async fn what_an_inbox_of_the_first_version_has_is_found_and_followed_as_if_it_c
     let kept = store.delivery(&DeliveryId::from("c")).await.unwrap().unwrap();
     assert_eq!((kept.source, kept.secret, kept.received_at), (Source::Webhook, None, at(3)));
     assert_eq!(store.order(OrderId(7)).await.unwrap().unwrap().record, SECOND);
+    assert_eq!(store.discard_quarantined(1).await.unwrap(), Some(DeliveryId::from("c")));
+    assert_eq!(store.counts().await.unwrap().quarantined, 0);
     store.close().await;
     let migrated = told(&Connection::open(folder.path().join("inbox.db")).unwrap());
     let found = migrated.0.clone();

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hookit_contract::{Freshness, OrderId, OrderStatus, RecordState, StatusCodes, Timestamp};
+use hookit_contract::{DeliveryId, Freshness, OrderId, OrderStatus, RecordState, StatusCodes, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::watch;
 
@@ -30,6 +30,7 @@ pub(super) enum Command {
     EndMove(String, MoveEnd),
     Expire(expiry::Step),
     Apply(i64, Box<Arrival>),
+    Discard(i64),
 }
 
 /// What it answers.
@@ -44,6 +45,7 @@ pub(super) enum Reply {
     MoveAsked(MoveAsked),
     MoveEnded(bool),
     Applied(Applied),
+    Discarded(Option<DeliveryId>),
 }
 
 /// What everybody may see without asking the writing thread, as of the last commit.
@@ -120,7 +122,7 @@ impl Book for InboxBook {
             }
             Command::AskMove(new) => new.body.len() + 512,
             Command::Expire(expiry::Step::Deliveries(old)) => 64 + 8 * old.len(),
-            Command::Expire(expiry::Step::Changes(_)) => 64,
+            Command::Expire(expiry::Step::Changes(_)) | Command::Discard(_) => 64,
             Command::ReconcileBegin(..) | Command::ReconcileStep(_) | Command::EndMove(..) => 512,
         }
     }
@@ -160,6 +162,9 @@ impl Book for InboxBook {
                     .map(Reply::Applied)
                     .map_err(failed("applying what is in quarantine"))
             }
+            Command::Discard(quarantine_id) => quarantine::discard(db, tick, *quarantine_id)
+                .map(Reply::Discarded)
+                .map_err(failed("discarding what is in quarantine")),
             Command::Expire(step) => {
                 expiry::remove(db, step).map(Reply::Noted).map_err(failed("removing what is old"))
             }

@@ -43,6 +43,7 @@ pub(super) const KIND: Kind = Kind {
         include_str!("schema_3.sql"),
         include_str!("schema_4.sql"),
         include_str!("schema_5.sql"),
+        include_str!("schema_6.sql"),
     ],
 };
 
@@ -243,6 +244,10 @@ impl Store for InboxStore {
         let read = move |db: &_| quarantine::read(db, &codes, quarantine_id, now).map_err(failed(doing));
         let Some(arrival) = self.readers.read(doing, read).await? else { return Ok(Applied::NoSuchThing) };
         reply!(self.writer.run(Command::Apply(quarantine_id, Box::new(arrival))).await?, Applied)
+    }
+
+    async fn discard_quarantined(&self, quarantine_id: i64) -> Result<Option<DeliveryId>, Error> {
+        reply!(self.writer.run(Command::Discard(quarantine_id)).await?, Discarded)
     }
 
     async fn expire(&self, before: Timestamp, place: Expiry) -> Result<Option<Expiry>, Error> {

@@ -1,4 +1,4 @@
-//! Reading anew what could not be read.
+//! Reading anew what could not be read, and taking it out for good.
 //!
 //! What reads now comes in as a delivery of its own, with an id made of that of the delivery that brought it: so the rule of
 //! the view, the line of changes and the history need to know nothing of it.
@@ -76,7 +76,31 @@ pub(super) fn apply(
         return Ok(Applied::Unreadable { reason: reason.clone() });
     }
     let receipt = receive(db, tick, codes, arrival)?;
+    take_out(db, tick, quarantine_id)?;
+    Ok(Applied::Read(receipt))
+}
+
+/// Takes it out; its delivery stays. The delivery, where there was such a thing.
+pub(super) fn discard(
+    db: &Connection,
+    tick: &mut Tick,
+    quarantine_id: i64,
+) -> rusqlite::Result<Option<DeliveryId>> {
+    let discarded = db
+        .prepare_cached(
+            "SELECT d.delivery_id FROM quarantine q CROSS JOIN deliveries d ON d.delivery_seq = q.delivery_seq
+             WHERE q.quarantine_id = ?1",
+        )?
+        .query_row([quarantine_id], |row| Ok(DeliveryId::from(row.get_ref(0)?.as_str()?)))
+        .optional()?;
+    if discarded.is_some() {
+        take_out(db, tick, quarantine_id)?;
+    }
+    Ok(discarded)
+}
+
+fn take_out(db: &Connection, tick: &mut Tick, quarantine_id: i64) -> rusqlite::Result<()> {
     db.prepare_cached("DELETE FROM quarantine WHERE quarantine_id = ?1")?.execute([quarantine_id])?;
     tick.counts.quarantined -= 1;
-    Ok(Applied::Read(receipt))
+    Ok(())
 }

@@ -5,7 +5,8 @@
 //! each order byte for byte, what came in which order, and what could not be read.
 //!
 //! What this crate must not do: decide which of two states is the newer one (the store applies the contract's rule),
-//! keep anything in memory that a restart would miss, or write a body, a secret or a signature to a log.
+//! keep anything in memory that a restart would miss, but for counts and hints for people, or write a body, a secret or a
+//! signature to a log.
 
 mod config;
 mod console;
@@ -17,6 +18,7 @@ mod read;
 mod receive;
 mod reconcile;
 mod reference;
+mod refused;
 mod retention;
 pub mod sinks;
 mod sources;
@@ -46,6 +48,7 @@ use crate::counters::{LiveCounters, Recent};
 use crate::moves::Mover;
 use crate::partner::PartnerApi;
 use crate::reconcile::Reconciler;
+use crate::refused::RefusedOrders;
 use crate::sinks::Sinks;
 
 /// A receiver with its view. Clones are the same inbox.
@@ -64,6 +67,7 @@ struct Shared {
     body_room: Semaphore,
     counters: LiveCounters,
     recent: Recent,
+    refused: RefusedOrders,
     started_at: Timestamp,
     /// Wrong tokens at the console's door.
     sign_ins: Guesses<()>,
@@ -107,6 +111,7 @@ impl Inbox {
             body_room: Semaphore::new(config.large_bodies_bytes_max),
             counters: LiveCounters::default(),
             recent: Recent::default(),
+            refused: RefusedOrders::default(),
             sign_ins: Guesses::default(),
             sessions: console::sessions(),
             sinks: OnceLock::new(),

@@ -34,7 +34,7 @@ use tokio::sync::SemaphorePermit;
 
 use crate::config::SMALL_BODY_BYTES;
 use crate::counters::{RefusalReason, add};
-use crate::{KeyedSecret, Shared};
+use crate::{KeyedSecret, Shared, refused};
 
 /// The headers that are kept with a delivery: what it says of itself and where it came from, and no credentials.
 const KEPT_HEADERS: [&str; 8] = [
@@ -108,17 +108,19 @@ impl Shared {
         if let Some(sources) = &self.config.sources {
             let peer = head.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
             if !sources.allow(peer, headers) {
+                self.remember_unread(headers, body).await;
                 return Err(Refusal::Forbidden(RefusalReason::SourceForbidden));
             }
         }
         if let Some(expected) = &self.basic_auth
             && !basic(headers).is_some_and(|given| expected.matches(given))
         {
+            self.remember_unread(headers, body).await;
             return Err(Refusal::Unauthorized);
         }
         // Held until the store has taken the bytes over and answered.
         let (_room, body) = self.read(headers, body, limits).await?;
-        let secret = self.verify(headers, &body)?;
+        let secret = self.verify(headers, &body).inspect_err(|_| self.remember_refused(&body))?;
         let (delivery_id, with_id) =
             DeliveryId::received(headers.get(klikit::EVENT_ID).map(|id| id.as_bytes()), &body);
         let event_type = headers
@@ -177,12 +179,14 @@ impl Shared {
         if announced.is_some_and(|bytes| bytes > bytes_max as u64) && asks_first(headers) {
             // It has not begun to send, and the answer keeps it from doing so. Others are sending already, and what
             // they send is read and thrown away below, or the closing connection would swallow their answer.
-            let message = format!("body: at most {bytes_max} bytes are taken");
-            return Err(Refusal::from(ApiError::new(ErrorCode::RequestTooLarge, message)));
+            return Err(Refusal::from(too_large(bytes_max)));
+        }
+        if announced.is_some_and(|bytes| bytes > bytes_max as u64) {
+            self.remember_unread(headers, body).await;
+            return Err(Refusal::from(too_large(bytes_max)));
         }
         let needed = match announced {
-            // One over the limit is refused without being kept.
-            Some(bytes) if bytes <= SMALL_BODY_BYTES || bytes > bytes_max as u64 => 0,
+            Some(bytes) if bytes <= SMALL_BODY_BYTES => 0,
             Some(bytes) => bytes,
             None => bytes_max as u64,
         };
@@ -196,6 +200,21 @@ impl Shared {
             .expect("the semaphore is never closed");
         let body = read_body(body, bytes_max, limits.body_timeout).await?;
         Ok((room, body))
+    }
+
+    /// Remembers which orders a delivery is of that is refused unread, where somebody will ask.
+    async fn remember_unread(&self, headers: &HeaderMap, body: Body) {
+        // Who asks first is not told to go on.
+        if self.config.partner_api.is_some() && !asks_first(headers) {
+            let beginning = refused::beginning(body).await;
+            self.remember_refused(&beginning);
+        }
+    }
+
+    fn remember_refused(&self, body: &[u8]) {
+        if self.config.partner_api.is_some() {
+            self.refused.note(body, self.clock.now());
+        }
     }
 
     /// The secret that the body was signed with.
@@ -278,6 +297,10 @@ impl From<StoreError> for Refusal {
             error => Refusal::Told(RefusalReason::Failed, ApiError::internal(&error)),
         }
     }
+}
+
+fn too_large(bytes_max: usize) -> ApiError {
+    ApiError::new(ErrorCode::RequestTooLarge, format!("body: at most {bytes_max} bytes are taken"))
 }
 
 /// What is kept of the headers. One given more than once is kept as one, as a proxy would pass it on.

@@ -145,6 +145,8 @@ pub struct ReconcileLine {
     pub healed: u64,
     /// Of the last run: orders that never came.
     pub never_came: u64,
+    /// Of the last run: orders of which something came and was refused, as far as that can be believed.
+    pub was_refused: u64,
     /// Of the last run: orders of which an older state was held.
     pub older_held: u64,
     /// Of the last run: orders that lay in quarantine.
@@ -190,6 +192,7 @@ impl Shared {
                 next_at: status.next_at,
                 healed: status.healed,
                 never_came: counts.never_came,
+                was_refused: counts.was_refused,
                 older_held: counts.older_held,
                 quarantined: counts.quarantined,
                 failed_runs: status.failed_runs,

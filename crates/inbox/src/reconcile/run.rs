@@ -1,6 +1,6 @@
 //! One run: what is asked, what is compared, what is healed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +48,8 @@ pub(super) struct Run<'a> {
     second: HashMap<OrderId, RecordState>,
     /// When the first of them was put aside.
     second_since: Option<Instant>,
+    /// Orders of which something was refused since the view was last renewed, before this run. What it heals renews it.
+    refused: HashSet<OrderId>,
     /// Something was to be looked at again and there was no room for it, or never added up.
     is_incomplete: bool,
 }
@@ -100,6 +102,7 @@ impl<'a> Run<'a> {
             has_events,
             second: HashMap::new(),
             second_since: None,
+            refused: HashSet::new(),
             is_incomplete: false,
         })
     }
@@ -163,7 +166,8 @@ impl<'a> Run<'a> {
         }
         self.row.ended = Some((ended_at, end));
         self.row.problem.clone_from(&problem);
-        let RunCounts { requests, compared, never_came, older_held, quarantined } = self.row.counts;
+        let RunCounts { requests, compared, never_came, was_refused, older_held, quarantined } =
+            self.row.counts;
         let (run_id, cause) = (self.row.run_id, self.row.cause.as_str());
         let healed = self.row.counts.healed();
         if let Some(problem) = problem.filter(|_| end == RunEnd::Failed) {
@@ -183,6 +187,7 @@ impl<'a> Run<'a> {
                 requests,
                 compared,
                 never_came,
+                was_refused,
                 older_held,
                 quarantined,
                 "the view was healed"
@@ -410,14 +415,17 @@ impl<'a> Run<'a> {
     ) -> Result<Vec<Seen>, String> {
         let ids = seen.iter().map(|seen| seen.order_id).collect();
         let held = self.shared.store.held(ids).await.map_err(in_words)?;
-        let mut view: HashMap<OrderId, (RecordState, DeliveryId)> = held
+        let mut view: HashMap<OrderId, (RecordState, DeliveryId, Timestamp)> = held
             .into_iter()
-            .map(|Held { order_id, state, delivery_id }| (order_id, (state, delivery_id)))
+            .map(|Held { order_id, state, delivery_id, received_at }| {
+                (order_id, (state, delivery_id, received_at))
+            })
             .collect();
+        let healed_at = self.shared.clock.now();
         let mut lacking = Vec::new();
         for order in seen {
             let held = view.get(&order.order_id);
-            let stands = held.map_or(Stands::Newer, |(state, _)| stands(&order.state, state));
+            let stands = held.map_or(Stands::Newer, |(state, ..)| stands(&order.state, state));
             match stands {
                 Stands::Held => continue,
                 Stands::Undecided if self.is_same_record(&order).await? => continue,
@@ -435,7 +443,14 @@ impl<'a> Run<'a> {
                 continue;
             }
             let delivery_id = reconciled_id(&order.record);
-            let before = view.insert(order.order_id, (order.state, delivery_id.clone())).map(|(_, id)| id);
+            let before = view.insert(order.order_id, (order.state, delivery_id.clone(), healed_at));
+            let held_since = before.as_ref().map(|(.., received_at)| *received_at);
+            if let Some(refused_at) = self.shared.refused.last(order.order_id)
+                && held_since.is_none_or(|since| refused_at > since)
+            {
+                self.refused.insert(order.order_id);
+            }
+            let before = before.map(|(_, id, _)| id);
             lacking.push((order, delivery_id, before));
         }
         let mut moved_on = Vec::new();
@@ -461,7 +476,12 @@ impl<'a> Run<'a> {
                 });
                 let body = envelope(order.brand_id, order.branch_id, &order.record);
                 let received = reconciled(delivery_id.clone(), Some(event_type.to_owned()), body, healed_at);
-                Heal { order_id: order.order_id, held: held.clone(), received }
+                Heal {
+                    order_id: order.order_id,
+                    held: held.clone(),
+                    was_refused: self.refused.contains(&order.order_id),
+                    received,
+                }
             })
             .collect();
         let outcomes = self.shared.store.heal(self.row.run_id, heals).await.map_err(in_words)?;

@@ -73,6 +73,8 @@ struct ShownRun {
     requests: u64,
     compared: u64,
     never_came: u64,
+    /// As far as a delivery that was refused can be believed, and only since the inbox was started.
+    was_refused: u64,
     older_held: u64,
     quarantined: u64,
     problem: Option<String>,
@@ -100,6 +102,7 @@ impl From<ReconcileRun> for ShownRun {
             requests: run.counts.requests,
             compared: run.counts.compared,
             never_came: run.counts.never_came,
+            was_refused: run.counts.was_refused,
             older_held: run.counts.older_held,
             quarantined: run.counts.quarantined,
             problem: run.problem,

@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
-use hookit_contract::{Clock as _, Timestamp};
-use hookit_inbox::{InboxConfig, ReconcileConfig, ReconcileStatus, ReconcileWay};
+use hookit_contract::{Clock as _, Timestamp, header};
+use hookit_egress::Networks;
+use hookit_inbox::{BasicAuth, InboxConfig, ReconcileConfig, ReconcileStatus, ReconcileWay, Sources};
 use hookit_server::Secret;
 use hookit_store::inbox::{HealReason, RunCause, RunEnd, Source};
 use serde_json::json;
 
-use crate::harness::{Running, Ticking, config, envelope, exchange, head, patiently};
+use crate::harness::{Running, Ticking, config, envelope, exchange, head, patiently, sign};
 use crate::stub::Stub;
 
 const WRITE_TOKEN: &str = "a_token_that_moves";
@@ -100,6 +101,100 @@ async fn what_never_came_and_what_came_no_further_is_healed_from_the_list_alone(
     let known = stub.known();
     assert!(known.requests.len() <= 2 && known.requests[0].contains("created_from="), "{:?}", known.requests);
     assert_eq!(known.in_flight_max, 1, "one request at a time");
+}
+
+/// Why each of these orders was healed last; none where it was not.
+async fn reasons(inbox: &Running, ids: &[i64]) -> Vec<Option<HealReason>> {
+    let healed = inbox.store.healed(100).await.unwrap();
+    let last = |id: &i64| healed.iter().find(|one| one.order_id.0 == *id).map(|one| one.reason);
+    ids.iter().map(last).collect()
+}
+
+/// Posts a delivery as a sender with a wrong secret does.
+async fn refused(inbox: &Running, body: &str) {
+    let signature = sign("whsec_of_last_year", body.as_bytes());
+    let headers = [(header::SIGNATURE, signature.as_str()), (header::EVENT_ID, "evt_refused")];
+    inbox.post(&headers, body.as_bytes()).await.is(403, r#"{"status":"forbidden"}"#);
+}
+
+#[tokio::test]
+async fn what_came_with_a_wrong_secret_is_healed_and_told_apart_from_what_never_came() {
+    use HealReason::{NeverCame, OlderHeld, WasRefused};
+    let stub = Stub::start().await;
+    let lately = Timestamp::from_millis(days_ago(0).as_millis() - 1_000);
+    let dir = tempfile::tempdir().unwrap();
+    let store = crate::harness::open(dir.path());
+    let inbox = Running::on(store.clone(), asking(&stub)).await;
+    runs(&inbox, 1).await;
+    let is = |id, status, days| {
+        let record = record(id, status, days_ago(days));
+        stub.has(lately, id, &record);
+        envelope(&[&record])
+    };
+    inbox.deliver("evt_1", &is(1, 1, 5)).await;
+    refused(&inbox, &is(1, 2, 4)).await;
+    refused(&inbox, &is(2, 2, 4)).await;
+    is(3, 2, 4);
+    // Refused, then taken, and then something of it never came.
+    refused(&inbox, &is(4, 1, 5)).await;
+    inbox.deliver("evt_4", &is(4, 2, 4)).await;
+    is(4, 4, 3);
+    let counts = again(&inbox).await.last.unwrap().counts;
+    let why = [Some(WasRefused), Some(WasRefused), Some(NeverCame), Some(OlderHeld)];
+    assert_eq!(reasons(&inbox, &[1, 2, 3, 4]).await, why);
+    assert_eq!((counts.was_refused, counts.never_came, counts.older_held), (2, 1, 1));
+    let shown = inbox.get("/reconcile").await.json()["data"].clone();
+    assert_eq!(
+        (&shown["runs"][0]["was_refused"], &shown["healed"].as_array().unwrap().len()),
+        (&2.into(), &4)
+    );
+    assert_eq!(inbox.get("/status").await.json()["data"]["reconcile"]["was_refused"], 2);
+    assert_eq!(inbox.record(2).await, record(2, 2, days_ago(4)), "what is believed is what was asked for");
+
+    // What was refused before the view was healed says nothing of what is missing after it.
+    is(1, 4, 3);
+    again(&inbox).await;
+    assert_eq!(reasons(&inbox, &[1]).await, [Some(OlderHeld)]);
+    // Nobody knows of it after a restart.
+    refused(&inbox, &is(5, 2, 4)).await;
+    let restarted = Running::on(store, asking(&stub)).await;
+    runs(&restarted, 4).await;
+    assert_eq!(reasons(&restarted, &[5]).await, [Some(NeverCame)]);
+}
+
+#[tokio::test]
+async fn what_is_refused_unread_is_told_apart_too() {
+    let stub = Stub::start().await;
+    let lately = Timestamp::from_millis(days_ago(0).as_millis() - 1_000);
+    let networks = |text: &str| Networks::new(&[text.parse().unwrap()]).unwrap();
+    let basic = BasicAuth { user: "klikit".to_owned(), password: Secret::new("a_password_of_ours") };
+    let sources = Sources { allowed: networks("203.0.113.0/24"), trusted_proxies: networks("10.0.0.0/8") };
+    let long = format!(r#"{{"id":3,"status":1,"x":"{}"}}"#, "x".repeat(300_000));
+    for (id, status, settings, body) in [
+        (
+            1,
+            401,
+            InboxConfig { basic_auth: Some(basic), ..asking(&stub) },
+            envelope(&[r#"{"id":1,"status":1}"#]),
+        ),
+        (
+            2,
+            403,
+            InboxConfig { sources: Some(sources), ..asking(&stub) },
+            envelope(&[r#"{"id":2,"status":1}"#]),
+        ),
+        (3, 413, InboxConfig { body_bytes_max: 200_000, ..asking(&stub) }, envelope(&[&long])),
+    ] {
+        let inbox = Running::with(settings).await;
+        runs(&inbox, 1).await;
+        stub.has(lately, id, &record(id, 2, days_ago(4)));
+        stub.has(lately, 9, &record(9, 2, days_ago(4)));
+        assert_eq!(inbox.deliver("evt_1", &body).await.status, status);
+        again(&inbox).await;
+        let why = [Some(HealReason::WasRefused), Some(HealReason::NeverCame)];
+        assert_eq!(reasons(&inbox, &[id, 9]).await, why, "{status}");
+        stub.known().orders.clear();
+    }
 }
 
 #[tokio::test]

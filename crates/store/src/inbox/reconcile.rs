@@ -19,6 +19,8 @@ pub struct Held {
     pub state: RecordState,
     /// The delivery that brought it.
     pub delivery_id: DeliveryId,
+    /// When that came.
+    pub received_at: Timestamp,
 }
 
 /// Where reconciling goes on.
@@ -109,6 +111,8 @@ impl RunEnd {
 pub enum HealReason {
     /// Nothing of the order ever came.
     NeverCame,
+    /// Something of it came and was refused, as far as what is refused can be believed.
+    WasRefused,
     /// Something of it came, and what came after that did not.
     OlderHeld,
     /// Something of it came that could not be read.
@@ -117,12 +121,14 @@ pub enum HealReason {
 
 impl HealReason {
     /// All reasons.
-    pub const ALL: [HealReason; 3] = [HealReason::NeverCame, HealReason::OlderHeld, HealReason::Quarantined];
+    pub const ALL: [HealReason; 4] =
+        [HealReason::NeverCame, HealReason::WasRefused, HealReason::OlderHeld, HealReason::Quarantined];
 
     /// The word for it, in the table, the API and the log.
     pub const fn as_str(self) -> &'static str {
         match self {
             HealReason::NeverCame => "never_came",
+            HealReason::WasRefused => "was_refused",
             HealReason::OlderHeld => "older_held",
             HealReason::Quarantined => "quarantined",
         }
@@ -159,6 +165,8 @@ pub struct RunCounts {
     pub compared: u64,
     /// Orders healed of which nothing had come.
     pub never_came: u64,
+    /// Orders healed of which something had come and was refused.
+    pub was_refused: u64,
     /// Orders healed of which an older state was held.
     pub older_held: u64,
     /// Orders healed of which something lies in quarantine.
@@ -168,13 +176,14 @@ pub struct RunCounts {
 impl RunCounts {
     /// Orders healed.
     pub fn healed(&self) -> u64 {
-        self.never_came + self.older_held + self.quarantined
+        self.never_came + self.was_refused + self.older_held + self.quarantined
     }
 
     /// Counts a healed order.
     pub fn count(&mut self, reason: HealReason) {
         match reason {
             HealReason::NeverCame => self.never_came += 1,
+            HealReason::WasRefused => self.was_refused += 1,
             HealReason::OlderHeld => self.older_held += 1,
             HealReason::Quarantined => self.quarantined += 1,
         }
@@ -221,6 +230,8 @@ pub struct Heal {
     /// The delivery that brought what the view had when the two were compared; none where it had nothing. Where the view
     /// has something else by now, it is left as it is.
     pub held: Option<DeliveryId>,
+    /// Whether something of the order was refused since then. The store does not know of refusals.
+    pub was_refused: bool,
     /// The state, as an envelope with this order alone.
     pub received: Received,
 }

@@ -306,6 +306,7 @@ macro_rules! mending_suite {
             $open,
             [
                 what_the_view_lacks_is_healed_and_the_run_says_why_it_was_missing,
+                what_was_refused_is_told_apart_from_what_never_came,
                 a_state_that_came_after_the_comparison_is_left_as_it_is,
                 reconciling_goes_on_where_it_was_and_its_runs_are_kept,
                 a_move_is_kept_until_it_has_ended_and_its_key_stands_for_it_alone,

@@ -29,6 +29,7 @@ fn heal(order_id: i64, held: Option<&str>, id: &str, record: &str) -> Heal {
     Heal {
         order_id: OrderId(order_id),
         held: held.map(DeliveryId::from),
+        was_refused: false,
         received: delivery(Source::Reconcile, id, record),
     }
 }
@@ -85,6 +86,32 @@ pub(crate) async fn what_the_view_lacks_is_healed_and_the_run_says_why_it_was_mi
         ]
     );
     assert_eq!(store.healed(1).await.unwrap(), healed[..1]);
+}
+
+pub(crate) async fn what_was_refused_is_told_apart_from_what_never_came(store: &impl Store) {
+    came(store, "a", r#"{"id":1,"version":1},{"id":2,"version":1}"#).await;
+    came(store, "b", r#"{"id":2,"version":2,"status":"two"}"#).await;
+    let held = store.held(vec![OrderId(1)]).await.unwrap();
+    assert_eq!(held[0].received_at, at(5));
+    let run_id = store.reconcile_begin(RunCause::Start, at(9)).await.unwrap();
+    let refused = |heal| Heal { was_refused: true, ..heal };
+    let heals = vec![
+        refused(heal(1, Some("a"), "r1", r#"{"id":1,"version":2}"#)),
+        refused(heal(2, Some("a"), "r2", r#"{"id":2,"version":3}"#)),
+        refused(heal(3, None, "r3", r#"{"id":3,"version":1}"#)),
+        heal(4, None, "r4", r#"{"id":4,"version":1}"#),
+        refused(heal(3, Some("r3"), "r5", r#"{"id":3,"version":1}"#)),
+    ];
+    let told =
+        [HealReason::WasRefused, HealReason::Quarantined, HealReason::WasRefused, HealReason::NeverCame];
+    let outcomes = store.heal(run_id, heals).await.unwrap();
+    assert_eq!(outcomes[..4], told.map(HealOutcome::Healed), "what is in quarantine came and was taken");
+    assert_eq!(outcomes[4], HealOutcome::Held);
+    let counts = &store.reconcile_runs(1).await.unwrap()[0].counts;
+    assert_eq!((counts.was_refused, counts.never_came, counts.older_held), (2, 1, 0));
+    assert_eq!((counts.quarantined, counts.healed()), (1, 4));
+    let healed = store.healed(10).await.unwrap();
+    assert_eq!(healed.iter().rev().map(|one| one.reason).collect::<Vec<_>>(), told);
 }
 
 pub(crate) async fn a_state_that_came_after_the_comparison_is_left_as_it_is(store: &impl Store) {

@@ -44,6 +44,7 @@ pub(super) const KIND: Kind = Kind {
         include_str!("schema_4.sql"),
         include_str!("schema_5.sql"),
         include_str!("schema_6.sql"),
+        include_str!("schema_7.sql"),
     ],
 };
 
@@ -193,9 +194,10 @@ impl Store for InboxStore {
     }
 
     async fn heal(&self, run_id: i64, heals: Vec<Heal>) -> Result<Vec<HealOutcome>, Error> {
-        let read = |Heal { order_id, held, received }| reconcile::Lacking {
+        let read = |Heal { order_id, held, was_refused, received }| reconcile::Lacking {
             order_id,
             held,
+            was_refused,
             arrival: Arrival::read(received, &self.codes),
         };
         let lacking = heals.into_iter().map(read).collect();

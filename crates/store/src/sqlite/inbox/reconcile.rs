@@ -20,7 +20,7 @@ pub(super) fn held(
     order_ids: &[OrderId],
 ) -> rusqlite::Result<Vec<Held>> {
     let mut one = db.prepare_cached(
-        "SELECT o.version, o.updated_at, o.status, d.delivery_id
+        "SELECT o.version, o.updated_at, o.status, d.delivery_id, o.received_at
          FROM orders o CROSS JOIN deliveries d ON d.delivery_seq = o.delivery_seq WHERE o.order_id = ?1",
     )?;
     let mut found = Vec::with_capacity(order_ids.len());
@@ -35,6 +35,7 @@ pub(super) fn held(
                         status: status(codes, row.get(2)?),
                     },
                     delivery_id: DeliveryId::from(row.get_ref(3)?.as_str()?),
+                    received_at: Timestamp::from_millis(row.get(4)?),
                 })
             })
             .optional()?;
@@ -69,6 +70,7 @@ pub(super) fn begin(db: &Connection, cause: RunCause, started_at: Timestamp) -> 
 pub(super) struct Lacking {
     pub(super) order_id: OrderId,
     pub(super) held: Option<DeliveryId>,
+    pub(super) was_refused: bool,
     pub(super) arrival: Arrival,
 }
 
@@ -85,7 +87,7 @@ pub(super) fn heal(
 ) -> rusqlite::Result<Vec<HealOutcome>> {
     let in_quarantine = in_quarantine(db)?;
     let mut outcomes = Vec::with_capacity(lacking.len());
-    for Lacking { order_id, held: expected, arrival } in lacking {
+    for Lacking { order_id, held: expected, was_refused, arrival } in lacking {
         let found = held(db, codes, std::slice::from_ref(order_id))?.pop();
         if found.as_ref().map(|found| &found.delivery_id) != expected.as_ref() {
             outcomes.push(HealOutcome::MovedOn);
@@ -97,6 +99,7 @@ pub(super) fn heal(
         };
         let reason = match &found {
             _ if in_quarantine.contains(order_id) => HealReason::Quarantined,
+            _ if *was_refused => HealReason::WasRefused,
             None => HealReason::NeverCame,
             Some(_) => HealReason::OlderHeld,
         };
@@ -126,7 +129,7 @@ pub(super) fn heal(
         |reason| outcomes.iter().filter(|outcome| **outcome == HealOutcome::Healed(reason)).count() as i64;
     db.prepare_cached(
         "UPDATE reconcile_runs SET never_came = never_came + ?2, older_held = older_held + ?3,
-             quarantined = quarantined + ?4
+             quarantined = quarantined + ?4, was_refused = was_refused + ?5
          WHERE run_id = ?1",
     )?
     .execute([
@@ -134,6 +137,7 @@ pub(super) fn heal(
         count(HealReason::NeverCame),
         count(HealReason::OlderHeld),
         count(HealReason::Quarantined),
+        count(HealReason::WasRefused),
     ])?;
     Ok(outcomes)
 }
@@ -195,12 +199,14 @@ pub(super) fn runs(db: &Connection, limit: usize) -> rusqlite::Result<Vec<Reconc
                 never_came: number(row, 7)?,
                 older_held: number(row, 8)?,
                 quarantined: number(row, 9)?,
+                was_refused: number(row, 10)?,
             },
-            problem: row.get(10)?,
+            problem: row.get(11)?,
         })
     };
     db.prepare_cached(
-        "SELECT run_id, cause, started_at, ended_at, ended_as, requests, compared, never_came, older_held, quarantined, problem
+        "SELECT run_id, cause, started_at, ended_at, ended_as, requests, compared, never_came, older_held, quarantined,
+             was_refused, problem
          FROM reconcile_runs ORDER BY run_id DESC LIMIT ?1",
     )?
     .query_map([sql_limit(limit)], read)?

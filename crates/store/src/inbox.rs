@@ -5,6 +5,7 @@
 
 mod moves;
 mod reconcile;
+mod stretches;
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ pub use self::reconcile::{
     HEALED_KEPT, Heal, HealOutcome, HealReason, HealedOrder, Held, RUNS_KEPT, ReconcileMark, ReconcileRun,
     ReconcileStep, RunCause, RunCounts, RunEnd,
 };
+pub use self::stretches::Stretches;
 use crate::Error;
 
 /// How a delivery came.
@@ -263,14 +265,14 @@ pub struct SinkPosition {
     pub name: String,
     /// Every change up to here has ended.
     pub position: i64,
-    /// What has ended above it, rising.
-    pub ended: Vec<i64>,
+    /// What has ended above it.
+    pub ended: Stretches,
     /// Changes that it has given up, and that were not handed on since.
     pub given_up: u64,
 }
 
-/// Changes that may have ended above a sink's position.
-pub const SINK_ENDED_MAX: usize = 10_000;
+/// Stretches of consecutive changes that may have ended above a sink's position. In each there may be any number of them.
+pub const SINK_STRETCHES_MAX: usize = 10_000;
 
 /// How a change ended for a sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -292,7 +294,7 @@ pub enum SinkAdvanced {
         /// Every change up to here has ended.
         position: i64,
     },
-    /// More than [`SINK_ENDED_MAX`] changes would have ended above the position. Nothing was done.
+    /// What has ended above the position would be in more than [`SINK_STRETCHES_MAX`] stretches. Nothing was done.
     TooFarAhead,
     /// No sink has that name. Nothing was done.
     NoSuchSink,

@@ -6,7 +6,7 @@
 //! What is on disk is which changes have ended, not how often one was tried: after a restart the retry plan of those
 //! that wait begins anew.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,7 +14,9 @@ use std::time::Duration;
 use hookit_contract::{AttemptOutcome, Clock, DeliverySeq, EndpointId, Timestamp};
 use hookit_engine::{Action, EndpointSettings, Engine, EngineConfig, Input, NotSent, Verdict, Waiting};
 use hookit_store::Error as StoreError;
-use hookit_store::inbox::{Change, SINK_ENDED_MAX, SinkAdvanced, SinkEnd, SinkPosition, Store};
+use hookit_store::inbox::{
+    Change, SINK_STRETCHES_MAX, SinkAdvanced, SinkEnd, SinkPosition, Store, Stretches,
+};
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::sync::{Notify, watch};
@@ -115,7 +117,7 @@ pub(crate) struct Runner {
     /// Every change up to here has ended.
     position: i64,
     /// What has ended above it.
-    ended_ahead: BTreeSet<i64>,
+    ended_ahead: Stretches,
     given_up: u64,
     /// The changes that were asked for again, by their place in the engine's line, and the last place that was given.
     again: BTreeMap<DeliverySeq, i64>,
@@ -164,7 +166,7 @@ impl Runner {
             record_bytes: 0,
             read_through: DeliverySeq(0),
             position: place.position,
-            ended_ahead: place.ended.into_iter().collect(),
+            ended_ahead: place.ended,
             given_up: place.given_up,
             again: BTreeMap::new(),
             agains: 0,
@@ -257,14 +259,14 @@ impl Runner {
     }
 
     fn read(&mut self, after: DeliverySeq, limit: usize) {
-        // All that is in memory may end before the one change that the position waits for.
+        // All that is in memory may end before the one change that the position waits for, and each may be a stretch by itself.
         let ahead = self.ended_ahead.len() + self.known.len() + limit;
         if after.is_among_replays() && !self.may_be_asked_again && self.again.is_empty() {
             self.input(Input::Page { endpoint: SINK, after, deliveries: Vec::new(), end: true });
         } else if after.is_among_replays() {
             let (shared, ended) = (self.shared.clone(), self.agains_ended);
             self.spawn(Errand::Read { after }, async move { read_again(&shared, after, ended).await });
-        } else if after >= self.read_through && ahead > SINK_ENDED_MAX {
+        } else if after >= self.read_through && ahead > SINK_STRETCHES_MAX {
             // It asks again after a second; what is stuck may have ended by then.
             self.input(Input::ReadFailed { endpoint: SINK, after });
         } else {
@@ -272,8 +274,10 @@ impl Runner {
         }
     }
 
-    /// Reads what comes behind `from`, for a read that has asked for what comes after `after`.
+    /// Reads what comes behind `from`, for a read that has asked for what comes after `after`. What has ended ahead is not read
+    /// once more: there may be any number of it.
     fn read_behind(&mut self, after: DeliverySeq, from: i64, limit: usize) {
+        let from = self.ended_ahead.last_with(from.saturating_add(1)).unwrap_or(from);
         let shared = self.shared.clone();
         self.spawn(Errand::Read { after }, async move { read(&shared, after, from, limit).await });
     }
@@ -389,7 +393,7 @@ impl Runner {
     }
 
     fn has_ended(&self, change_seq: i64) -> bool {
-        change_seq <= self.position || self.ended_ahead.contains(&change_seq)
+        change_seq <= self.position || self.ended_ahead.contains(change_seq)
     }
 
     fn change_seq(&self, seq: DeliverySeq) -> i64 {
@@ -458,9 +462,11 @@ impl Runner {
             self.unrecorded.extend(ends);
             return;
         };
-        self.ended_ahead.extend(ends.iter().map(|(_, change_seq, _)| *change_seq));
+        for (_, change_seq, _) in &ends {
+            self.ended_ahead.insert(*change_seq);
+        }
         self.position = position;
-        self.ended_ahead = self.ended_ahead.split_off(&(position + 1));
+        self.ended_ahead.remove_through(position);
         let mut made_room = false;
         for (seq, _, end) in ends {
             match (end, seq.is_among_replays()) {
@@ -483,7 +489,7 @@ impl Runner {
         let stats = self.engine.endpoint_stats(SINK);
         let mut live = self.shared.live();
         live.position = self.position;
-        live.ended_ahead = self.ended_ahead.len() as u64;
+        live.ended_ahead = self.ended_ahead.numbers();
         live.given_up = self.given_up;
         live.oldest_at = self.known.first_key_value().map(|(_, known)| known.received_at);
         if let Some(stats) = stats {

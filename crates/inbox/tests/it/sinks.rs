@@ -15,7 +15,7 @@ use hookit_inbox::sinks::{
     CommandSink, HttpSink, NdjsonSink, SinkConfig, SinkKind, SinkSet, SinkState, SinkStatus, Sinks,
 };
 use hookit_server::{Secret, SystemClock, Tasks};
-use hookit_store::inbox::{SinkStart, Store};
+use hookit_store::inbox::{SINK_STRETCHES_MAX, SinkAdvanced, SinkEnd, SinkStart, SinkWanted, Store};
 use tokio::net::TcpListener;
 
 use crate::harness::{Running, config, envelope, patiently};
@@ -426,6 +426,42 @@ async fn more_than_fits_in_memory_reaches_a_sink_in_order_although_one_order_is_
     let status = handing.catches_up("pos", 3001).await;
     assert_eq!((status.handed_on, application.posted().len() - before), (1, 1), "{status:?}");
     handing.stop().await;
+}
+
+#[tokio::test]
+async fn however_much_has_ended_behind_one_that_is_stuck_what_is_new_is_handed_on_and_nothing_twice() {
+    let inbox = Running::with(config()).await;
+    deliver(&inbox, 1, 1).await;
+    // More than there may be stretches of them, in one delivery.
+    let last = SINK_STRETCHES_MAX as i64 + 5_000;
+    let records: Vec<String> = (2..=last).map(|id| format!(r#"{{"id":{id},"version":1}}"#)).collect();
+    let records: Vec<&str> = records.iter().map(String::as_str).collect();
+    inbox.deliver("evt_many", &envelope(&records)).await.is(200, r#"{"status":"received"}"#);
+    // All but the first were handed on before the sink was stopped.
+    let wanted = SinkWanted { name: "pos".to_owned(), start: SinkStart::Oldest };
+    inbox.store.put_sinks(vec![wanted], SystemClock.now()).await.unwrap();
+    let ended = (2..=last).map(|seq| (seq, SinkEnd::HandedOn)).collect();
+    let advanced = inbox.store.sink_ended("pos", ended, SystemClock.now()).await.unwrap();
+    assert_eq!(advanced, SinkAdvanced::To { position: 0 });
+
+    let application = Application::start().await;
+    application.answers(|posted| if posted.order_id == 1 { 500 } else { 200 });
+    let patient = RetryPlan::new(vec![Duration::from_secs(600)]).unwrap();
+    let sink = SinkConfig { retry: patient, ..application.sink("pos") };
+    let handing = Handing::on(&inbox.store, vec![sink]).await;
+    handing.reaches("pos", |status| status.failed == 1).await;
+    for (handed_on, order_id) in (1..).zip([last + 1, 2, last + 2]) {
+        deliver(&inbox, order_id, 2).await;
+        let is_there = |status: &SinkStatus| status.handed_on == handed_on && status.lag_changes == 1;
+        let status = handing.reaches("pos", is_there).await;
+        assert_eq!(status.position, 0, "{status:?}");
+    }
+    let posted: Vec<_> =
+        application.posted().iter().map(|posted| (posted.order_id, posted.version)).collect();
+    assert_eq!(posted, [(1, 1), (last + 1, 2), (2, 2), (last + 2, 2)]);
+    handing.stop().await;
+    let ended: Vec<_> = inbox.store.sinks().await.unwrap()[0].ended.iter().collect();
+    assert_eq!(ended, [2..=last + 3], "one row, however many");
 }
 
 #[test]

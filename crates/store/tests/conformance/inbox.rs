@@ -1,11 +1,13 @@
 //! The inbox's store.
 
+use std::ops::RangeInclusive;
+
 use bytes::Bytes;
 use hookit_contract::{BranchId, BrandId, DeliveryId, KnownStatus, OrderId, StatusCodes};
 use hookit_store::Error;
 use hookit_store::inbox::{
-    Applied, CHANGES_BYTES_MAX, Counts, Expiry, OrderFilter, Receipt, Received, SINK_ENDED_MAX, SinkAdvanced,
-    SinkEnd, SinkPosition, SinkStart, SinkWanted, Source, Store,
+    Applied, CHANGES_BYTES_MAX, Counts, Expiry, OrderFilter, Receipt, Received, SINK_STRETCHES_MAX,
+    SinkAdvanced, SinkEnd, SinkPosition, SinkStart, SinkWanted, Source, Store,
 };
 
 use crate::fixture::at;
@@ -488,29 +490,70 @@ pub(crate) async fn a_sinks_position_moves_over_all_that_has_ended(store: &impl 
     let of =
         async |name: &str| store.sinks().await.unwrap().into_iter().find(|sink| sink.name == name).unwrap();
     assert_eq!(ended(store, "one", &[2, 4]).await, to(0));
-    assert_eq!(of("one").await.ended, [2, 4]);
+    assert_eq!(stretches(&of("one").await), [2..=2, 4..=4]);
     // What never was does not count, and what is noted again changes nothing.
     assert_eq!(ended(store, "one", &[4, 6, 77]).await, to(0));
-    assert_eq!(of("one").await.ended, [2, 4]);
+    assert_eq!(stretches(&of("one").await), [2..=2, 4..=4]);
     assert_eq!(ended(store, "one", &[1]).await, to(2));
-    assert_eq!(of("one").await.ended, [4]);
+    assert_eq!(stretches(&of("one").await), [4..=4]);
     assert_eq!(ended(store, "one", &[5, 3, 1]).await, to(5));
-    assert_eq!(of("one").await.ended, [0; 0]);
-    assert_eq!((of("other").await.position, of("other").await.ended), (0, vec![]));
+    assert!(of("one").await.ended.is_empty());
+    assert_eq!((of("other").await.position, of("other").await.ended.len()), (0, 0));
 }
 
-pub(crate) async fn a_sink_may_be_only_so_far_ahead_of_its_position(store: &impl Store) {
-    let orders = |ids: std::ops::RangeInclusive<usize>| -> String {
-        ids.map(|id| format!(r#"{{"id":{id}}}"#)).collect::<Vec<_>>().join(",")
-    };
-    receive(store, "a", &orders(1..=SINK_ENDED_MAX + 2)).await;
+/// What has ended for a sink above its position.
+fn stretches(sink: &SinkPosition) -> Vec<RangeInclusive<i64>> {
+    sink.ended.iter().collect()
+}
+
+pub(crate) async fn a_sink_may_be_ahead_of_its_position_by_any_number_in_so_many_stretches(
+    store: &impl Store,
+) {
+    let most = SINK_STRETCHES_MAX as i64;
+    let last = 2 * most + 5;
+    let orders: Vec<_> = (1..=last).map(|id| format!(r#"{{"id":{id}}}"#)).collect();
+    receive(store, "a", &orders.join(",")).await;
     store.put_sinks(vec![wanted("one", SinkStart::Oldest)], at(0)).await.unwrap();
-    let last = SINK_ENDED_MAX as i64 + 1;
-    let all: Vec<i64> = (2..=last).collect();
-    assert_eq!(ended(store, "one", &all).await, to(0));
-    assert_eq!(ended(store, "one", &[last + 1]).await, SinkAdvanced::TooFarAhead);
-    assert_eq!(store.sinks().await.unwrap()[0].ended, all);
-    assert_eq!(ended(store, "one", &[1, last + 1]).await, to(last + 1));
+    let all: Vec<i64> = (2..=most + 5).collect();
+    assert_eq!(ended(store, "one", &all).await, to(0), "more changes than there may be stretches");
+    assert_eq!(stretches(&store.sinks().await.unwrap()[0]), [2..=most + 5]);
+    assert_eq!(given_up(store, "one", most + 6, "It said 400.").await, to(0));
+    assert_eq!(stretches(&store.sinks().await.unwrap()[0]), [2..=most + 6], "what is given up has ended");
+    assert_eq!(ended(store, "one", &[1]).await, to(most + 6));
+
+    store.put_sinks(vec![wanted("two", SinkStart::Oldest)], at(0)).await.unwrap();
+    let every_other: Vec<i64> = (1..=most).map(|n| 2 * n).collect();
+    assert_eq!(ended(store, "two", &every_other).await, to(0));
+    assert_eq!(ended(store, "two", &[2 * most + 2]).await, SinkAdvanced::TooFarAhead);
+    let sink = store.sinks().await.unwrap().remove(0);
+    assert_eq!((sink.ended.len(), sink.ended.numbers()), (SINK_STRETCHES_MAX, SINK_STRETCHES_MAX as u64));
+    assert_eq!(ended(store, "two", &[5, 2 * most + 2]).await, to(0), "two that join make room");
+    assert_eq!(stretches(&store.sinks().await.unwrap()[0])[..3], [2..=2, 4..=6, 8..=8]);
+    assert_eq!(ended(store, "two", &[1, 3]).await, to(6));
+    let odd: Vec<i64> = (7..=last).filter(|n| n % 2 == 1).collect();
+    assert_eq!(ended(store, "two", &odd).await, to(2 * most + 3));
+}
+
+pub(crate) async fn what_has_ended_ahead_is_there_when_a_sink_comes_back_and_goes_with_its_changes(
+    store: &impl Store,
+) {
+    receive(store, "a", r#"{"id":1},{"id":2},{"id":3},{"id":4},{"id":5},{"id":6}"#).await;
+    let all = || vec![wanted("stays", SinkStart::Oldest), wanted("leaves", SinkStart::Oldest)];
+    store.put_sinks(all(), at(0)).await.unwrap();
+    assert_eq!(ended(store, "leaves", &[2, 3, 4, 6]).await, to(0));
+    store.put_sinks(vec![wanted("stays", SinkStart::Oldest)], at(1)).await.unwrap();
+    let back = async || {
+        let sink = store.put_sinks(all(), at(2)).await.unwrap().remove(1);
+        (sink.position, stretches(&sink))
+    };
+    assert_eq!(back().await, (0, vec![2..=4, 6..=6]));
+    // It leaves again, and what the other one has had is removed for its age.
+    store.put_sinks(vec![wanted("stays", SinkStart::Oldest)], at(3)).await.unwrap();
+    assert_eq!(ended(store, "stays", &[1, 2, 3]).await, to(3));
+    receive(store, "b", r#"{"id":7}"#).await;
+    expire(store, 100).await;
+    assert_eq!(back().await, (3, vec![4..=4, 6..=6]));
+    assert_eq!(ended(store, "leaves", &[5]).await, to(6));
 }
 
 pub(crate) async fn what_a_sink_gives_up_is_kept_until_it_is_handed_on_after_all(store: &impl Store) {
@@ -543,5 +586,5 @@ pub(crate) async fn what_a_sink_gives_up_is_kept_until_it_is_handed_on_after_all
     assert_eq!(given_up(store, "one", 3, "It said 400 again.").await, to(4));
     assert_eq!(listed(0, 9).await, [(3, 3, "It said 400 again.".to_owned(), false)]);
     let sink = store.sinks().await.unwrap().remove(0);
-    assert_eq!((sink.position, sink.ended, sink.given_up), (4, vec![], 1));
+    assert_eq!((sink.position, sink.ended.len(), sink.given_up), (4, 0, 1));
 }

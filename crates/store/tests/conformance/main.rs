@@ -288,7 +288,8 @@ macro_rules! inbox_suite {
                 a_delivery_is_kept_with_where_it_came_from,
                 a_sink_begins_where_it_wants_to_and_goes_on_where_it_was,
                 a_sinks_position_moves_over_all_that_has_ended,
-                a_sink_may_be_only_so_far_ahead_of_its_position,
+                a_sink_may_be_ahead_of_its_position_by_any_number_in_so_many_stretches,
+                what_has_ended_ahead_is_there_when_a_sink_comes_back_and_goes_with_its_changes,
                 what_a_sink_gives_up_is_kept_until_it_is_handed_on_after_all,
                 a_closed_inbox_is_busy,
             ]

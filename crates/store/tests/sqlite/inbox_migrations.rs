@@ -1,7 +1,7 @@
 //! An inbox's store of an older version, opened by this one.
 
 use hookit_contract::{BranchId, BrandId, DeliveryId, OrderId};
-use hookit_store::inbox::{Received, Source, Store};
+use hookit_store::inbox::{HealReason, Received, SinkPosition, SinkStart, SinkWanted, Source, Store};
 use hookit_store::sqlite::{InboxOptions, InboxStore};
 use rusqlite::{Connection, params};
 
@@ -130,4 +130,66 @@ async fn what_an_inbox_of_the_first_version_has_is_found_and_followed_as_if_it_c
     let store = InboxStore::open(folder.path(), InboxOptions::default()).unwrap();
     assert_eq!(store.order(OrderId(9)).await.unwrap().unwrap().record, deep);
     assert_eq!(store.changes(2, 10).await.unwrap().changes[0].record, deep);
+}
+
+/// The steps up to version 5.
+const FIFTH: [&str; 5] = [
+    FIRST,
+    include_str!("../../src/sqlite/inbox/schema_2.sql"),
+    include_str!("../../src/sqlite/inbox/schema_3.sql"),
+    include_str!("../../src/sqlite/inbox/schema_4.sql"),
+    include_str!("../../src/sqlite/inbox/schema_5.sql"),
+];
+
+#[tokio::test]
+async fn an_inbox_of_the_fifth_version_keeps_its_quarantine_its_healed_orders_and_how_far_its_sinks_are() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let db = Connection::open(folder.path().join("inbox.db")).unwrap();
+        db.execute_batch(&FIFTH.concat()).unwrap();
+        db.pragma_update(None, "application_id", 0x686b_494e).unwrap();
+        db.pragma_update(None, "user_version", 5).unwrap();
+        db.execute_batch(
+            "INSERT INTO deliveries (delivery_seq, delivery_id, body, received_at) VALUES (1, 'a', x'5b', 0);
+             INSERT INTO quarantine VALUES (3, 1, NULL, 'It is no envelope.', x'5b'), (5, 1, 2, 'It is null.', x'00');
+             UPDATE totals SET received = 1, quarantined = 2;
+             INSERT INTO reconcile_runs VALUES (1, 'start', 0, 1, 'done', 2, 3, 4, 5, 6, NULL);
+             INSERT INTO reconcile_healed VALUES (7, 1, 9, 'older_held', 1, 2, 'r', 1);
+             INSERT INTO sinks VALUES ('pos', 10, 0, NULL), ('gone', 3, 0, 5), ('new', 0, 0, NULL);
+             INSERT INTO sink_changes VALUES ('pos', 4, 'given_up', 'It said 400.', 1), ('pos', 12, 'ended', NULL, NULL),
+                 ('pos', 13, 'given_up', 'It said 400.', 2), ('pos', 14, 'ended', NULL, NULL),
+                 ('pos', 16, 'again', 'It said 400.', 3), ('pos', 18, 'ended', NULL, NULL),
+                 ('gone', 12, 'ended', NULL, NULL), ('gone', 13, 'ended', NULL, NULL);",
+        )
+        .unwrap();
+    }
+    let store = InboxStore::open(folder.path(), InboxOptions::default()).unwrap();
+    let sinks = store.sinks().await.unwrap();
+    let told = |sink: &SinkPosition| (sink.position, sink.ended.iter().collect::<Vec<_>>(), sink.given_up);
+    assert_eq!(told(&sinks[0]), (0, vec![], 0));
+    assert_eq!(told(&sinks[1]), (10, vec![12..=14, 16..=16, 18..=18], 3));
+    let gone = SinkWanted { name: "gone".to_owned(), start: SinkStart::Next };
+    assert_eq!(told(&store.put_sinks(vec![gone], at(0)).await.unwrap()[0]), (3, vec![12..=13], 0));
+
+    let run = store.reconcile_runs(1).await.unwrap().remove(0);
+    assert_eq!((run.counts.never_came, run.counts.older_held, run.counts.quarantined), (4, 5, 6));
+    assert_eq!((run.counts.was_refused, run.counts.requests, run.counts.compared), (0, 2, 3));
+    let healed = store.healed(10).await.unwrap();
+    assert_eq!((healed.len(), healed[0].order_id.0, healed[0].reason), (1, 9, HealReason::OlderHeld));
+
+    assert_eq!(store.quarantine(None, 10).await.unwrap()[1].position, Some(2));
+    assert_eq!(store.discard_quarantined(5).await.unwrap(), Some(DeliveryId::from("a")));
+    let received = Received {
+        delivery_id: DeliveryId::from("b"),
+        event_type: None,
+        source: Source::Webhook,
+        secret: None,
+        headers: Vec::new(),
+        body: "[".into(),
+        received_at: at(1),
+    };
+    store.receive(received).await.unwrap();
+    let numbers: Vec<_> =
+        store.quarantine(None, 10).await.unwrap().iter().map(|one| one.quarantine_id).collect();
+    assert_eq!(numbers, [3, 6], "a number that was given is not given again");
 }

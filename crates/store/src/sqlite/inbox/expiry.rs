@@ -6,8 +6,9 @@
 //! kept no delivery has any.
 
 use hookit_contract::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _};
 
+use super::sinks;
 use crate::inbox::Expiry;
 
 /// Rows that one step looks at, and so removes at most: what others wait for behind it.
@@ -38,8 +39,8 @@ const DELIVERIES: &str = "SELECT d.delivery_seq, d.received_at,
 /// The number up to which no sink wants a change any more.
 const HANDED_ON: &str = "SELECT min(
          coalesce((SELECT min(position) FROM sinks WHERE left_at IS NULL), 9223372036854775807),
-         coalesce((SELECT min(c.change_seq) - 1 FROM sink_changes c JOIN sinks s ON s.name = c.name
-             WHERE s.left_at IS NULL AND c.state = 'again' AND c.state <> 'ended'), 9223372036854775807))";
+         coalesce((SELECT min(c.change_seq) - 1 FROM sink_given_up c JOIN sinks s ON s.name = c.name
+             WHERE s.left_at IS NULL AND c.state = 'again'), 9223372036854775807))";
 
 fn handed_on(db: &Connection) -> rusqlite::Result<i64> {
     db.prepare_cached(HANDED_ON)?.query_row([], |row| row.get(0))
@@ -125,8 +126,7 @@ fn remove_changes(db: &Connection, up_to: i64) -> rusqlite::Result<()> {
         .query_map([], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     for name in names {
-        db.prepare_cached("DELETE FROM sink_changes WHERE name = ?1 AND change_seq <= ?2")?
-            .execute(params![name, last])?;
+        sinks::forget(db, &name, last)?;
     }
     db.prepare_cached("DELETE FROM changes WHERE change_seq <= ?1")?.execute([last])?;
     db.prepare_cached("UPDATE totals SET changes_removed_to = ?1")?.execute([last])?;

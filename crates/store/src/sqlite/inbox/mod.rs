@@ -45,6 +45,7 @@ pub(super) const KIND: Kind = Kind {
         include_str!("schema_5.sql"),
         include_str!("schema_6.sql"),
         include_str!("schema_7.sql"),
+        include_str!("schema_8.sql"),
     ],
 };
 

@@ -7,6 +7,7 @@ use hookit_contract::{BranchId, BrandId, DeliveryId, OrderId, StatusCodes, Times
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 
 use super::book::status;
+use super::sinks;
 use crate::Error;
 use crate::inbox::{
     CHANGES_BYTES_MAX, Change, Changes, GivenUp, HistoryEntry, KeptDelivery, Quarantined, SinkPosition,
@@ -200,8 +201,8 @@ pub(super) fn asked_again(
     name: &str,
     limit: usize,
 ) -> Result<Vec<Change>, Error> {
-    let which = "WHERE c.change_seq IN (SELECT change_seq FROM sink_changes
-             WHERE name = ?1 AND state = 'again' AND state <> 'ended' ORDER BY change_seq LIMIT ?2)
+    let which = "WHERE c.change_seq IN (SELECT change_seq FROM sink_given_up
+             WHERE name = ?1 AND state = 'again' ORDER BY change_seq LIMIT ?2)
          ORDER BY c.change_seq";
     read_changes(db, codes, which, params![name, sql_limit(limit)])
 }
@@ -221,14 +222,9 @@ pub(super) fn sink(db: &Connection, name: &str) -> Result<Option<SinkPosition>, 
         .and_then(|mut s| s.query_row([name], |row| row.get(0)).optional())
         .map_err(&reading)?;
     let Some(position) = position else { return Ok(None) };
-    let ended = db
-        .prepare_cached(
-            "SELECT change_seq FROM sink_changes WHERE name = ?1 AND change_seq > ?2 ORDER BY change_seq",
-        )
-        .and_then(|mut s| s.query_map(params![name, position], |row| row.get(0))?.collect())
-        .map_err(&reading)?;
+    let ended = sinks::stretches(db, name, position).map_err(&reading)?;
     let given_up = db
-        .prepare_cached("SELECT count(*) FROM sink_changes WHERE name = ?1 AND state <> 'ended'")
+        .prepare_cached("SELECT count(*) FROM sink_given_up WHERE name = ?1")
         .and_then(|mut s| s.query_row([name], |row| row.get(0)))
         .map_err(&reading)?;
     let given_up = count(given_up, "the number of changes that a sink has given up")?;
@@ -247,8 +243,8 @@ pub(super) fn given_up(db: &Connection, name: &str, after: i64, limit: usize) ->
     };
     db.prepare_cached(
         "SELECT s.change_seq, c.order_id, s.reason, s.given_up_at, s.state = 'again'
-         FROM sink_changes s CROSS JOIN changes c ON c.change_seq = s.change_seq
-         WHERE s.name = ?1 AND s.state <> 'ended' AND s.change_seq > ?2 ORDER BY s.change_seq LIMIT ?3",
+         FROM sink_given_up s CROSS JOIN changes c ON c.change_seq = s.change_seq
+         WHERE s.name = ?1 AND s.change_seq > ?2 ORDER BY s.change_seq LIMIT ?3",
     )
     .and_then(|mut s| s.query_map(params![name, after, sql_limit(limit)], line)?.collect())
     .map_err(failed("listing what a sink has given up"))

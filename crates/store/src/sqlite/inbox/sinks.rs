@@ -1,13 +1,13 @@
 //! How far each sink has followed the changes.
 
-use std::collections::BTreeSet;
-
 use hookit_contract::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::reads;
 use crate::Error;
-use crate::inbox::{SINK_ENDED_MAX, SinkAdvanced, SinkEnd, SinkPosition, SinkStart, SinkWanted};
+use crate::inbox::{
+    SINK_STRETCHES_MAX, SinkAdvanced, SinkEnd, SinkPosition, SinkStart, SinkWanted, Stretches,
+};
 use crate::sqlite::failed;
 
 /// Has these sinks and no others. `last_change` is the newest number that was given.
@@ -58,72 +58,93 @@ pub(super) fn ended(
 ) -> rusqlite::Result<SinkAdvanced> {
     let Some(position) = position(db, name)? else { return Ok(SinkAdvanced::NoSuchSink) };
     // Those that have ended above the position, as they stand and as they will.
-    let noted: BTreeSet<i64> = db
-        .prepare_cached("SELECT change_seq FROM sink_changes WHERE name = ?1 AND change_seq > ?2")?
-        .query_map(params![name, position], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
+    let noted = stretches(db, name, position)?;
     let mut above = noted.clone();
     for (seq, _) in ended.iter().filter(|(seq, _)| *seq > position) {
         if is_change(db, *seq)? {
             above.insert(*seq);
         }
     }
-    // The line is walked for as long as all in it have ended. Numbers that were never given do not stop it.
-    let mut moved_to = position;
-    {
-        let mut line =
-            db.prepare_cached("SELECT change_seq FROM changes WHERE change_seq > ?1 ORDER BY change_seq")?;
-        let mut rows = line.query([position])?;
-        while let Some(row) = rows.next()? {
-            let seq = row.get(0)?;
-            if !above.contains(&seq) {
-                break;
-            }
-            moved_to = seq;
-        }
-    }
-    if above.range(moved_to + 1..).count() > SINK_ENDED_MAX {
+    let moved_to = moved_on(db, position, &above)?;
+    above.remove_through(moved_to);
+    if above.len() > SINK_STRETCHES_MAX {
         return Ok(SinkAdvanced::TooFarAhead);
     }
     for (seq, end) in ended {
         match end {
-            SinkEnd::GivenUp { reason } if *seq <= position || above.contains(seq) => {
+            SinkEnd::GivenUp { reason } => {
                 db.prepare_cached(
-                    "INSERT INTO sink_changes (name, change_seq, state, reason, given_up_at)
+                    "INSERT INTO sink_given_up (name, change_seq, state, reason, given_up_at)
                      SELECT ?1, change_seq, 'given_up', ?3, ?4 FROM changes WHERE change_seq = ?2
                      ON CONFLICT (name, change_seq) DO UPDATE SET state = excluded.state,
                          reason = excluded.reason, given_up_at = excluded.given_up_at",
                 )?
                 .execute(params![name, seq, reason, now.as_millis()])?;
             }
-            SinkEnd::HandedOn if *seq > moved_to && above.contains(seq) => {
-                db.prepare_cached(
-                    "INSERT INTO sink_changes (name, change_seq, state) VALUES (?1, ?2, 'ended')
-                     ON CONFLICT (name, change_seq) DO UPDATE SET state = 'ended', reason = NULL,
-                         given_up_at = NULL",
-                )?
-                .execute(params![name, seq])?;
-            }
-            // At or below the position only what was given up has a row.
-            SinkEnd::HandedOn if *seq <= position || noted.contains(seq) => {
-                db.prepare_cached("DELETE FROM sink_changes WHERE name = ?1 AND change_seq = ?2")?
+            // Only what had ended before can have been given up.
+            SinkEnd::HandedOn if *seq <= position || noted.contains(*seq) => {
+                db.prepare_cached("DELETE FROM sink_given_up WHERE name = ?1 AND change_seq = ?2")?
                     .execute(params![name, seq])?;
             }
-            SinkEnd::HandedOn | SinkEnd::GivenUp { .. } => {}
+            SinkEnd::HandedOn => {}
         }
     }
+    write_stretches(db, name, &noted, &above)?;
     if moved_to > position {
         db.prepare_cached("UPDATE sinks SET position = ?2 WHERE name = ?1")?
             .execute(params![name, moved_to])?;
-        if noted.range(..=moved_to).next().is_some() {
-            db.prepare_cached(
-                "DELETE FROM sink_changes
-                 WHERE name = ?1 AND change_seq > ?2 AND change_seq <= ?3 AND state = 'ended'",
-            )?
-            .execute(params![name, position, moved_to])?;
-        }
     }
     Ok(SinkAdvanced::To { position: moved_to })
+}
+
+/// How far the line has ended from a position on. Numbers that were never given do not stop it.
+fn moved_on(db: &Connection, position: i64, above: &Stretches) -> rusqlite::Result<i64> {
+    let mut next = db
+        .prepare_cached("SELECT change_seq FROM changes WHERE change_seq > ?1 ORDER BY change_seq LIMIT 1")?;
+    let mut moved_to = position;
+    while let Some(seq) = next.query_row([moved_to], |row| row.get(0)).optional()? {
+        let Some(last) = above.last_with(seq) else { break };
+        moved_to = last;
+    }
+    Ok(moved_to)
+}
+
+/// What has ended for a sink above its position.
+pub(super) fn stretches(db: &Connection, name: &str, position: i64) -> rusqlite::Result<Stretches> {
+    let mut stretches: Stretches = db
+        .prepare_cached("SELECT first_seq, last_seq FROM sink_ended WHERE name = ?1 ORDER BY first_seq")?
+        .query_map([name], |row| Ok(row.get(0)?..=row.get(1)?))?
+        .collect::<rusqlite::Result<_>>()?;
+    stretches.remove_through(position);
+    Ok(stretches)
+}
+
+/// Writes what is another stretch now than before; most are the same.
+fn write_stretches(
+    db: &Connection,
+    name: &str,
+    before: &Stretches,
+    after: &Stretches,
+) -> rusqlite::Result<()> {
+    for stretch in before.iter().filter(|stretch| !after.has(stretch)) {
+        db.prepare_cached("DELETE FROM sink_ended WHERE name = ?1 AND first_seq = ?2")?
+            .execute(params![name, stretch.start()])?;
+    }
+    for stretch in after.iter().filter(|stretch| !before.has(stretch)) {
+        db.prepare_cached("INSERT INTO sink_ended (name, first_seq, last_seq) VALUES (?1, ?2, ?3)")?
+            .execute(params![name, stretch.start(), stretch.end()])?;
+    }
+    Ok(())
+}
+
+/// Forgets what is noted of changes up to this one, which are removed.
+pub(super) fn forget(db: &Connection, name: &str, removed_to: i64) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM sink_given_up WHERE name = ?1 AND change_seq <= ?2")?
+        .execute(params![name, removed_to])?;
+    let before = stretches(db, name, 0)?;
+    let mut after = before.clone();
+    after.remove_through(removed_to);
+    write_stretches(db, name, &before, &after)
 }
 
 /// The position of a sink that has not left.
@@ -143,7 +164,7 @@ pub(super) fn hand_on_again(db: &Connection, name: &str, changes: &[i64]) -> rus
     for seq in changes {
         marked += db
             .prepare_cached(
-                "UPDATE sink_changes SET state = 'again'
+                "UPDATE sink_given_up SET state = 'again'
                  WHERE name = ?1 AND change_seq = ?2 AND state = 'given_up'",
             )?
             .execute(params![name, seq])?;

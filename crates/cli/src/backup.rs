@@ -1,9 +1,9 @@
-//! `hookit inbox backup` and `hookit inbox restore`.
+//! `hookit inbox backup` and `restore`, and those of `hookit platform`.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use hookit_store::sqlite::{BackupError, backup_inbox, restore_inbox};
+use hookit_store::sqlite::{BackupError, backup_inbox, backup_platform, restore_inbox, restore_platform};
 
 use crate::exit::Exit;
 use crate::output;
@@ -12,7 +12,7 @@ use crate::output;
 pub(crate) struct BackupArgs {
     /// Where the copy goes; there must be nothing of that name. Only its owner may read it: guests' data is in it.
     file: PathBuf,
-    /// The inbox's data folder. It may be in use.
+    /// The data folder. It may be in use.
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
 }
@@ -21,7 +21,7 @@ pub(crate) struct BackupArgs {
 pub(crate) struct RestoreArgs {
     /// The copy.
     file: PathBuf,
-    /// The data folder that the inbox is to be started with. It must not have a store.
+    /// The data folder that it is to be started with. It must not have a store.
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
 }
@@ -41,20 +41,43 @@ fn progress() -> impl FnMut(u64, u64) {
     }
 }
 
-pub(crate) async fn backup(args: BackupArgs) -> anyhow::Result<Exit> {
+pub(crate) async fn of_inbox(args: BackupArgs) -> anyhow::Result<Exit> {
     let BackupArgs { file, data } = args;
     let to = file.clone();
-    let bytes = blocking(move || backup_inbox(&data, &to, progress())).await?;
-    output::note(&format!("{}: {bytes} bytes, looked through and whole", file.display()));
+    copied(&file, blocking(move || backup_inbox(&data, &to, progress())).await?);
     Ok(Exit::Success)
 }
 
-pub(crate) async fn restore(args: RestoreArgs) -> anyhow::Result<Exit> {
+pub(crate) async fn of_platform(args: BackupArgs) -> anyhow::Result<Exit> {
+    let BackupArgs { file, data } = args;
+    let (to, key) = (file.clone(), data.join("platform.key"));
+    copied(&file, blocking(move || backup_platform(&data, &to, progress())).await?);
+    output::note(&format!("{} is not in it: keep a copy of that, elsewhere", key.display()));
+    Ok(Exit::Success)
+}
+
+fn copied(file: &Path, bytes: u64) {
+    output::note(&format!("{}: {bytes} bytes, looked through and whole", file.display()));
+}
+
+pub(crate) async fn to_inbox(args: RestoreArgs) -> anyhow::Result<Exit> {
     let RestoreArgs { file, data } = args;
     let to = data.clone();
     let bytes = blocking(move || restore_inbox(&file, &to, progress())).await?;
     output::note(&format!(
         "{}: {bytes} bytes. Start the inbox with this folder; with [partner_api] it catches up by itself",
+        data.display()
+    ));
+    Ok(Exit::Success)
+}
+
+pub(crate) async fn to_platform(args: RestoreArgs) -> anyhow::Result<Exit> {
+    let RestoreArgs { file, data } = args;
+    let to = data.clone();
+    let bytes = blocking(move || restore_platform(&file, &to, progress())).await?;
+    output::note(&format!(
+        "{}: {bytes} bytes. Put the platform.key that belongs to it into this folder, and start the platform with it; \
+         what was not acknowledged when the copy was made is sent again, with the same ids",
         data.display()
     ));
     Ok(Exit::Success)

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hookit_contract::{BusinessId, Record};
+use hookit_contract::{BusinessId, KnownStatus, OrderStatus, Record, StatusCodes};
 use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -54,6 +54,23 @@ pub(crate) struct Sides {
     pub(crate) business_id: Option<i64>,
 }
 
+/// Orders by status, in the order of [`KnownStatus::ALL`].
+pub(crate) type Statuses = [u64; KnownStatus::ALL.len()];
+
+/// How long, and how many of, the records that differ are asked for again.
+#[derive(Clone, Copy)]
+pub(crate) struct Settling {
+    pub(crate) time: Duration,
+    pub(crate) orders_max: usize,
+}
+
+impl Settling {
+    /// All of them, for so long.
+    pub(crate) fn all(time: Duration) -> Self {
+        Settling { time, orders_max: usize::MAX }
+    }
+}
+
 /// What the comparison found.
 #[derive(Debug, Serialize)]
 pub(crate) struct Comparison {
@@ -67,6 +84,12 @@ pub(crate) struct Comparison {
     pub(crate) extra: u64,
     /// The first of them.
     pub(crate) differences: Vec<Difference>,
+    /// The platform's orders by status, as they were read at first.
+    #[serde(skip)]
+    pub(crate) platform_statuses: Statuses,
+    /// The inbox's.
+    #[serde(skip)]
+    pub(crate) inbox_statuses: Statuses,
 }
 
 /// One order that is not the same on both sides.
@@ -120,11 +143,12 @@ struct Listing<'a> {
     page: std::vec::IntoIter<(i64, Bytes)>,
     /// Where the next page begins; none at the end.
     after: Option<i64>,
+    statuses: Statuses,
 }
 
 impl<'a> Listing<'a> {
     fn new(client: &'a Client, path: String) -> Self {
-        Listing { client, path, page: Vec::new().into_iter(), after: Some(0) }
+        Listing { client, path, page: Vec::new().into_iter(), after: Some(0), statuses: Statuses::default() }
     }
 
     async fn next(&mut self) -> anyhow::Result<Option<(i64, Bytes)>> {
@@ -138,9 +162,14 @@ impl<'a> Listing<'a> {
             let mut orders = Vec::with_capacity(page.orders.len());
             for order in page.orders {
                 let bytes = reply.body.slice_ref(order.get().as_bytes());
-                let id = Record::parse(bytes.clone()).ok().and_then(|r| r.id().ok().flatten());
+                let record = Record::parse(bytes.clone()).ok();
+                let id = record.as_ref().and_then(|r| r.id().ok().flatten());
                 let id =
                     id.ok_or_else(|| coded(Exit::Refused, "a list of orders with one that has no id"))?;
+                let status = record.and_then(|r| r.status(&StatusCodes::default()).ok().flatten());
+                if let Some(OrderStatus::Known(status)) = status {
+                    self.statuses[status as usize] += 1;
+                }
                 orders.push((id.0, bytes));
             }
             self.after = page.next_after;
@@ -153,8 +182,8 @@ fn version(record: &Option<Bytes>) -> Option<i64> {
     Record::parse(record.clone()?).ok()?.version()
 }
 
-/// Compares both sides; records that differ are asked for again for `settle`.
-pub(crate) async fn compare(sides: &Sides, settle: Duration) -> anyhow::Result<Comparison> {
+/// Compares both sides; records that differ are asked for again.
+pub(crate) async fn compare(sides: &Sides, settling: Settling) -> anyhow::Result<Comparison> {
     let business = sides.business_id.map_or_else(String::new, |id| format!("business_id={id}&"));
     let mut platform = Listing::new(&sides.platform, format!("/v1/operator/orders?{business}"));
     let mut inbox = Listing::new(&sides.inbox, "/orders?".to_owned());
@@ -184,13 +213,13 @@ pub(crate) async fn compare(sides: &Sides, settle: Duration) -> anyhow::Result<C
             }
         }
     }
-    let pauses = settle.as_millis() / PAUSE.as_millis();
+    let pauses = settling.time.as_millis() / PAUSE.as_millis();
     for _ in 0..pauses {
         if unequal.is_empty() {
             break;
         }
         tokio::time::sleep(PAUSE).await;
-        let ids: Vec<i64> = unequal.keys().copied().collect();
+        let ids: Vec<i64> = unequal.keys().copied().take(settling.orders_max).collect();
         for id in ids {
             // By itself an order is found whosever it is; in the list only this business's were.
             let ours = |order: &Bytes| match sides.business_id {
@@ -210,7 +239,15 @@ pub(crate) async fn compare(sides: &Sides, settle: Duration) -> anyhow::Result<C
             }
         }
     }
-    let mut found = Comparison { equal, different: 0, missing: 0, extra: 0, differences: Vec::new() };
+    let mut found = Comparison {
+        equal,
+        different: 0,
+        missing: 0,
+        extra: 0,
+        differences: Vec::new(),
+        platform_statuses: platform.statuses,
+        inbox_statuses: inbox.statuses,
+    };
     for (order_id, (left, right)) in unequal {
         let what = match (&left, &right) {
             (Some(_), None) => {
@@ -255,7 +292,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         inbox: Client::new(&args.inbox, args.inbox_token.as_deref())?,
         business_id: args.business_id,
     };
-    let found = compare(&sides, Duration::from_secs(args.settle)).await?;
+    let found = compare(&sides, Settling::all(Duration::from_secs(args.settle))).await?;
     match args.output {
         Output::Table => output::print(&found.table())?,
         Output::Json => output::print_json(&found)?,

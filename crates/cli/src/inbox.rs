@@ -51,6 +51,9 @@ pub(crate) struct ServeArgs {
     /// A configuration file (TOML); examples/inbox.toml has every setting.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Stops gracefully when standard input ends.
+    #[arg(long, hide = true)]
+    stop_with_stdin: bool,
 }
 
 /// An inbox with its listener, at work.
@@ -129,6 +132,9 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<Exit> {
     let is_stdout = |sink: &SinkConfig| matches!(&sink.kind, SinkKind::Ndjson(NdjsonSink::Stdout));
     let writes_to_stdout = sinks.iter().any(is_stdout);
     let stop = signals::stop_token()?;
+    if args.stop_with_stdin {
+        signals::stop_with_stdin(stop.clone())?;
+    }
     let names = |all: &[NamedSecret]| all.iter().map(|one| one.name.clone()).collect::<Vec<_>>().join(", ");
     tracing::info!(
         secrets = names(&config.secrets), read_tokens = names(&config.read_tokens),

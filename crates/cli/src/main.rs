@@ -98,6 +98,10 @@ enum Command {
 enum PlatformCommand {
     /// Serves the operator API and the Partner API, and delivers.
     Serve(platform::ServeArgs),
+    /// Copies everything that a platform has, but for its key, into one file, also while it is at work.
+    Backup(backup::BackupArgs),
+    /// Makes a data folder of such a copy.
+    Restore(backup::RestoreArgs),
 }
 
 #[derive(Subcommand)]
@@ -152,17 +156,19 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         match cli.command {
             Command::Demo(args) => Box::pin(demo::run(args)).await,
             Command::Bench(args) => Box::pin(bench::run(args)).await,
-            Command::Platform { command: PlatformCommand::Serve(args) } => {
-                Box::pin(platform::serve(args)).await
-            }
+            Command::Platform { command } => match command {
+                PlatformCommand::Serve(args) => Box::pin(platform::serve(args)).await,
+                PlatformCommand::Backup(args) => backup::of_platform(args).await,
+                PlatformCommand::Restore(args) => backup::to_platform(args).await,
+            },
             Command::Inbox { command } => match command {
                 InboxCommand::Serve(args) => Box::pin(inbox::serve(args)).await,
                 InboxCommand::Status(args) => operate::inbox::status(args).await,
                 InboxCommand::Orders(args) => operate::inbox::orders(args).await,
                 InboxCommand::Quarantine { command } => operate::inbox::quarantine(command).await,
                 InboxCommand::Again(args) => operate::inbox::again(args).await,
-                InboxCommand::Backup(args) => backup::backup(args).await,
-                InboxCommand::Restore(args) => backup::restore(args).await,
+                InboxCommand::Backup(args) => backup::of_inbox(args).await,
+                InboxCommand::Restore(args) => backup::to_inbox(args).await,
             },
             Command::Diff(args) => Box::pin(diff::run(args)).await,
             Command::Status(args) => Box::pin(operate::status::run(args)).await,

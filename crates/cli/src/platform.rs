@@ -51,6 +51,9 @@ pub(crate) struct ServeArgs {
     /// Lets endpoints be on this machine or a private network, and without TLS. For tests and trials.
     #[arg(long)]
     allow_private_endpoints: bool,
+    /// Stops gracefully when standard input ends.
+    #[arg(long, hide = true)]
+    stop_with_stdin: bool,
 }
 
 /// A platform with its listener, at work.
@@ -157,6 +160,9 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<Exit> {
         config::read::<PlatformFile>(args.config.as_deref())?.resolve(args.allow_private_endpoints)?;
     let certificate = args.tls.certificate()?;
     let stop = signals::stop_token()?;
+    if args.stop_with_stdin {
+        signals::stop_with_stdin(stop.clone())?;
+    }
     tracing::info!(
         retry = ?parts.engine.retry.delays(), in_flight_max = parts.engine.in_flight_max,
         in_flight_per_endpoint_max = parts.engine.in_flight_per_endpoint_max,

@@ -1,4 +1,7 @@
-//! SIGTERM and Ctrl-C: the first asks for a graceful stop, the second ends at once.
+//! SIGTERM and Ctrl-C: the first asks for a graceful stop, the second ends at once. And the end of standard input, for whoever
+//! asks for that.
+
+use std::io::Read as _;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -24,4 +27,20 @@ pub(crate) fn stop_token() -> std::io::Result<CancellationToken> {
     #[expect(clippy::disallowed_methods, reason = "it outlives every set of tasks: it is what stops them")]
     tokio::spawn(waiting);
     Ok(token)
+}
+
+/// Cancels the token when standard input ends. Whoever started this process and holds its input open takes it along when it ends,
+/// however that comes, and this process has a graceful stop even so.
+///
+/// # Errors
+/// Where there can be no further thread.
+pub(crate) fn stop_with_stdin(token: CancellationToken) -> std::io::Result<()> {
+    let reading = move || {
+        let mut bytes = [0; 256];
+        let mut input = std::io::stdin().lock();
+        while input.read(&mut bytes).is_ok_and(|read| read > 0) {}
+        token.cancel();
+    };
+    std::thread::Builder::new().name("stdin".to_owned()).spawn(reading)?;
+    Ok(())
 }

@@ -10,6 +10,7 @@
 
 mod backlog;
 mod bulk;
+mod console;
 mod e2e;
 mod echo;
 mod growth;
@@ -71,6 +72,12 @@ enum Bench {
         #[arg(long, value_name = "N", default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(100..))]
         events: u64,
     },
+    /// The console's pages over many deliveries, beside those of a nearly empty store, and its board while orders change.
+    Console {
+        /// Deliveries in the store.
+        #[arg(long, value_name = "N", default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(10..))]
+        deliveries: u64,
+    },
     /// Signed deliveries to the inbox, to its durable acknowledgement, beside a server that only answers.
     Inbox {
         /// Deliveries over which its memory is watched.
@@ -106,6 +113,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         Bench::Backlog { deliveries } => figures(&backlog::run(&settings, deliveries).await?)?,
         Bench::Isolation => figures(&isolation::run(&settings).await?)?,
         Bench::Growth { events } => figures(&growth::run(&settings, events).await?)?,
+        Bench::Console { deliveries } => figures(&console::run(&settings, deliveries).await?)?,
         Bench::Inbox { deliveries } => figures(&inbox::run(&settings, deliveries).await?)?,
         Bench::Echo => {
             echo::serve().await?;

@@ -101,6 +101,11 @@ struct Issued {
     partner_id: String,
 }
 
+#[derive(Deserialize)]
+struct Registered {
+    webhook_id: i64,
+}
+
 impl Platform {
     /// A platform; `single` puts each order into a delivery of its own.
     pub(super) async fn start(data: &Path, single: bool) -> anyhow::Result<Self> {
@@ -128,8 +133,8 @@ impl Platform {
         Ok(Platform { running, target, operator, data: data.to_owned(), single })
     }
 
-    /// Registers a URL for new orders, for a partner of its own.
-    pub(super) async fn register(&self, name: &str, url: &str) -> anyhow::Result<()> {
+    /// Registers a URL for new orders, for a partner of its own; the registration's id.
+    pub(super) async fn register(&self, name: &str, url: &str) -> anyhow::Result<i64> {
         let body = |value: serde_json::Value| Bytes::from(value.to_string());
         let partner = body(json!({"name": name, "business_id": World::BUSINESS}));
         let issued = self.operator.call(Method::POST, "/v1/operator/partners", partner).await?;
@@ -137,8 +142,14 @@ impl Platform {
         let webhook = body(json!({
             "partner_id": issued.partner_id, "event_type": EventType::OrderCreated, "url": url,
         }));
-        self.operator.call(Method::PUT, "/v1/operator/webhooks", webhook).await?;
-        Ok(())
+        let put = self.operator.call(Method::PUT, "/v1/operator/webhooks", webhook).await?;
+        Ok(put.data::<Registered>()?.webhook_id)
+    }
+
+    /// Sends nothing to a registration's endpoint.
+    pub(super) async fn pause(&self, webhook_id: i64) -> anyhow::Result<()> {
+        let path = format!("/v1/operator/webhooks/{webhook_id}/disable");
+        self.operator.call(Method::POST, &path, Bytes::new()).await.map(drop)
     }
 
     pub(super) async fn pending(&self) -> anyhow::Result<u64> {

@@ -2,8 +2,13 @@
 //!
 //! It sets itself up as an operator would, over the operator API, and plays the ordering surfaces the same way. It
 //! ends with figures and with the proof that both views are equal; it fails where they are not.
+//!
+//! A run with a bound has both halves within this process. One without has them as processes that can be killed, with a page to
+//! break things from: `stage`.
 
+mod folder;
 mod setup;
+mod stage;
 mod summary;
 mod traffic;
 mod view;
@@ -17,19 +22,29 @@ use std::time::Duration;
 use hookit_platform::Status;
 use tokio_util::sync::CancellationToken;
 
-use crate::diff::{Sides, compare};
+use crate::diff::{Settling, Sides, compare};
 use crate::exit::Exit;
 use crate::signals;
 
+use self::folder::Folder;
 use self::summary::Summary;
 use self::traffic::Traffic;
 
 /// How long the last deliveries may take after the traffic has ended.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long records that differ at the end may take to agree.
+const SETTLE: Duration = Duration::from_secs(5);
 /// How often the view is drawn.
 const FRAME: Duration = Duration::from_millis(200);
 
+/// What one reads below the arguments.
+const PAGE: &str = "\
+Without --orders and --for it opens a page with both sides next to each other, and switches to break things: the inbox
+unreachable, slow, answering 500, its answers lost; the platform killed; a wrong secret; a flood. Both halves are processes
+then, started from this program, and end with it. With a bound there is no page, and both are within this process.";
+
 #[derive(clap::Args)]
+#[command(after_help = PAGE)]
 pub(crate) struct Args {
     /// So many orders, then the summary. Without a bound it runs until q or Ctrl-C.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -46,6 +61,9 @@ pub(crate) struct Args {
     /// The folder to keep everything in; without it a temporary one, gone at the end.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Where the page is, on this machine; 127.0.0.1:8790, or where that is taken any free port.
+    #[arg(long, value_name = "ADDR", value_parser = loopback, conflicts_with_all = ["orders", "duration"])]
+    listen: Option<SocketAddr>,
     /// Where the platform listens; port 0 picks a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     platform_listen: SocketAddr,
@@ -77,6 +95,14 @@ fn pace(text: &str) -> Result<f64, String> {
     }
 }
 
+/// The page has no door, so it is for this machine alone.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() => Ok(address),
+        _ => Err("expected an address of this machine with a port, for example 127.0.0.1:8790".to_owned()),
+    }
+}
+
 /// Reads a time of an argument.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     const UNITS: [(&str, f64); 4] = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
@@ -93,24 +119,52 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 pub(crate) struct Snapshot {
     pub(crate) elapsed: Duration,
     pub(crate) status: Status,
-    pub(crate) inbox: hookit_inbox::Counters,
+    pub(crate) inbox: Received,
     pub(crate) traffic: traffic::Figures,
+    /// What there is where things can be broken.
+    pub(crate) stage: Option<StageLine>,
+}
+
+/// What came to the inbox since the demo was started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Received {
+    pub(crate) received: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) quarantined: u64,
+    pub(crate) refused: u64,
+}
+
+impl From<hookit_inbox::Counters> for Received {
+    fn from(counters: hookit_inbox::Counters) -> Self {
+        Received {
+            received: counters.received,
+            duplicates: counters.duplicates,
+            quarantined: counters.quarantined,
+            refused: counters.refused_in_all(),
+        }
+    }
+}
+
+/// The page, and what is broken from there.
+pub(crate) struct StageLine {
+    pub(crate) page: String,
+    pub(crate) broken: Vec<&'static str>,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
+    if args.orders.is_none() && args.duration.is_none() {
+        return Box::pin(stage::run(args)).await;
+    }
+    bounded(args).await
 }
 
 #[expect(clippy::disallowed_methods, reason = "the length of a run is shown, nothing is decided by it")]
-pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
+async fn bounded(args: Args) -> anyhow::Result<Exit> {
     let interrupted = signals::stop_token()?;
-    let temporary = match &args.data {
-        Some(_) => None,
-        None => Some(tempfile::Builder::new().prefix("hookit-demo-").tempdir()?),
-    };
-    let data = match (&args.data, &temporary) {
-        (Some(data), _) => data.clone(),
-        (None, Some(temporary)) => temporary.path().to_owned(),
-        (None, None) => unreachable!("one of them is set above"),
-    };
+    let folder = Folder::open(args.data.as_deref())?;
+    let data = folder.path();
     let started = std::time::Instant::now();
-    let halves = setup::start(&data, args.platform_listen, args.inbox_listen, args.seed).await?;
+    let halves = setup::start(data, args.platform_listen, args.inbox_listen, args.seed).await?;
     eprint(&format!(
         "platform http://{}   inbox http://{}   data {}\n",
         halves.platform.address,
@@ -120,7 +174,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
 
     let stop = interrupted.child_token();
     let traffic = Arc::new(Traffic::new(args.seed));
-    let bounds = traffic::Bounds { orders: args.orders, rate: args.rate, pace: args.pace };
+    let bounds = traffic::Bounds { orders: args.orders, rate: args.rate, pace: args.pace, is_patient: false };
     let mut driving = tokio::task::JoinSet::new();
     driving.spawn(traffic::drive(traffic.clone(), halves.surface.clone(), bounds, stop.clone()));
     let deadline = args.duration.map(|duration| tokio::time::Instant::now() + duration);
@@ -146,8 +200,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         let snapshot = Snapshot {
             elapsed: started.elapsed(),
             status: halves.platform.status().await?,
-            inbox: halves.inbox.counters(),
+            inbox: halves.inbox.counters().into(),
             traffic: traffic.figures(),
+            stage: None,
         };
         match &mut view {
             Some(view) => {
@@ -173,11 +228,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         inbox: halves.inbox_client()?,
         business_id: Some(hookit_sim::traffic::World::BUSINESS.0),
     };
-    let comparison = compare(&sides, Duration::from_secs(5)).await?;
+    let comparison = compare(&sides, Settling::all(SETTLE)).await?;
     let summary = Summary::of(&snapshot, comparison);
     summary.print(args.output)?;
     halves.stop().await;
-    drop(temporary);
+    drop(folder);
     Ok(if summary.is_proof() { Exit::Success } else { Exit::Differs })
 }
 
@@ -213,6 +268,14 @@ mod tests {
         }
         for text in ["", "30", "s", "-1s", "0s", "1d", "NaNs", "infs", "9999h", "３s秒"] {
             assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_page_is_for_this_machine() {
+        assert!(loopback("127.0.0.1:0").is_ok() && loopback("[::1]:8790").is_ok());
+        for text in ["0.0.0.0:8790", "192.168.1.7:8790", "[::]:8790", "127.0.0.1", "localhost:8790"] {
+            assert!(loopback(text).is_err(), "{text}");
         }
     }
 

@@ -40,7 +40,7 @@ pub(super) struct Summary {
 
 impl Summary {
     pub(super) fn of(snapshot: &Snapshot, views: Comparison) -> Self {
-        let Snapshot { elapsed, status, inbox, traffic } = snapshot;
+        let Snapshot { elapsed, status, inbox, traffic, .. } = snapshot;
         Summary {
             seconds: elapsed.as_secs_f64(),
             orders: traffic.created,
@@ -56,7 +56,7 @@ impl Summary {
             received: inbox.received,
             duplicates: inbox.duplicates,
             quarantined: inbox.quarantined,
-            refused: inbox.refused_in_all(),
+            refused: inbox.refused,
             commit_to_acknowledgement_p50_us: status.latency.p50_us,
             commit_to_acknowledgement_p99_us: status.latency.p99_us,
             views,

@@ -12,7 +12,7 @@ use hookit_sim::traffic::{Step, StepChange, World, generator};
 use http::{Method, StatusCode};
 use serde_json::json;
 use serde_json::value::RawValue;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +26,8 @@ const LIVES_AT_FULL_SPEED: usize = 128;
 const LIVES_MAX: usize = 20_000;
 /// The longest pause in a life, in real time: a meal ordered for tomorrow would outlast the demo.
 const PAUSE_MAX: Duration = Duration::from_secs(3600);
+/// The pause before a platform that does not answer is asked again.
+const AGAIN: Duration = Duration::from_millis(500);
 /// How many recent changes are kept for the view.
 const RECENT_MAX: usize = 64;
 
@@ -35,6 +37,8 @@ pub(super) struct Bounds {
     pub(super) orders: Option<u64>,
     pub(super) rate: f64,
     pub(super) pace: f64,
+    /// Whether a platform that does not answer is asked until it does, as surfaces do. Else that ends the run.
+    pub(super) is_patient: bool,
 }
 
 /// What the surfaces did so far.
@@ -47,6 +51,10 @@ pub(super) struct Traffic {
     voided: AtomicU64,
     /// Orders by status, in the order of [`KnownStatus::ALL`].
     board: [AtomicU64; KnownStatus::ALL.len()],
+    /// Changes that wait for a platform that does not answer.
+    unanswered: AtomicU64,
+    /// How many times more orders than were asked for.
+    flood: watch::Sender<u32>,
     recent: Mutex<VecDeque<String>>,
 }
 
@@ -59,6 +67,7 @@ pub(crate) struct Figures {
     pub(crate) cancelled: u64,
     pub(crate) voided: u64,
     pub(crate) board: [u64; KnownStatus::ALL.len()],
+    pub(crate) unanswered: u64,
     pub(crate) recent: Vec<String>,
 }
 
@@ -79,6 +88,8 @@ impl Traffic {
             cancelled: AtomicU64::new(0),
             voided: AtomicU64::new(0),
             board: std::array::from_fn(|_| AtomicU64::new(0)),
+            unanswered: AtomicU64::new(0),
+            flood: watch::Sender::new(1),
             recent: Mutex::new(VecDeque::with_capacity(RECENT_MAX)),
         }
     }
@@ -92,8 +103,14 @@ impl Traffic {
             cancelled: read(&self.cancelled),
             voided: read(&self.voided),
             board: std::array::from_fn(|i| read(&self.board[i])),
+            unanswered: read(&self.unanswered),
             recent: self.recent.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect(),
         }
+    }
+
+    /// From now on there are so many times more orders than were asked for.
+    pub(super) fn flood(&self, times: u32) {
+        self.flood.send_replace(times.max(1));
     }
 
     fn moved(&self, from: Option<KnownStatus>, to: KnownStatus) {
@@ -123,17 +140,21 @@ pub(super) async fn drive(
     let mut dice = generator(traffic.seed.wrapping_add(1));
     let at_full_speed = bounds.rate == 0.0;
     let places = Arc::new(Semaphore::new(if at_full_speed { LIVES_AT_FULL_SPEED } else { LIVES_MAX }));
-    let mut next = tokio::time::interval(if at_full_speed {
-        Duration::from_secs(1)
-    } else {
-        Duration::from_secs_f64(1.0 / bounds.rate)
-    });
-    next.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
+    let mut flood = traffic.flood.subscribe();
+    let mut next = beat(bounds.rate, 1);
     let mut lives = JoinSet::new();
     let mut made = 0;
     while bounds.orders.is_none_or(|orders| made < orders) && !stop.is_cancelled() {
         if !at_full_speed {
-            tokio::select! { _ = next.tick() => {}, () = stop.cancelled() => break }
+            tokio::select! {
+                _ = next.tick() => {}
+                // The sender lives as long as the traffic does.
+                Ok(()) = flood.changed() => {
+                    next = beat(bounds.rate, *flood.borrow_and_update());
+                    continue;
+                }
+                () = stop.cancelled() => break,
+            }
         }
         let place = tokio::select! {
             place = places.clone().acquire_owned() => place.expect("the semaphore is never closed"),
@@ -149,7 +170,9 @@ pub(super) async fn drive(
         let (traffic, surface, stop) = (traffic.clone(), surface.clone(), stop.clone());
         lives.spawn(async move {
             let _place = place;
-            live(&traffic, &surface, order.record.into(), steps, scale, &stop).await
+            let surface =
+                Surface { client: surface, traffic: &traffic, is_patient: bounds.is_patient, stop: &stop };
+            surface.live(order.record.into(), steps, scale).await
         });
     }
     while let Some(ended) = lives.join_next().await {
@@ -158,86 +181,117 @@ pub(super) async fn drive(
     Ok(())
 }
 
-async fn live(
-    traffic: &Traffic,
-    surface: &Client,
-    record: Bytes,
-    steps: Vec<Step>,
-    scale: f64,
-    stop: &CancellationToken,
-) -> anyhow::Result<()> {
-    let (id, mut status) = change(surface, Method::POST, "/v1/operator/orders", record).await?;
-    traffic.created.fetch_add(1, Ordering::Relaxed);
-    traffic.moved(None, status);
-    traffic.note(format!("order {id} {status}"));
-    for step in steps {
-        let wait = step.after.min(PAUSE_MAX).mul_f64(scale);
-        if stop.is_cancelled() || !wait.is_zero() && !pause(stop, wait).await {
+/// When the next orders come.
+fn beat(rate: f64, times: u32) -> tokio::time::Interval {
+    let pause = if rate == 0.0 { 1.0 } else { 1.0 / (rate * f64::from(times)) };
+    let mut beat = tokio::time::interval(Duration::from_secs_f64(pause));
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
+    beat
+}
+
+/// Who posts one order and what becomes of it.
+struct Surface<'a> {
+    client: Client,
+    traffic: &'a Traffic,
+    is_patient: bool,
+    stop: &'a CancellationToken,
+}
+
+impl Surface<'_> {
+    async fn live(&self, record: Bytes, steps: Vec<Step>, scale: f64) -> anyhow::Result<()> {
+        let traffic = self.traffic;
+        let Some((id, mut status)) = self.change(Method::POST, "/v1/operator/orders", record).await? else {
             return Ok(());
-        }
-        let before = status;
-        let (counter, what) = match &step.change {
-            StepChange::EditCart(cart) => {
-                let path = format!("/v1/operator/orders/{id}/cart");
-                (_, status) = change(surface, Method::PUT, &path, cart.clone().into()).await?;
-                (&traffic.edits, format!("order {id} cart edited in {status}"))
-            }
-            StepChange::Move(to) => {
-                status = move_to(surface, id, *to, None).await?;
-                (&traffic.moves, format!("order {id} {before} → {status}"))
-            }
-            StepChange::Cancel { reason_code } => {
-                status = move_to(surface, id, KnownStatus::Cancelled, Some(reason_code)).await?;
-                (&traffic.cancelled, format!("order {id} {before} → {status}: {reason_code}"))
-            }
-            StepChange::Void { reason_code } => {
-                status = move_to(surface, id, KnownStatus::Cancelled, Some(reason_code)).await?;
-                (&traffic.voided, format!("order {id} {before} → {status}, voided: {reason_code}"))
-            }
         };
-        counter.fetch_add(1, Ordering::Relaxed);
-        traffic.moved(Some(before), status);
-        traffic.note(what);
-    }
-    Ok(())
-}
-
-async fn move_to(
-    surface: &Client,
-    id: i64,
-    to: KnownStatus,
-    reason_code: Option<&str>,
-) -> anyhow::Result<KnownStatus> {
-    let mut body = json!({"status": to.name().to_lowercase()});
-    if let Some(reason_code) = reason_code {
-        body["reason_code"] = reason_code.into();
-    }
-    let path = format!("/v1/operator/orders/{id}/status");
-    Ok(change(surface, Method::PATCH, &path, body.to_string().into()).await?.1)
-}
-
-/// Makes one change; asks again while the platform says that it is too busy. The order's id and status afterwards.
-async fn change(
-    surface: &Client,
-    method: Method,
-    path: &str,
-    body: Bytes,
-) -> anyhow::Result<(i64, KnownStatus)> {
-    loop {
-        let reply = surface.send(method.clone(), path, body.clone()).await?;
-        if reply.status == StatusCode::SERVICE_UNAVAILABLE {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            continue;
+        traffic.created.fetch_add(1, Ordering::Relaxed);
+        traffic.moved(None, status);
+        traffic.note(format!("order {id} {status}"));
+        for step in steps {
+            let wait = step.after.min(PAUSE_MAX).mul_f64(scale);
+            if self.stop.is_cancelled() || !wait.is_zero() && !pause(self.stop, wait).await {
+                return Ok(());
+            }
+            let before = status;
+            let changed = match &step.change {
+                StepChange::EditCart(cart) => {
+                    let path = format!("/v1/operator/orders/{id}/cart");
+                    self.change(Method::PUT, &path, cart.clone().into()).await?
+                }
+                StepChange::Move(to) => self.move_to(id, *to, None).await?,
+                StepChange::Cancel { reason_code } | StepChange::Void { reason_code } => {
+                    self.move_to(id, KnownStatus::Cancelled, Some(reason_code)).await?
+                }
+            };
+            let Some((_, after)) = changed else { return Ok(()) };
+            status = after;
+            let (counter, what) = match &step.change {
+                StepChange::EditCart(_) => (&traffic.edits, format!("order {id} cart edited in {status}")),
+                StepChange::Move(_) => (&traffic.moves, format!("order {id} {before} → {status}")),
+                StepChange::Cancel { reason_code } => {
+                    (&traffic.cancelled, format!("order {id} {before} → {status}: {reason_code}"))
+                }
+                StepChange::Void { reason_code } => {
+                    (&traffic.voided, format!("order {id} {before} → {status}, voided: {reason_code}"))
+                }
+            };
+            counter.fetch_add(1, Ordering::Relaxed);
+            traffic.moved(Some(before), status);
+            traffic.note(what);
         }
-        if !reply.status.is_success() {
-            return Err(coded(Exit::Refused, format!("{method} {path}: {}", reply.explain())));
+        Ok(())
+    }
+
+    async fn move_to(
+        &self,
+        id: i64,
+        to: KnownStatus,
+        reason_code: Option<&str>,
+    ) -> anyhow::Result<Option<(i64, KnownStatus)>> {
+        let mut body = json!({"status": to.name().to_lowercase()});
+        if let Some(reason_code) = reason_code {
+            body["reason_code"] = reason_code.into();
         }
-        let data: &RawValue = reply.data()?;
-        let record = Record::parse(reply.body.slice_ref(data.get().as_bytes()))?;
-        let (id, status) = (record.id()?, record.status(&StatusCodes::default())?);
-        return match (id, status) {
-            (Some(id), Some(OrderStatus::Known(status))) => Ok((id.0, status)),
-            _ => Err(coded(Exit::Refused, format!("{method} {path}: a record without id or status"))),
-        };
+        let path = format!("/v1/operator/orders/{id}/status");
+        self.change(Method::PATCH, &path, body.to_string().into()).await
+    }
+
+    /// Makes one change; asks again while the platform says that it is too busy. The order's id and status afterwards, and nothing
+    /// where the stop was asked for before the platform answered.
+    async fn change(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> anyhow::Result<Option<(i64, KnownStatus)>> {
+        loop {
+            let reply = match self.client.send(method.clone(), path, body.clone()).await {
+                Ok(reply) => reply,
+                // Whether it was done nobody knows, so it is asked for again: a move is made once, an order perhaps twice.
+                Err(_) if self.is_patient => {
+                    self.traffic.unanswered.fetch_add(1, Ordering::Relaxed);
+                    let goes_on = pause(self.stop, AGAIN).await;
+                    self.traffic.unanswered.fetch_sub(1, Ordering::Relaxed);
+                    if goes_on {
+                        continue;
+                    }
+                    return Ok(None);
+                }
+                Err(error) => return Err(error),
+            };
+            if reply.status == StatusCode::SERVICE_UNAVAILABLE {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                continue;
+            }
+            if !reply.status.is_success() {
+                return Err(coded(Exit::Refused, format!("{method} {path}: {}", reply.explain())));
+            }
+            let data: &RawValue = reply.data()?;
+            let record = Record::parse(reply.body.slice_ref(data.get().as_bytes()))?;
+            let (id, status) = (record.id()?, record.status(&StatusCodes::default())?);
+            return match (id, status) {
+                (Some(id), Some(OrderStatus::Known(status))) => Ok(Some((id.0, status))),
+                _ => Err(coded(Exit::Refused, format!("{method} {path}: a record without id or status"))),
+            };
+        }
     }
 }

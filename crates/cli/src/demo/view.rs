@@ -81,7 +81,7 @@ fn colour(status: KnownStatus) -> Color {
 }
 
 fn draw(frame: &mut Frame<'_>, snapshot: &Snapshot, rates: &[u64]) {
-    let Snapshot { elapsed, status, inbox, traffic } = snapshot;
+    let Snapshot { elapsed, status, inbox, traffic, stage } = snapshot;
     let board_height = KnownStatus::ALL.len() as u16 + 2;
     let [head, board, figures, rate, recent] = Layout::vertical([
         Constraint::Length(1),
@@ -92,7 +92,7 @@ fn draw(frame: &mut Frame<'_>, snapshot: &Snapshot, rates: &[u64]) {
     ])
     .areas(frame.area());
 
-    let title = Line::from(vec![
+    let mut title = vec![
         Span::raw(" hookit demo ").bold(),
         Span::raw(format!(
             "{:.0} s · {} orders · {} changes",
@@ -101,8 +101,14 @@ fn draw(frame: &mut Frame<'_>, snapshot: &Snapshot, rates: &[u64]) {
             traffic.changes()
         )),
         Span::raw("   q stops").dim(),
-    ]);
-    frame.render_widget(Paragraph::new(title), head);
+    ];
+    if let Some(stage) = stage {
+        title.push(Span::raw(format!("   {}", stage.page)));
+        if !stage.broken.is_empty() {
+            title.push(Span::raw(format!("   {}", stage.broken.join(", "))).yellow());
+        }
+    }
+    frame.render_widget(Paragraph::new(Line::from(title)), head);
 
     let mut statuses = KnownStatus::ALL;
     statuses.sort_by_key(|status| status.rank());
@@ -136,10 +142,7 @@ fn draw(frame: &mut Frame<'_>, snapshot: &Snapshot, rates: &[u64]) {
         ]),
         Line::from(format!(
             " inbox     {} received  {} duplicates  {} quarantined  {} refused",
-            inbox.received,
-            inbox.duplicates,
-            inbox.quarantined,
-            inbox.refused_in_all()
+            inbox.received, inbox.duplicates, inbox.quarantined, inbox.refused
         )),
         Line::from(format!(
             " latency   p50 {}  p99 {}  from commit to acknowledgement",
@@ -163,9 +166,10 @@ fn draw(frame: &mut Frame<'_>, snapshot: &Snapshot, rates: &[u64]) {
 
 /// The same as one line, for where there is no terminal.
 pub(super) fn line(snapshot: &Snapshot) -> String {
-    let Snapshot { elapsed, status, inbox, traffic } = snapshot;
+    let Snapshot { elapsed, status, inbox, traffic, stage } = snapshot;
+    let broken = stage.as_ref().map(|stage| stage.broken.join(", ")).filter(|broken| !broken.is_empty());
     format!(
-        "{:>5.0} s  {} orders  {} changes  {} delivered  {} pending  {} dead  {} duplicates  p50 {}  p99 {}\n",
+        "{:>5.0} s  {} orders  {} changes  {} delivered  {} pending  {} dead  {} duplicates  p50 {}  p99 {}{}\n",
         elapsed.as_secs_f64(),
         traffic.created,
         traffic.changes(),
@@ -174,6 +178,7 @@ pub(super) fn line(snapshot: &Snapshot) -> String {
         status.dead,
         inbox.duplicates,
         ms(status.latency.p50_us),
-        ms(status.latency.p99_us)
+        ms(status.latency.p99_us),
+        broken.map_or_else(String::new, |broken| format!("  ({broken})"))
     )
 }

@@ -100,6 +100,35 @@ async fn an_event_is_measured_in_an_empty_and_in_a_full_store() {
 }
 
 #[tokio::test]
+async fn pages_are_measured_over_few_and_over_many_deliveries() {
+    let names = [
+        "deliveries",
+        "slowest_p50_ms",
+        "slowest_max_ms",
+        "ratio",
+        "overview_p50_ms",
+        "board_p50_ms",
+        "deliveries_p50_ms",
+        "pending_p50_ms",
+        "pending_at_one_p50_ms",
+        "pending_none_of_the_type_p50_ms",
+        "delivered_p50_ms",
+        "dead_p50_ms",
+        "at_one_endpoint_p50_ms",
+        "none_of_the_type_p50_ms",
+        "the_oldest_p50_ms",
+        "of_one_order_p50_ms",
+        "dead_letters_p50_ms",
+        "endpoints_p50_ms",
+        "one_endpoint_p50_ms",
+        "board_changes_per_second",
+        "board_page_p99_ms",
+        "board_pause_max_ms",
+    ];
+    figures(&["console", "--deliveries", "2000"], &names).await;
+}
+
+#[tokio::test]
 async fn a_run_that_the_disk_has_no_room_for_does_not_begin() {
     let scratch = Scratch::new();
     let launch = Launch::hookit(&["bench", "growth", "--events", "1000000000000"]).named("bench");

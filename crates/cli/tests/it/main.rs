@@ -9,6 +9,7 @@
 mod api_walk;
 mod bench;
 mod demo;
+mod demo_page;
 mod diff;
 mod doctor;
 mod endings;

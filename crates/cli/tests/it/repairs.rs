@@ -77,6 +77,74 @@ async fn deliveries_that_were_never_made_are_made_up_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_platform_restored_from_a_copy_sends_what_waited_and_gives_no_number_twice() {
+    let scratch = Scratch::new();
+    let (mut platform, partner, inbox) = both(&scratch, EAGER).await;
+    platform.register(&partner, &EventType::ALL, &inbox.webhook()).await;
+    for order_id in 1..=5 {
+        create(&platform, order_id).await;
+    }
+    platform.drained().await;
+    // One delivery waits while the copy is made.
+    platform.operator.call(Method::POST, "/v1/operator/webhooks/1/disable", "").await;
+    create(&platform, 6).await;
+    let (copy, data) = (scratch.path("platform.backup"), platform.data.clone());
+    let backup = |command: &str| {
+        Launch::hookit(&["platform", command]).argument(&copy).argument("--data").argument(&data)
+    };
+    let made = backup("backup").run(&scratch).await;
+    assert_eq!(made.code, Some(0), "{made:?}");
+    assert!(made.stderr.contains("platform.key is not in it"), "{made:?}");
+    assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+    let in_use = backup("restore").run(&scratch).await;
+    assert!(in_use.code == Some(6) && in_use.stderr.contains("in use"), "{in_use:?}");
+    // What comes after it is lost with the disk; the inbox has heard of it, and read on in the events.
+    for order_id in 7..=9 {
+        create(&platform, order_id).await;
+    }
+    until("the events of what is lost", async || {
+        let orders = inbox.client.get("/orders?limit=1000").await["orders"].take();
+        (orders.as_array()?.len() == 9).then_some(())
+    })
+    .await;
+    let last = inbox.client.get("/reconcile").await["runs"][0]["run_id"].as_i64().unwrap();
+    reconciled(&inbox, last + 1).await;
+    platform.server.kill().await;
+    // With their modes: a key that others may read is not taken.
+    let secrets = ["platform.key", "operator.token"].map(|name| (data.join(name), scratch.path(name)));
+    for (kept, safe) in secrets.iter().filter(|(kept, _)| kept.exists()) {
+        std::fs::copy(kept, safe).unwrap();
+    }
+    std::fs::remove_dir_all(&data).unwrap();
+    let restored = backup("restore").run(&scratch).await;
+    assert_eq!(restored.code, Some(0), "{restored:?}");
+    for (kept, safe) in secrets.iter().filter(|(_, safe)| safe.exists()) {
+        std::fs::copy(safe, kept).unwrap();
+    }
+
+    platform.server.start(&scratch).await;
+    assert_eq!(platform.count("orders").await, 6);
+    platform.operator.call(Method::POST, "/v1/operator/webhooks/1/enable", "").await;
+    create(&platform, 10).await;
+    platform.drained().await;
+    for order_id in [6, 10] {
+        assert_eq!(inbox.client.get(&format!("/orders/{order_id}")).await["version"], 1);
+    }
+    let newest = platform.operator.get("/v1/operator/deliveries?order_id=10").await;
+    let seq = newest["deliveries"][0]["seq"].as_i64().unwrap();
+    assert!(seq > 1 << 40, "{newest}");
+    // Its cursor holds, and it hears by it of what is new.
+    let last = inbox.client.get("/reconcile").await["runs"][0]["run_id"].as_i64().unwrap();
+    let shown = until("a run that succeeds", async || {
+        let shown = inbox.client.get("/reconcile").await;
+        let is_done = |run: &Value| run["run_id"].as_i64() > Some(last) && run["ended_as"] == "done";
+        shown["runs"].as_array().expect("a list").iter().any(is_done).then_some(shown)
+    })
+    .await;
+    assert_eq!(shown["status"]["way"], "events", "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_inbox_restored_from_yesterdays_backup_catches_up_by_itself() {
     let scratch = Scratch::new();
     let (platform, partner, mut inbox) = both(&scratch, "[reconcile]\nsettle_s = 0\n").await;

@@ -8,7 +8,7 @@ use axum::response::Response;
 use hookit_contract::{DeliveryState, EndpointId, OrderId, Record};
 use hookit_server::page::{Tone, age, exact, facts, live, note, table};
 use hookit_server::{ApiError, Live, LiveEvents, Params, PathId};
-use hookit_store::platform::{Attempt, Delivery, DeliveryQuery, OrderEvent, Ordering, Verdict};
+use hookit_store::platform::{Attempt, Delivery, DeliveryQuery, OrderEvent, Ordering};
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -96,14 +96,6 @@ struct Tried {
     attempts: Vec<Attempt>,
 }
 
-impl Tried {
-    /// One that has ended before and is in line again: it stands behind everything fresh, and nothing fresh waits for it.
-    fn is_replay(&self) -> bool {
-        let has_ended = |attempt: &Attempt| matches!(attempt.verdict, Verdict::Delivered | Verdict::Dead);
-        self.delivery.state == DeliveryState::Pending && self.attempts.iter().any(has_ended)
-    }
-}
-
 async fn timeline(shared: Arc<Shared>, visit: Visit, order_id: OrderId) -> Result<Markup> {
     let events = shared.store.events_of_order(order_id, EVENTS_MAX).await.map_err(store_error)?;
     let query = DeliveryQuery { order_id: Some(order_id), limit: DELIVERIES_MAX, ..DeliveryQuery::default() };
@@ -171,7 +163,7 @@ async fn waiting<'t>(
     let mut said = Vec::new();
     for one in pending.take(EXPLAINED_MAX) {
         let (delivery, endpoint) = (&one.delivery, endpoints.get(&one.delivery.endpoint_id));
-        if one.is_replay() {
+        if delivery.is_replay {
             said.push((delivery, html! { "Is replayed, and goes when nothing fresh of its orders waits." }));
             continue;
         }
@@ -179,7 +171,7 @@ async fn waiting<'t>(
         let ordering = settings.map_or(Ordering::PerOrder, |endpoint| endpoint.settings.ordering);
         let mut earlier: Vec<Delivery> = tried
             .iter()
-            .filter(|other| other.delivery.state == DeliveryState::Pending && !other.is_replay())
+            .filter(|other| other.delivery.state == DeliveryState::Pending && !other.delivery.is_replay)
             .map(|other| other.delivery.clone())
             .collect();
         for (other, _) in delivery.orders.iter().filter(|(id, _)| *id != order_id) {
@@ -190,7 +182,8 @@ async fn waiting<'t>(
                 limit: EXPLAINED_MAX,
                 ..DeliveryQuery::default()
             };
-            earlier.extend(shared.store.deliveries(query).await.map_err(store_error)?.deliveries);
+            let others = shared.store.deliveries(query).await.map_err(store_error)?.deliveries;
+            earlier.extend(others.into_iter().filter(|other| !other.is_replay));
         }
         earlier.sort_by_key(|other| other.seq);
         let reason = waits(delivery, &earlier, ordering, endpoint, visit.now);

@@ -110,6 +110,7 @@ mod tests {
             branch_id: BranchId(1),
             orders: orders.iter().map(|id| (OrderId(*id), 1)).collect(),
             state: DeliveryState::Pending,
+            is_replay: false,
             attempts: 0,
             created_at: NOW,
             next_attempt_at: Some(NOW),

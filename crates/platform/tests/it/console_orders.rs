@@ -117,6 +117,15 @@ async fn an_orders_page_says_what_waits_for_what() {
     let text = page(&browser, &path).await;
     assert!(text.contains("Its endpoint is not sent anything. An operator paused it"), "{text}");
     assert!(!text.contains(&partner.webhook_secret) && !text.contains(&partner.secret));
+
+    // One that was taken back before its first attempt and is sent again is a replay like any other.
+    let newest =
+        running.deliveries(&format!("?order_id={id}")).await[0]["delivery_id"].as_str().unwrap().to_owned();
+    for what in ["cancel", "replay"] {
+        running.call("POST", &format!("/v1/operator/deliveries/{newest}/{what}"), "").await.expect(200);
+    }
+    let text = page(&browser, &path).await;
+    assert!(text.contains("Is replayed, and goes when nothing fresh of its orders waits."), "{text}");
     running.stop().await;
 }
 

@@ -116,6 +116,8 @@ impl Frame<'_> {
                         span title=(role) { (name) }
                         button.plain type="submit" { "Sign out" }
                     }
+                } @else {
+                    span.who { span.liveness #liveness hidden {} }
                 }
             }
         }

@@ -1,9 +1,11 @@
-// Keeps the marked parts of a page fresh, and copies what a button asks for. All else works without it.
+// Keeps the marked parts of a page fresh, sends forms that are marked so without leaving it, and copies what a button asks for.
+// All else works without it.
 "use strict";
 (() => {
   const sign = document.getElementById("liveness");
   const parts = [...document.querySelectorAll("[data-live]")];
   const AGAIN_MS = 30000;
+  const HELD_MS = 200;
 
   const say = (state, words) => {
     if (!sign) return;
@@ -12,16 +14,18 @@
     sign.textContent = words;
   };
 
+  // A field being filled in, or a button between being pressed and being let go: drawn anew it would be lost.
+  const isHeld = (part) => part.querySelector(":active, input:focus, select:focus, textarea:focus") !== null;
+
   const SCROLLED = ".scroll, .board";
   const FOCUSED = "a[href], button, summary, [tabindex], [id]";
 
   // What a thing is called, by which it is found again in the next picture.
   const name = (one) => one.id || one.getAttribute("href") || one.getAttribute("aria-label") || `${one.tagName} ${one.textContent}`;
 
-  // What the reader is in the middle of stays: a field being filled in, what has the focus, what was opened, how far something was scrolled.
+  // What the reader is in the middle of stays: what has the focus, what was opened, how far something was scrolled.
   const show = (part, html) => {
     const active = part.contains(document.activeElement) ? document.activeElement : null;
-    if (active && active.matches("input, select, textarea")) return;
     const open = [...part.querySelectorAll("details[id][open]")].map((one) => one.id);
     const scrolled = [...part.querySelectorAll(SCROLLED)].map((one) => [one.scrollLeft, one.scrollTop]);
     const focused = active && name(active);
@@ -43,6 +47,14 @@
     let source = null;
     let newest = null;
     let timer = 0;
+    const draw = () => {
+      if (isHeld(part)) {
+        setTimeout(draw, HELD_MS);
+        return;
+      }
+      show(part, JSON.parse(newest));
+      newest = null;
+    };
     const open = () => {
       clearTimeout(timer);
       source = new EventSource(part.dataset.live);
@@ -50,10 +62,7 @@
       source.addEventListener("part", (event) => {
         // Only the newest of what came between two pictures is drawn.
         if (newest === null) {
-          requestAnimationFrame(() => {
-            show(part, JSON.parse(newest));
-            newest = null;
-          });
+          requestAnimationFrame(draw);
         }
         newest = event.data;
       });
@@ -75,6 +84,18 @@
   };
 
   parts.forEach(follow);
+
+  // A form marked so leaves the page where it is, as long as its parts are fresh; where that fails it is sent as forms are.
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (!form.matches("[data-quiet]") || !sign || sign.dataset.state !== "live") return;
+    event.preventDefault();
+    const body = new URLSearchParams(new FormData(form));
+    fetch(form.action, { method: "post", body, redirect: "manual" }).then(
+      (answer) => answer.type === "opaqueredirect" || form.submit(),
+      () => form.submit(),
+    );
+  });
 
   // A button that copies is shown only where a page may do so: over https, or on the machine itself.
   for (const button of document.querySelectorAll("[data-copy]")) {

@@ -1,7 +1,8 @@
 //! Pages for people: what the consoles of both halves, and whatever else shows pages, are made of.
 //!
 //! A page is HTML made on the server (maud, which escapes by default), one stylesheet and one small script, both from the
-//! binary. The script keeps marked parts of a page fresh, copies what is to be copied, and does nothing else, so everything works without it. Each answer
+//! binary. The script keeps marked parts of a page fresh, sends marked forms without leaving it, copies what is to be copied, and does
+//! nothing else, so everything works without it. Each answer
 //! that leaves here forbids what a page has no use for ([`protected`]): scripts and styles in the page, frames, requests to
 //! anywhere else. Whatever changes something is a form with a token of the session, checked by [`check_form`].
 //!

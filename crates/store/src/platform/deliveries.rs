@@ -132,6 +132,8 @@ pub struct Delivery {
     pub orders: Vec<(OrderId, i64)>,
     /// Where it stands.
     pub state: DeliveryState,
+    /// It was put in line by a replay: behind everything fresh, and nothing fresh waits for it.
+    pub is_replay: bool,
     /// Attempts made.
     pub attempts: u32,
     /// When it was committed.

@@ -12,7 +12,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::file::{self, Kind};
 use super::lock::Lock;
-use super::{inbox, migrations};
+use super::{inbox, migrations, platform};
 use crate::OpenError;
 use crate::inbox::CHANGES_AHEAD;
 
@@ -83,12 +83,15 @@ fn database(path: &Path, kind: &Kind) -> impl Fn(rusqlite::Error) -> BackupError
 /// # Errors
 /// [`BackupError`]; then there is no such file.
 pub fn backup_inbox(dir: &Path, to: &Path, told: impl FnMut(u64, u64)) -> Result<u64, BackupError> {
-    let kind = &inbox::KIND;
-    let from = dir.join(format!("{}.db", kind.name));
-    if !from.exists() {
-        return Err(BackupError::Missing { path: from });
-    }
-    written(to, |draft| copy(&from, draft, kind, told))
+    backup(&inbox::KIND, dir, to, told)
+}
+
+/// The same for the platform's store. Its key is not in it.
+///
+/// # Errors
+/// [`BackupError`]; then there is no such file.
+pub fn backup_platform(dir: &Path, to: &Path, told: impl FnMut(u64, u64)) -> Result<u64, BackupError> {
+    backup(&platform::KIND, dir, to, told)
 }
 
 /// Makes the inbox's store of a data folder of a copy. The folder may be there, but have no store.
@@ -96,7 +99,44 @@ pub fn backup_inbox(dir: &Path, to: &Path, told: impl FnMut(u64, u64)) -> Result
 /// # Errors
 /// [`BackupError`]; then the folder has no store.
 pub fn restore_inbox(from: &Path, dir: &Path, told: impl FnMut(u64, u64)) -> Result<u64, BackupError> {
-    let kind = &inbox::KIND;
+    restore(&inbox::KIND, from, dir, told, |db| {
+        db.execute("UPDATE totals SET last_change = last_change + ?1", [CHANGES_AHEAD])
+    })
+}
+
+/// The same for the platform's store. It leaves 2^40 numbers of events and deliveries out: none is given twice, and whoever reads
+/// the events goes on from where he was.
+///
+/// # Errors
+/// [`BackupError`]; then the folder has no store.
+pub fn restore_platform(from: &Path, dir: &Path, told: impl FnMut(u64, u64)) -> Result<u64, BackupError> {
+    restore(&platform::KIND, from, dir, told, |db| {
+        db.execute(
+            "UPDATE totals SET numbers_after = ?1 + max(numbers_after,
+                coalesce((SELECT max(record_id) FROM records), 0), coalesce((SELECT max(delivery_seq) FROM deliveries), 0))",
+            [NUMBERS_AHEAD],
+        )
+    })
+}
+
+/// How many numbers a platform's store that is made of a copy leaves out: more than any gives in the life of a copy.
+const NUMBERS_AHEAD: i64 = 1 << 40;
+
+fn backup(kind: &Kind, dir: &Path, to: &Path, told: impl FnMut(u64, u64)) -> Result<u64, BackupError> {
+    let from = dir.join(format!("{}.db", kind.name));
+    if !from.exists() {
+        return Err(BackupError::Missing { path: from });
+    }
+    written(to, |draft| copy(&from, draft, kind, told))
+}
+
+fn restore(
+    kind: &Kind,
+    from: &Path,
+    dir: &Path,
+    told: impl FnMut(u64, u64),
+    step_ahead: impl FnOnce(&Connection) -> rusqlite::Result<usize>,
+) -> Result<u64, BackupError> {
     file::make_dir(dir).map_err(io(dir))?;
     let _lock = Lock::take(dir, &format!("{}.lock", kind.name))?;
     if !from.is_file() {
@@ -120,7 +160,7 @@ pub fn restore_inbox(from: &Path, dir: &Path, told: impl FnMut(u64, u64)) -> Res
         .map_err(&failed)?;
         let found = migrations::look(&db).map_err(&failed)?;
         migrations::run(&mut db, kind, found.version).map_err(&failed)?;
-        db.execute("UPDATE totals SET last_change = last_change + ?1", [CHANGES_AHEAD]).map_err(&failed)?;
+        step_ahead(&db).map_err(&failed)?;
         db.close().map_err(|(_, error)| failed(error))?;
         Ok(bytes)
     })

@@ -23,6 +23,10 @@ pub(crate) fn look(db: &Connection) -> rusqlite::Result<Found> {
 }
 
 pub(crate) fn run(db: &mut Connection, kind: &Kind, done: i64) -> rusqlite::Result<()> {
+    let known = kind.migrations.len();
+    if done > 0 && usize::try_from(done).is_ok_and(|done| done < known) {
+        tracing::info!(store = kind.name, from = done, to = known, "the database is brought to its new form");
+    }
     for (number, sql) in (1i64..).zip(kind.migrations) {
         if number <= done {
             continue;

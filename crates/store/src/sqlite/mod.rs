@@ -27,7 +27,7 @@ mod platform;
 mod readers;
 mod writer;
 
-pub use backup::{BackupError, backup_inbox, restore_inbox};
+pub use backup::{BackupError, backup_inbox, backup_platform, restore_inbox, restore_platform};
 pub use examine::{Examined, examine};
 pub use inbox::{InboxOptions, InboxStore};
 pub use platform::{PlatformOptions, PlatformStore};

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hookit_contract::DeliveryId;
 use hookit_store::inbox::{CHANGES_AHEAD, Received, Source, Store};
+use hookit_store::platform::{EventQuery, EventsRead, Store as _};
 use hookit_store::sqlite::{
-    BackupError, InboxOptions, InboxStore, PlatformOptions, PlatformStore, backup_inbox, restore_inbox,
+    BackupError, InboxOptions, InboxStore, PlatformOptions, PlatformStore, backup_inbox, backup_platform,
+    restore_inbox, restore_platform,
 };
 
-use crate::fixture::at;
+use crate::fixture::*;
 
 fn delivery(number: i64) -> Received {
     Received {
@@ -101,4 +103,43 @@ async fn what_is_no_copy_of_an_inbox_is_refused_and_nothing_is_left_of_it() {
     let taken = backup_inbox(&path("inbox"), &path("taken"), |_, _| {}).unwrap_err();
     assert!(matches!(taken, BackupError::Exists { .. }), "{taken}");
     assert_eq!(fs::read(path("taken")).unwrap(), b"mine");
+}
+
+#[tokio::test]
+async fn a_platform_made_of_a_copy_gives_no_number_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let store = PlatformStore::open(&path("platform"), PlatformOptions::default()).unwrap();
+    let webhooks = listener(&store, "pos").await;
+    plain(&store, at(0)).await;
+    backup_platform(&path("platform"), &path("copy"), |_, _| {}).unwrap();
+    // What is lost: events that somebody read, and deliveries that somebody has.
+    for _ in 0..3 {
+        plain(&store, at(1)).await;
+    }
+    let query = EventQuery { after: None, business_id: BUSINESS, limit: 10, record_bytes_max: 1 << 20 };
+    let EventsRead::Page(read) = store.events(query).await.unwrap() else { panic!("a page") };
+    assert_eq!(read.events.len(), 4);
+    let sent = backlog(&store).await.last().unwrap().seq;
+    hookit_store::platform::Store::close(&store).await;
+    drop(store);
+
+    let refused = restore_inbox(&path("copy"), &path("again"), |_, _| {}).unwrap_err();
+    assert!(refused.to_string().contains("inbox"), "{refused}");
+    for turn in 1..=2 {
+        let again = path(&format!("again {turn}"));
+        restore_platform(&path("copy"), &again, |_, _| {}).unwrap();
+        let restored = PlatformStore::open(&again, PlatformOptions::default()).unwrap();
+        assert_eq!(restored.webhooks().await.unwrap().len(), webhooks.len());
+        let made = plain(&restored, at(2)).await;
+        let newest = backlog(&restored).await.last().unwrap().seq;
+        assert!(newest > sent && newest.0 > 1 << 40, "{newest}");
+        // Who had read on goes on from there, and hears of what is new.
+        let EventsRead::Page(page) =
+            restored.events(EventQuery { after: Some(read.next), ..query }).await.unwrap()
+        else {
+            panic!("a page")
+        };
+        assert_eq!(page.events.iter().map(|event| event.order_id).collect::<Vec<_>>(), [made.order_id]);
+    }
 }

@@ -91,7 +91,7 @@ async fn the_platforms_schema_refuses_what_must_not_be() {
             "UPDATE webhooks SET endpoint_id = 77",
             "INSERT INTO endpoints SELECT 77, partner_id, url, NULL, NULL FROM endpoints",
             "UPDATE partners SET scopes = 'orders:read'",
-            "INSERT INTO totals SELECT 2, orders, events, pending, delivered, dead, cancelled, attempts, superseded, events_removed_to FROM totals",
+            "INSERT INTO totals SELECT 2, orders, events, pending, delivered, dead, cancelled, attempts, superseded, events_removed_to, numbers_after FROM totals",
             "UPDATE totals SET pending = -1",
             "INSERT INTO brands VALUES (1, 77, 'no such business')",
             // Types are types.

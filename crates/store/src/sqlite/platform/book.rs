@@ -144,10 +144,11 @@ impl Numbers {
             [ORDER_ID_LIFTING_MAX],
             |row| row.get::<_, Option<i64>>(0),
         )?;
+        let after = last("SELECT numbers_after FROM totals")?;
         Ok(Numbers {
             order_id: last_order.unwrap_or(0).max(ORDER_ID_BEFORE_FIRST) + 1,
-            record_id: last("SELECT max(record_id) FROM records")? + 1,
-            delivery_seq: last("SELECT max(delivery_seq) FROM deliveries")? + 1,
+            record_id: last("SELECT max(record_id) FROM records")?.max(after) + 1,
+            delivery_seq: last("SELECT max(delivery_seq) FROM deliveries")?.max(after) + 1,
             replay_no: last("SELECT max(replay_no) FROM deliveries WHERE replay_no IS NOT NULL")? + 1,
         })
     }

@@ -66,6 +66,7 @@ pub(super) const KIND: Kind = Kind {
         include_str!("schema_7.sql"),
         include_str!("schema_8.sql"),
         include_str!("schema_9.sql"),
+        include_str!("schema_10.sql"),
     ],
 };
 

@@ -313,7 +313,8 @@ pub(super) fn dead_letters(db: &Connection, limit: usize) -> Result<Vec<DeadLett
 
 pub(super) const DELIVERY: &str =
     "d.delivery_seq, d.delivery_id, d.endpoint_id, d.webhook_id, d.event_type, d.brand_id, d.branch_id,
-     d.state, d.attempts, d.created_at, d.next_attempt_at, d.finished_at, d.ended_by, d.ended_reason";
+     d.state, d.attempts, d.created_at, d.next_attempt_at, d.finished_at, d.ended_by, d.ended_reason,
+     d.replay_no IS NOT NULL";
 
 /// A row of `deliveries`, with two words still to be read and without its orders.
 pub(super) struct DeliveryRow {
@@ -335,6 +336,7 @@ pub(super) fn delivery_row(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
             branch_id: BranchId(row.get(6)?),
             orders: Vec::new(),
             state: DeliveryState::Pending,
+            is_replay: row.get(14)?,
             attempts: row.get(8)?,
             created_at: Timestamp::from_millis(row.get(9)?),
             next_attempt_at: time(10)?,
@@ -383,7 +385,7 @@ pub(super) fn events(db: &Connection, codes: &StatusCodes, query: &EventQuery) -
     let reading = failed("reading events");
     let (removed_to, last): (i64, i64) = db
         .prepare_cached(
-            "SELECT events_removed_to, coalesce((SELECT max(record_id) FROM records), 0) FROM totals",
+            "SELECT events_removed_to, max(numbers_after, coalesce((SELECT max(record_id) FROM records), 0)) FROM totals",
         )
         .and_then(|mut s| s.query_row([], |row| Ok((row.get(0)?, row.get(1)?))))
         .map_err(&reading)?;

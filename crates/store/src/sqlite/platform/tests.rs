@@ -157,7 +157,8 @@ fn a_page_of_deliveries_ends_after_so_many_looks_and_goes_on_from_there() {
     // What an index knows is found at once, however old it is.
     let dead = DeliveryQuery { state: Some(DeliveryState::Dead), ..all };
     assert_eq!(list(&dead), (vec![1], None));
-    let pending = DeliveryQuery { state: Some(DeliveryState::Pending), limit: 2_000, ..DeliveryQuery::default() };
+    let pending =
+        DeliveryQuery { state: Some(DeliveryState::Pending), limit: 2_000, ..DeliveryQuery::default() };
     let (seqs, next) = list(&pending);
     let expected: Vec<i64> = (2..=2 * looks + 100).rev().filter(|i| i % 100 < 2).collect();
     assert_eq!((&seqs, next), (&expected, None));

@@ -151,7 +151,7 @@ export async function judge(page) {
   });
   const title = await page.title();
   const headings = await page.locator("h1").allInnerTexts();
-  if (!/^\S.* · hookit (platform|inbox)$/.test(title)) wrong.push(`its title is ${JSON.stringify(title)}`);
+  if (!/^\S.* · hookit (platform|inbox|demo)$/.test(title)) wrong.push(`its title is ${JSON.stringify(title)}`);
   if (headings.length !== 1 || !headings[0].trim()) wrong.push(`its first headings are ${JSON.stringify(headings)}`);
   await page.evaluate(AXE);
   for (const size of [WIDE, NARROW]) {

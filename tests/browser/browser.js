@@ -12,6 +12,7 @@ const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"];
 
 export const WIDE = { width: 1440, height: 900 };
 export const NARROW = { width: 360, height: 800 };
+export const BOTH = ["light", "dark"];
 
 export function launch() {
   const executablePath = process.env.HOOKIT_CHROMIUM ?? "/usr/bin/chromium";
@@ -141,8 +142,8 @@ export function shape(path) {
   return segments.join("/") + (names.length ? `?${[...new Set(names)].sort().join("&")}` : "");
 }
 
-/** What is wrong with how a page looks and reads, in both sizes, light and dark. */
-export async function judge(page) {
+/** What is wrong with how a page looks and reads, in both sizes, and in these colours. */
+export async function judge(page, colours = BOTH) {
   const wrong = [];
   // What is folded away is looked at as well; and nothing is exchanged while it is looked at.
   await page.evaluate(() => {
@@ -151,7 +152,7 @@ export async function judge(page) {
   });
   const title = await page.title();
   const headings = await page.locator("h1").allInnerTexts();
-  if (!/^\S.* · hookit (platform|inbox)$/.test(title)) wrong.push(`its title is ${JSON.stringify(title)}`);
+  if (!/^\S.* · hookit (platform|inbox|demo)$/.test(title)) wrong.push(`its title is ${JSON.stringify(title)}`);
   if (headings.length !== 1 || !headings[0].trim()) wrong.push(`its first headings are ${JSON.stringify(headings)}`);
   await page.evaluate(AXE);
   for (const size of [WIDE, NARROW]) {
@@ -164,7 +165,7 @@ export async function judge(page) {
       return `${scrollWidth} px of ${clientWidth}: ${far.map((one) => one.outerHTML.slice(0, 120)).join(" ")}`;
     });
     if (wide) wrong.push(`it scrolls sideways at ${size.width} px: ${wide}`);
-    for (const colorScheme of ["light", "dark"]) {
+    for (const colorScheme of colours) {
       await page.emulateMedia({ colorScheme });
       const violations = await page.evaluate(async (values) => {
         const { violations } = await axe.run({ runOnly: { type: "tag", values }, resultTypes: ["violations"] });

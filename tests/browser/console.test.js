@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import * as actions from "./actions.js";
-import { NARROW, Visitor, judge, launch, shape } from "./browser.js";
+import { BOTH, NARROW, Visitor, judge, launch, shape } from "./browser.js";
 import { ROOT } from "./halves.js";
 import { scene as set_scene } from "./scene.js";
 import { outline, walk } from "./walk.js";
@@ -54,7 +54,8 @@ function beginnings() {
 for (const half of HALVES) {
   test(`every page of the ${half} is there, keeps to itself, fits a phone and can be read by everybody`, async () => {
     const visitor = await Visitor.signed_in(browser, scene[half]);
-    found[half] = await walk(visitor, { from: beginnings()[half], look: judge });
+    const look = (page, is_first) => judge(page, is_first ? BOTH : ["dark"]);
+    found[half] = await walk(visitor, { from: beginnings()[half], look });
     await visitor.leave();
     assert.deepEqual(found[half].wrong, []);
     assert.ok(found[half].pages.size > 5, `only ${[...found[half].pages.keys()]}`);
@@ -190,6 +191,8 @@ test("a new order appears on the board by itself", async () => {
   await visitor.open("/console/orders");
   await page.evaluate(() => (globalThis.is_the_same_page = true));
   await page.getByText("live", { exact: true }).waitFor();
+  const [first, last] = [page.locator(".brand"), page.getByRole("button", { name: "Sign out" })];
+  assert.ok((await last.boundingBox()).y < (await first.boundingBox()).y + 20, "the header is one line");
   const id = await scene.order();
   await page.locator(`.board a[href="/console/orders/${id}"]`).waitFor({ timeout: LIVE_MS });
   const column = page.locator(".board section", { has: page.locator(`a[href="/console/orders/${id}"]`) });

@@ -7,7 +7,7 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
-const HOOKIT = join(resolve(ROOT, process.env.CARGO_TARGET_DIR ?? "target"), "debug/hookit");
+export const HOOKIT = join(resolve(ROOT, process.env.CARGO_TARGET_DIR ?? "target"), "debug/hookit");
 
 /** Waits for a state: until `look` gives something, and not longer than somebody would believe in. */
 export async function until(what, look, seconds = 30) {

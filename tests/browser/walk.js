@@ -8,13 +8,14 @@ import { path_of, shape } from "./browser.js";
 const OF_ONE_SHAPE = 2;
 
 /**
- * Follows every link. `look` is called with each page, and gives back what is wrong with it. Gives back the pages, by path; for
- * each shape of a form that does something a path where it is; and all that is wrong.
+ * Follows every link. `look` is called with each page and whether it is the first of its shape, and gives back what is wrong with
+ * it. Gives back the pages, by path; for each shape of a form that does something a path where it is; and all that is wrong.
  */
 export async function walk(visitor, { from = [], of_one_shape = OF_ONE_SHAPE, look = async () => [], at_a_time = 2 } = {}) {
   const line = [];
   const known = new Set();
   const seen = new Map();
+  const looked_at = new Set();
   const pages = new Map();
   const forms = new Map();
   const wrong = [];
@@ -51,7 +52,9 @@ export async function walk(visitor, { from = [], of_one_shape = OF_ONE_SHAPE, lo
     for (const link of [...links, ...asked]) {
       if (new URL(link).origin === visitor.site.url) enter(path_of(link), false);
     }
-    wrong.push(...(await look(page, here)).map((one) => `${here}: ${one}`));
+    const is_first = !looked_at.has(shape(here));
+    looked_at.add(shape(here));
+    wrong.push(...(await look(page, is_first)).map((one) => `${here}: ${one}`));
   };
   const work = async (worker) => {
     const page = await visitor.context.newPage();

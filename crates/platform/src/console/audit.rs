@@ -10,7 +10,6 @@ use hookit_server::page::{empty, exact, field, pager, table};
 use hookit_store::platform::AuditQuery;
 use maud::{Markup, html};
 use serde::Deserialize;
-use url::form_urlencoded;
 
 use super::{Pages, Visit, words};
 use crate::Shared;
@@ -57,7 +56,6 @@ impl Filter {
 
     /// The log with this filter, from a place on.
     fn link(&self, before: Option<i64>) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::new());
         let fields = [
             ("token_id", &self.token_id),
             ("action", &self.action),
@@ -65,15 +63,7 @@ impl Filter {
             ("since", &self.since),
             ("until", &self.until),
         ];
-        for (name, value) in fields {
-            if let Some(value) = words::said(value.as_ref()) {
-                query.append_pair(name, value);
-            }
-        }
-        if let Some(before) = before {
-            query.append_pair("before", &before.to_string());
-        }
-        format!("{LIST}?{}", query.finish())
+        words::filtered(LIST, &fields, before)
     }
 }
 

@@ -63,22 +63,13 @@ impl Filter {
 
     /// The list with this filter, from a place on.
     fn link(&self, before: Option<DeliverySeq>) -> String {
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
         let fields = [
             ("state", &self.state),
             ("event_type", &self.event_type),
             ("endpoint_id", &self.endpoint_id),
             ("order_id", &self.order_id),
         ];
-        for (name, value) in fields {
-            if let Some(value) = value.as_ref().filter(|value| !value.is_empty()) {
-                query.append_pair(name, value);
-            }
-        }
-        if let Some(before) = before {
-            query.append_pair("before", &before.to_string());
-        }
-        format!("{LIST}?{}", query.finish())
+        words::filtered(LIST, &fields, before.map(|before| before.0))
     }
 }
 

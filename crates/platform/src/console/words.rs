@@ -35,6 +35,20 @@ pub(super) fn moment(field: &str, text: &str) -> Result<Timestamp> {
         .ok_or_else(|| Fault::new(field, "expected a time like 2026-03-01T18:30, in UTC").into())
 }
 
+/// A list with the filter that a form says, from a place on.
+pub(super) fn filtered(path: &str, fields: &[(&str, &Option<String>)], before: Option<i64>) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    for (name, value) in fields {
+        if let Some(value) = said(value.as_ref()) {
+            query.append_pair(name, value);
+        }
+    }
+    if let Some(before) = before {
+        query.append_pair("before", &before.to_string());
+    }
+    format!("{path}?{}", query.finish())
+}
+
 /// An order's status.
 pub(super) fn order_status(status: OrderStatus) -> Markup {
     let tone = match status {

@@ -309,3 +309,34 @@ async fn a_credential_that_was_rotated_is_said_and_the_inbox_goes_on_receiving()
     let said = inbox.server.process().stderr();
     assert!(said.contains("does not take the credential") && !said.contains(&partner.secret_key), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_sent_with_another_secret_is_healed_and_it_is_said_that_it_was_refused() {
+    let scratch = Scratch::new();
+    let platform = Platform::start(&scratch, PATIENT).await;
+    let partner = platform.partner("Till").await;
+    // Here the partner was given a secret that nothing is signed with.
+    let misled = Partner { webhook_secret: "whsec_of_somebody_else".to_owned(), ..partner };
+    let inbox = Inbox::start_asking(&scratch, &platform, &misled, "[reconcile]\nsettle_s = 0\n").await;
+    reconciled(&inbox, 1).await;
+    platform.register(&misled, &EventType::ALL, &inbox.webhook()).await;
+    create(&platform, 7).await;
+    until("a refusal", async || {
+        let refused = inbox.client.get("/status").await["since_start"]["refused"]["signature_wrong"].as_u64();
+        (refused > Some(0)).then_some(())
+    })
+    .await;
+    // Its next state waits behind the first; of this order nothing is sent any more.
+    platform.operator.call(Method::POST, "/v1/operator/webhooks/1/disable", "").await;
+    moved(&platform, 7, "accepted").await;
+    create(&platform, 8).await;
+    let writer = Client::new(inbox.server.url(""), Some(format!("Bearer {WRITE_TOKEN}")));
+    writer.call(Method::POST, "/reconcile", "").await;
+    let shown = reconciled(&inbox, 2).await;
+    let healed: Vec<_> = shown["healed"].as_array().unwrap().iter().rev().collect();
+    let why = |one: &&Value| (one["order_id"].as_i64(), one["reason"].as_str().map(str::to_owned));
+    let told: Vec<_> = healed.iter().map(why).collect();
+    let expect = [(7, "was_refused"), (7, "was_refused"), (8, "never_came")];
+    assert_eq!(told, expect.map(|(id, reason)| (Some(id), Some(reason.to_owned()))), "{shown}");
+    assert_eq!((&shown["runs"][0]["was_refused"], &shown["runs"][0]["never_came"]), (&json!(2), &json!(1)));
+}

@@ -169,6 +169,15 @@ export const inbox = {
     await writer.page.waitForURL(/unreadable=1$/);
     assert.match(await writer.says(), /0 could be read and entered the view; 1 cannot be read still/);
   },
+  "/console/quarantine/discard": async (writer) => {
+    await writer.open("/console/quarantine");
+    const things = await writer.page.locator("section.panel").count();
+    await writer.page.getByText("Discard…").first().click();
+    await writer.page.getByRole("button", { name: "Discard it" }).first().click();
+    await writer.page.waitForURL(/discarded=\d+$/);
+    assert.match(await writer.says(), /No\. \d+ was discarded/);
+    assert.equal(await writer.page.locator("section.panel").count(), things - 1);
+  },
 
   "/console/sign-out": signs_out,
 };

@@ -88,6 +88,10 @@ impl FromStr for DeliveryState {
     }
 }
 
+/// What the id of a test of a registration begins with. Its order is none, has no id that an order may have, and says so: a receiver
+/// that has verified it has nothing else to do with it.
+pub const TEST_DELIVERY_PREFIX: &str = "test_";
+
 /// How one attempt ended. 2xx within the time limit is delivered; everything else is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -25,7 +25,7 @@ mod signature;
 mod status;
 mod time;
 
-pub use delivery::{AttemptOutcome, DeliveryState};
+pub use delivery::{AttemptOutcome, DeliveryState, TEST_DELIVERY_PREFIX};
 pub use envelope::{Envelope, EnvelopeError, EnvelopeOrder, envelope_bytes};
 pub use error_code::ErrorCode;
 pub use event::{EventType, UnknownEventType, header};

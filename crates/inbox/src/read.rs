@@ -16,7 +16,7 @@ use hookit_contract::{
     BranchId, BrandId, DeliveryId, ErrorCode, KnownStatus, OrderId, OrderStatus, StatusCodes, Timestamp,
 };
 use hookit_server::routes::{Routes, get};
-use hookit_server::{Answer, ApiError, Faults, Params, PathId, Secret, bearer};
+use hookit_server::{Answer, ApiError, Faults, Params, PathId, Secret, bearer, is_named_locally};
 use hookit_store::Error as StoreError;
 use hookit_store::inbox::{HistoryEntry, OrderFilter, ViewedOrder};
 use http::{HeaderMap, header};
@@ -112,12 +112,14 @@ pub(crate) fn may_read<'t>(
         // Behind a proxy on this machine every peer is local, and the header alone tells that it asks for another.
         let local = peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());
         let forwarded = FORWARDED.iter().any(|name| headers.contains_key(*name));
-        return if local && !forwarded {
-            Ok(None)
-        } else {
-            let message = "without a read token the orders are shown to this machine alone";
-            Err(ApiError::new(ErrorCode::AuthForbidden, message))
+        let message = match (local && !forwarded, is_named_locally(headers)) {
+            (true, true) => return Ok(None),
+            (true, false) => {
+                "without a read token the orders are shown to this machine alone, by the names 127.0.0.1, [::1] and localhost"
+            }
+            (false, _) => "without a read token the orders are shown to this machine alone",
         };
+        return Err(ApiError::new(ErrorCode::AuthForbidden, message));
     }
     bears(tokens.iter().map(|named| (named.name.as_str(), &named.secret)), "read token", headers).map(Some)
 }
@@ -488,6 +490,18 @@ mod tests {
         check(None, Some("[2001:db8::1]:5000"), &[], 403);
         check(None, Some("[::ffff:10.0.0.1]:5000"), &[], 403);
         check(None, None, &[], 403);
+        // Another site's page can have its own name point here.
+        for (host, expected) in [
+            ("127.0.0.1:8787", 200),
+            ("localhost:8787", 200),
+            ("[::1]", 200),
+            ("evil.test:8787", 403),
+            ("127.0.0.1.evil.test", 403),
+            ("10.0.0.1", 403),
+            ("", 403),
+        ] {
+            check(None, Some("127.0.0.1:5000"), &[("host", host)], expected);
+        }
         for name in FORWARDED {
             check(None, Some("127.0.0.1:5000"), &[(name, "203.0.113.9")], 403);
         }

@@ -1,9 +1,11 @@
 //! What is read off a request's head: its id, ids in its path, its credentials.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Path};
 use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderMap, header};
 
 use crate::{ApiError, random_hex};
@@ -99,9 +101,41 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> 
     Ok(Some(text.to_owned()))
 }
 
+/// Does a request name this machine by a name that nobody else can give to it: an address of its own, or `localhost`? A page of
+/// another site may have its own name point here, and would else read what is meant for this machine alone. What names nothing
+/// comes from no browser.
+pub fn is_named_locally(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(header::HOST) else { return true };
+    let authority = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok());
+    authority.is_some_and(|authority| {
+        let name = authority.host().trim_start_matches('[').trim_end_matches(']');
+        name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_this_machines_own_names_are_answered_to() {
+        let with =
+            |host: &'static str| HeaderMap::from_iter([(header::HOST, http::HeaderValue::from_static(host))]);
+        for host in ["127.0.0.1:8790", "localhost:8790", "LOCALHOST", "[::1]:8790", "127.0.0.2"] {
+            assert!(is_named_locally(&with(host)), "{host}");
+        }
+        for host in [
+            "evil.test:8790",
+            "localhost.evil.test",
+            "127.0.0.1.evil.test",
+            "192.168.1.7:8790",
+            "",
+            "[::]:8790",
+        ] {
+            assert!(!is_named_locally(&with(host)), "{host}");
+        }
+        assert!(is_named_locally(&HeaderMap::new()));
+    }
 
     #[test]
     fn a_valid_traceparent_gives_the_request_id_and_any_other_does_not() {

@@ -188,7 +188,7 @@ pub(crate) fn envelope(records: &[&str]) -> String {
 
 /// A request's head; the connection ends with the answer.
 pub(crate) fn head(method: &str, path: &str, headers: &[(&str, &str)], length: Option<usize>) -> Vec<u8> {
-    let mut text = format!("{method} {path} HTTP/1.1\r\nhost: inbox.test\r\nconnection: close\r\n");
+    let mut text = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
     for (name, value) in headers {
         text.push_str(&format!("{name}: {value}\r\n"));
     }

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::response::Response;
 use hookit_contract::{DeliveryId, DeliverySeq, DeliveryState, EndpointId, EventType, OrderId};
 use hookit_server::page::{
-    age, duration, empty, exact, facts, field, pager, see_other, select, table, until,
+    Tone, age, duration, empty, exact, facts, field, note, pager, see_other, select, table, until,
 };
 use hookit_server::{ApiError, Params, PathText};
 use hookit_store::platform::{Attempt, Delivery, DeliveryQuery, EndReason};
@@ -16,10 +16,11 @@ use http::Method;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::{Pages, Visit, sent, words};
+use super::{Pages, Visit, sent, waits, words};
 use crate::Shared;
 use crate::api::{self, Result, store_error};
 use crate::credentials::Acting;
+use crate::operator::status;
 
 const LIST: &str = "/console/deliveries";
 
@@ -200,7 +201,14 @@ async fn show(State(shared): State<Arc<Shared>>, visit: Visit, PathText(id): Pat
         let why = delivery.ended_reason.map(EndReason::as_str).unwrap_or_default();
         about.push(("Taken back by", html! { (by) " " span.quiet { (why) } }));
     }
+    let mut why = None;
+    if delivery.state == DeliveryState::Pending {
+        let endpoints = status::endpoints_now(&shared).await?;
+        let endpoint = endpoints.iter().find(|one| one.endpoint_id == delivery.endpoint_id);
+        why = Some(waits::reason(&shared, &delivery, None, endpoint, visit.now).await?);
+    }
     let content = html! {
+        @if let Some(why) = &why { (note(Tone::Info, why)) }
         div.panel { (facts(about)) }
         (actions(&delivery, &visit))
         h2 { "Attempts" }

@@ -148,7 +148,14 @@ async fn show(State(shared): State<Arc<Shared>>, visit: Visit, PathId(id): PathI
             html! { a href={ "/console/deliveries?state=pending&endpoint_id=" (id) } { (count(endpoint.pending)) } },
         ),
         ("Oldest pending", html! { (oldest.map_or_else(|| "–".to_owned(), duration)) }),
-        ("Attempts under way", html! { (endpoint.in_flight) " of " (endpoint.in_flight_limit) }),
+        (
+            "Attempts under way",
+            html! {
+                (endpoint.in_flight)
+                @if endpoint.in_flight_limit > 0 { " of " (endpoint.in_flight_limit) }
+                @else { ", and none may begin just now" }
+            },
+        ),
         ("Success in 24 h", html! { (share(acknowledged, attempts)) " of " (count(attempts)) " attempts" }),
         (
             "Dead letters",

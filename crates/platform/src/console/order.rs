@@ -8,13 +8,12 @@ use axum::response::Response;
 use hookit_contract::{DeliveryState, EndpointId, OrderId, Record};
 use hookit_server::page::{Tone, age, exact, facts, live, note, table};
 use hookit_server::{ApiError, Live, LiveEvents, Params, PathId};
-use hookit_store::platform::{Attempt, Delivery, DeliveryQuery, OrderEvent, Ordering};
+use hookit_store::platform::{Attempt, Delivery, DeliveryQuery, OrderEvent};
 use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::live::follow;
-use super::waits::{Waits, waits};
-use super::{Pages, Visit, words};
+use super::{Pages, Visit, waits, words};
 use crate::Shared;
 use crate::api::{Result, no_such_order, store_error};
 use crate::operator::status::{self, EndpointStatus};
@@ -111,7 +110,7 @@ async fn timeline(shared: Arc<Shared>, visit: Visit, order_id: OrderId) -> Resul
         }
         tried.push(Tried { delivery, attempts });
     }
-    let waiting = waiting(&shared, &visit, order_id, &tried, &endpoints).await?;
+    let (waiting, more) = waiting(&shared, &visit, order_id, &tried, &endpoints).await?;
     Ok(html! {
         @if !waiting.is_empty() {
             h2 { "What waits" }
@@ -123,6 +122,9 @@ async fn timeline(shared: Arc<Shared>, visit: Visit, order_id: OrderId) -> Resul
                         (endpoint_of(delivery.endpoint_id, endpoint)) ": "
                         (reason)
                     }
+                }
+                @if more > 0 {
+                    p { "And " a href={ "/console/deliveries?state=pending&order_id=" (order_id) } { (more) " more" } "." }
                 }
             }
         }
@@ -151,57 +153,26 @@ fn endpoint_of(endpoint_id: EndpointId, endpoint: Option<&EndpointStatus>) -> Ma
     }
 }
 
-/// Each pending delivery and why it has not gone out, the first in line first.
+/// Pending deliveries and why each has not gone out, the first in line first; and how many more there are.
 async fn waiting<'t>(
     shared: &Shared,
     visit: &Visit,
     order_id: OrderId,
     tried: &'t [Tried],
     endpoints: &HashMap<EndpointId, EndpointStatus>,
-) -> Result<Vec<(&'t Delivery, Markup)>> {
-    let pending = tried.iter().rev().filter(|one| one.delivery.state == DeliveryState::Pending);
+) -> Result<(Vec<(&'t Delivery, Markup)>, usize)> {
+    let pending = || tried.iter().rev().filter(|one| one.delivery.state == DeliveryState::Pending);
     let mut said = Vec::new();
-    for one in pending.take(EXPLAINED_MAX) {
+    for one in pending().take(EXPLAINED_MAX) {
         let (delivery, endpoint) = (&one.delivery, endpoints.get(&one.delivery.endpoint_id));
-        if delivery.is_replay {
-            said.push((delivery, html! { "Is replayed, and goes when nothing fresh of its orders waits." }));
-            continue;
-        }
-        let settings = shared.store.endpoint(delivery.endpoint_id).await.map_err(store_error)?;
-        let ordering = settings.map_or(Ordering::PerOrder, |endpoint| endpoint.settings.ordering);
-        let mut earlier: Vec<Delivery> = tried
-            .iter()
-            .filter(|other| other.delivery.state == DeliveryState::Pending && !other.delivery.is_replay)
-            .map(|other| other.delivery.clone())
-            .collect();
-        for (other, _) in delivery.orders.iter().filter(|(id, _)| *id != order_id) {
-            let query = DeliveryQuery {
-                order_id: Some(*other),
-                state: Some(DeliveryState::Pending),
-                endpoint_id: Some(delivery.endpoint_id),
-                limit: EXPLAINED_MAX,
-                ..DeliveryQuery::default()
-            };
-            let others = shared.store.deliveries(query).await.map_err(store_error)?.deliveries;
-            earlier.extend(others.into_iter().filter(|other| !other.is_replay));
-        }
-        earlier.sort_by_key(|other| other.seq);
-        let reason = waits(delivery, &earlier, ordering, endpoint, visit.now);
-        let mut words = reason.said(order_id, endpoint, visit.now);
-        if let Waits::Behind { delivery_id, .. } = &reason
-            && let Some(first) = earlier.iter().find(|other| other.delivery_id == *delivery_id)
-        {
-            // Why the one before does not go either.
-            let why =
-                waits(first, &earlier, ordering, endpoint, visit.now).said(order_id, endpoint, visit.now);
-            words = html! { (words) " That one: " (why) };
-        }
+        let mut words = waits::reason(shared, delivery, Some(order_id), endpoint, visit.now).await?;
         if let Some(last) = one.attempts.last() {
             words = html! { (words) " Its last attempt: " (words::attempt(last)) "." };
         }
         said.push((delivery, words));
     }
-    Ok(said)
+    let more = pending().count() - said.len();
+    Ok((said, more))
 }
 
 fn happened(event: &OrderEvent, visit: &Visit) -> Markup {

@@ -63,7 +63,7 @@ async fn list(State(shared): State<Arc<Shared>>, visit: Visit) -> Result<Respons
     let rows = html! {
         @for partner in &partners {
             tr {
-                td { (link(&partner.partner_id, Some(&partner.name))) }
+                td.name { (link(&partner.partner_id, Some(&partner.name))) }
                 td.number data-name="Business" { (partner.business_id) }
                 td { (state(partner)) }
                 td.tight data-name="Key" { code { (partner.partner_key) } }

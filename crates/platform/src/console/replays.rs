@@ -11,7 +11,7 @@ use hookit_server::page::{
     table,
 };
 use hookit_server::{ApiError, Fault, Live, LiveEvents, Object, Params, PathId};
-use hookit_store::platform::{Replay, ReplayKind, ReplayState, SteerReplay};
+use hookit_store::platform::{Replay, ReplayKind, ReplayRequest, ReplayState, SteerReplay};
 use http::Method;
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -156,7 +156,7 @@ async fn list(
             tr {
                 td.number data-name="Replay" { a href={ (LIST) "/" (replay.replay_id) } { (replay.replay_id) } }
                 td { (state(replay.state)) }
-                td.said { (story(replay)) }
+                td.said { (story(&replay.request)) }
                 td.number data-name="Looked through" { (percent(replay)) }
                 td.number data-name="In line" { (count(replay.pending())) }
                 td.number data-name="Delivered" { (count(replay.delivered)) }
@@ -222,13 +222,13 @@ async fn counted(
     Params(fields): Params<Fields>,
 ) -> Result<Response> {
     let (request, _) = fields.wish()?.request()?;
-    let deliveries = replays::count(&shared, request).await?;
+    let deliveries = replays::count(&shared, request.clone()).await?;
     let what = if deliveries == 1 { "delivery" } else { "deliveries" };
     let content = html! {
         @if deliveries == 0 {
             (note(Tone::Info, &html! { "There is nothing to send: no delivery is like that." }))
         } @else {
-            (note(Tone::Warn, &html! { "It would be " b { (count(deliveries)) } " " (what) ", each order's in its order." }))
+            (note(Tone::Warn, &html! { "It would be " b { (count(deliveries)) } " " (what) ": " (story(&request)) ". Each order's go in their order." }))
             (visit.form("/console/replays/begin", "actions", &html! {
                 @for (name, value) in fields.pairs() {
                     @if let Some(value) = words::said(value.as_ref()) { input type="hidden" name=(name) value=(value); }
@@ -237,8 +237,10 @@ async fn counted(
                 a.button href=(LIST) { "Leave it" }
             }))
         }
-        h2 { "Something else" }
-        (form(&fields))
+        details #other open[deliveries == 0] {
+            summary { "Count something else…" }
+            (form(&fields))
+        }
     };
     Ok(visit.page("Send many again", content))
 }
@@ -255,7 +257,9 @@ async fn begin(
 
 async fn show(State(shared): State<Arc<Shared>>, visit: Visit, PathId(id): PathId) -> Result<Response> {
     let replay = one(&shared, id).await?;
-    let content = live(&format!("{LIST}/{id}/live"), &standing(&replay, &visit));
+    let standing = standing(&replay, &visit);
+    let is_over = replay.state.has_ended() && replay.pending() == 0;
+    let content = if is_over { standing } else { live(&format!("{LIST}/{id}/live"), &standing) };
     Ok(visit.page(&format!("Replay {id}"), content))
 }
 
@@ -279,7 +283,7 @@ fn standing(replay: &Replay, visit: &Visit) -> Markup {
     let ended = replay.delivered + replay.dead + replay.cancelled;
     let mut about = vec![
         ("State", state(replay.state)),
-        ("What", story(replay)),
+        ("What", story(&replay.request)),
         (
             "Looked through",
             html! {
@@ -287,10 +291,10 @@ fn standing(replay: &Replay, visit: &Visit) -> Markup {
             },
         ),
         (
-            "Sent",
+            "Ended",
             html! {
-                progress max=(replay.queued.max(1)) value=(ended) aria-label="Sent" {} " "
-                (count(ended)) " of " (count(replay.queued))
+                progress max=(replay.queued.max(1)) value=(ended) aria-label="Ended" {} " "
+                (count(ended)) " of " (count(replay.queued)) " put in line"
             },
         ),
         ("In line", html! { (count(replay.pending())) }),
@@ -300,7 +304,7 @@ fn standing(replay: &Replay, visit: &Visit) -> Markup {
         ("Begun", html! { (exact(replay.created_at)) " · " (age(visit.now, replay.created_at)) }),
     ];
     if let Some(at) = replay.finished_at {
-        about.push(("Ended", html! { (exact(at)) " · " (age(visit.now, at)) }));
+        about.push(("Over", html! { (exact(at)) " · " (age(visit.now, at)) }));
     }
     html! {
         div.panel { (facts(about)) }
@@ -347,8 +351,7 @@ fn percent(replay: &Replay) -> String {
 }
 
 /// What is sent, in words.
-fn story(replay: &Replay) -> Markup {
-    let request = &replay.request;
+fn story(request: &ReplayRequest) -> Markup {
     let filter = &request.filter;
     html! {
         @match request.kind {

@@ -169,7 +169,7 @@ fn results(found: &Found, visit: &Visit) -> Markup {
     let Found { orders, delivery, places, partners, endpoints } = found;
     html! {
         @if orders.is_empty() && delivery.is_none() && places.is_empty() && partners.is_empty() && endpoints.is_empty() {
-            (empty("Nothing was found: no order, delivery, branch, brand, partner or endpoint is called so."))
+            (empty("Nothing was found: no order, delivery, partner or endpoint is called so, and no branch or brand of this number has orders or registrations."))
         }
         @if let Some(delivery) = delivery {
             h2 { "Delivery" }

@@ -78,7 +78,7 @@ fn curl(post: &Post, id: &DeliveryId) -> String {
     if is_short {
         let _ = write!(said, "printf %s {} |\n  ", quoted(&String::from_utf8_lossy(&post.body)));
     }
-    let _ = write!(said, "curl -sS -D - {}", quoted(post.url.as_str()));
+    let _ = write!(said, "curl -sS -g -D - {}", quoted(post.url.as_str()));
     for (name, value) in &post.headers {
         if value.is_sensitive() {
             said.push_str(" \\\n  -u \"$BASIC_AUTH\"");

@@ -53,11 +53,11 @@ async fn list(State(shared): State<Arc<Shared>>, visit: Visit) -> Result<Respons
         @for token in &all {
             tr {
                 td.number data-name="Id" { (token.token_id) }
-                td { (token.name) }
+                td.name { (token.name) }
                 td { (token.role.as_str()) }
                 td {
                     @match token.revoked_at {
-                        Some(at) => { (badge(Tone::Quiet, "revoked")) " " span.small.quiet { (age(visit.now, at)) } }
+                        Some(at) => { (badge(Tone::Quiet, "revoked")) " " span.small.quiet { (age(visit.now, at)) "; issued" } }
                         None => { (badge(Tone::Good, "in use")) }
                     }
                 }

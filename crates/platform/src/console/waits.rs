@@ -3,17 +3,19 @@
 //! It repeats no decision of the engine: it reads the same states in the order in which the engine asks about them, and says
 //! the first that keeps a delivery back.
 
-use hookit_contract::{DeliveryId, OrderId, Timestamp};
+use hookit_contract::{DeliveryId, DeliveryState, OrderId, Timestamp};
 use hookit_server::page::until;
-use hookit_store::platform::{Delivery, Ordering};
+use hookit_store::platform::{Delivery, DeliveryQuery, Ordering, ReplayState};
 use maud::{Markup, html};
 
 use super::words;
+use crate::Shared;
+use crate::api::{Result, store_error};
 use crate::operator::status::{BreakerStatus, EndpointStatus};
 
 /// The reason that a pending delivery has not gone out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Waits {
+enum Waits {
     /// Nothing is sent to its endpoint.
     Held,
     /// An earlier delivery of one of its orders at the same endpoint has not ended.
@@ -28,7 +30,7 @@ pub(super) enum Waits {
 
 /// What this one waits for; `earlier` are the pending deliveries of its orders at its endpoint that were committed before it, the
 /// first of them first.
-pub(super) fn waits(
+fn waits(
     delivery: &Delivery,
     earlier: &[Delivery],
     ordering: Ordering,
@@ -62,7 +64,7 @@ pub(super) fn waits(
 
 impl Waits {
     /// The sentence for it.
-    pub(super) fn said(&self, order: OrderId, endpoint: Option<&EndpointStatus>, now: Timestamp) -> Markup {
+    fn said(&self, order: OrderId, endpoint: Option<&EndpointStatus>, now: Timestamp) -> Markup {
         let story = || endpoint.map(|endpoint| words::endpoint_story(endpoint, now)).unwrap_or_default();
         match self {
             Waits::Held => html! { "Its endpoint is not sent anything. " (story()) },
@@ -86,13 +88,84 @@ impl Waits {
     }
 }
 
+/// Pending deliveries of an order at an endpoint that are looked at, the nearest before one.
+const EARLIER_MAX: usize = 100;
+
+/// Why a pending delivery has not gone out, in words. `order` is the one whose page it is said on, if any.
+pub(super) async fn reason(
+    shared: &Shared,
+    delivery: &Delivery,
+    order: Option<OrderId>,
+    endpoint: Option<&EndpointStatus>,
+    now: Timestamp,
+) -> Result<Markup> {
+    if delivery.is_replay {
+        return replayed(shared, delivery, endpoint, now).await;
+    }
+    let settings = shared.store.endpoint(delivery.endpoint_id).await.map_err(store_error)?;
+    let ordering = settings.map_or(Ordering::PerOrder, |endpoint| endpoint.settings.ordering);
+    let mut earlier: Vec<Delivery> = Vec::new();
+    for (order_id, _) in &delivery.orders {
+        let query = DeliveryQuery {
+            before: Some(delivery.seq),
+            order_id: Some(*order_id),
+            state: Some(DeliveryState::Pending),
+            endpoint_id: Some(delivery.endpoint_id),
+            limit: EARLIER_MAX,
+            ..DeliveryQuery::default()
+        };
+        let some = shared.store.deliveries(query).await.map_err(store_error)?.deliveries;
+        earlier.extend(some.into_iter().filter(|other| !other.is_replay));
+    }
+    earlier.sort_by_key(|other| other.seq);
+    // Where no order's page it is said on, each one is named.
+    let order = order.unwrap_or(OrderId(0));
+    let waits = |one: &Delivery| waits(one, &earlier, ordering, endpoint, now);
+    let reason = waits(delivery);
+    let said = reason.said(order, endpoint, now);
+    let Waits::Behind { delivery_id, .. } = &reason else { return Ok(said) };
+    Ok(match earlier.iter().find(|other| other.delivery_id == *delivery_id) {
+        // Why the one before does not go either.
+        Some(first) => html! { (said) " That one: " (waits(first).said(order, endpoint, now)) },
+        None => said,
+    })
+}
+
+/// The same of one that was put in line again: nothing fresh waits for it, and it waits for whatever is fresh.
+async fn replayed(
+    shared: &Shared,
+    delivery: &Delivery,
+    endpoint: Option<&EndpointStatus>,
+    now: Timestamp,
+) -> Result<Markup> {
+    let replay = match delivery.replay_id {
+        Some(id) => shared.store.replay(id).await.map_err(store_error)?,
+        None => None,
+    };
+    let by = html! {
+        @if let Some(replay) = &replay { "It is of " a href={ "/console/replays/" (replay.replay_id) } { "replay " (replay.replay_id) } }
+        @else { "It is sent again" }
+    };
+    let reason = match replay.as_ref().map(|replay| replay.state) {
+        Some(ReplayState::Paused) => html! { ", which is paused." },
+        Some(ReplayState::Cancelled) => html! { ", which is being taken back." },
+        _ => match waits(delivery, &[], Ordering::None, endpoint, now) {
+            reason @ (Waits::Held | Waits::Down | Waits::Due(_)) => {
+                html! { ". " (reason.said(OrderId(0), endpoint, now)) }
+            }
+            Waits::Behind { .. } | Waits::Turn => {
+                html! { ", and goes when nothing fresh of its orders waits." }
+            }
+        },
+    };
+    Ok(html! { (by) (reason) })
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use hookit_contract::{
-        BranchId, BrandId, DeliverySeq, DeliveryState, EndpointId, EventType, PartnerId, WebhookId,
-    };
+    use hookit_contract::{BranchId, BrandId, DeliverySeq, EndpointId, EventType, PartnerId, WebhookId};
 
     use super::*;
     use crate::operator::status::HoldStatus;
@@ -111,6 +184,7 @@ mod tests {
             orders: orders.iter().map(|id| (OrderId(*id), 1)).collect(),
             state: DeliveryState::Pending,
             is_replay: false,
+            replay_id: None,
             attempts: 0,
             created_at: NOW,
             next_attempt_at: Some(NOW),

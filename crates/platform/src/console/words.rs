@@ -90,7 +90,7 @@ pub(super) fn outcome(outcome: AttemptOutcome, status: Option<u16>) -> String {
         AttemptOutcome::NameNotResolved => "the host's name is not known",
         AttemptOutcome::AddressForbidden => "the host's address is not allowed",
         AttemptOutcome::ConnectFailed => "no connection",
-        AttemptOutcome::TlsFailed => "TLS failed",
+        AttemptOutcome::TlsFailed => "no TLS connection; perhaps what answers there speaks plain HTTP",
         AttemptOutcome::ConnectionLost => "the connection was lost",
         AttemptOutcome::AnswerUnreadable => "the answer cannot be read",
     };
@@ -153,7 +153,7 @@ fn standing(endpoint: &EndpointStatus, now: Timestamp) -> String {
     match (&endpoint.hold, endpoint.breaker) {
         (Some(hold), _) if hold.reason == "gone" => {
             format!(
-                "It answered 410 {} ago; nothing is sent to it until somebody enables it.",
+                "It said {} ago that it is gone (410); nothing is sent to it until somebody resumes it.",
                 ago(hold.since)
             )
         }

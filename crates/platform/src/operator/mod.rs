@@ -63,10 +63,16 @@ fn page_limit(wished: Option<usize>) -> Result<usize> {
 /// Characters of an operator's name.
 const OPERATOR_NAME_MAX: usize = 100;
 
+/// Does a name show as what it is? Control characters, and those that turn the direction of writing, can make it look like another.
+fn is_plain(name: &str) -> bool {
+    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !name.chars().any(|c| c.is_control() || turns(c))
+}
+
 /// A name of an operator, without what is around it.
 fn checked_name(field: &str, name: &str) -> std::result::Result<String, Fault> {
     let name = name.trim();
-    if name.is_empty() || name.chars().count() > OPERATOR_NAME_MAX || name.chars().any(char::is_control) {
+    if name.is_empty() || name.chars().count() > OPERATOR_NAME_MAX || !is_plain(name) {
         let message =
             format!("expected 1 to {OPERATOR_NAME_MAX} characters, none of them control characters");
         return Err(Fault::new(field, message));

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use super::is_plain;
 use crate::Shared;
 use crate::api::{Result, store_error};
 use crate::credentials::{Acting, Scope, new_partner_key, new_secret_key, new_webhook_secret};
@@ -36,7 +37,7 @@ pub(super) fn routes() -> Routes<Arc<Shared>> {
             "/partners/{id}/rotate-secret",
             post(rotate_secret)
                 .named("rotateSecret", "A new `secret_key`; the old one fails at once.")
-                .refuses(missing),
+                .refuses(&[ErrorCode::ResourceNotFound, ErrorCode::StateInvalidTransition]),
         )
         .route(
             "/partners/{id}/rotate-webhook-secret",
@@ -120,7 +121,11 @@ pub(crate) async fn issued(shared: &Shared, store: &dyn Store, body: IssueBody) 
     let scopes = body.scopes.unwrap_or_else(|| Scope::ALL.to_vec());
     let mut faults = Faults::default();
     let is_name = (1..=NAME_MAX).contains(&name.chars().count());
-    faults.unless(is_name, "name", format!("expected 1 to {NAME_MAX} characters"));
+    faults.unless(
+        is_name && is_plain(name),
+        "name",
+        format!("expected 1 to {NAME_MAX} characters, none of them control characters"),
+    );
     faults.unless(body.business_id > 0, "business_id", "expected an integer above zero");
     let message = "expected at least one; leave the field out for all of them";
     faults.unless(!scopes.is_empty(), "scopes", message);
@@ -215,6 +220,11 @@ pub(crate) async fn secret_rotated(
     store: &dyn Store,
     partner_id: &PartnerId,
 ) -> Result<Zeroizing<String>> {
+    let partners = store.partners().await.map_err(store_error)?;
+    if partners.iter().any(|one| one.partner_id == *partner_id && one.revoked_at.is_some()) {
+        let message = "the credential was revoked; a new secret key would not work either";
+        return Err(ApiError::new(ErrorCode::StateInvalidTransition, message));
+    }
     let secret = new_secret_key();
     let rotated = PartnerChange::RotateSecret { secret_hash: shared.vault.hash(&secret) };
     change(shared, store, partner_id, rotated).await?;

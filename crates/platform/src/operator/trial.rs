@@ -10,8 +10,8 @@ use axum::Extension;
 use axum::extract::State;
 use bytes::Bytes;
 use hookit_contract::{
-    AttemptOutcome, BranchId, BrandId, DeliveryId, EndpointId, ErrorCode, EventType, Timestamp, WebhookId,
-    envelope_bytes,
+    AttemptOutcome, BranchId, BrandId, DeliveryId, EndpointId, ErrorCode, EventType, TEST_DELIVERY_PREFIX,
+    Timestamp, WebhookId, envelope_bytes,
 };
 use hookit_server::routes::{Routes, post};
 use hookit_server::{Answer, ApiError, NoBody, PathId};
@@ -100,7 +100,7 @@ pub(crate) async fn tested(shared: &Shared, store: &dyn Store, webhook_id: Webho
             .with_retry_after(1)
     })?;
     store.note_test(webhook.webhook_id).await.map_err(store_error)?;
-    let delivery_id = DeliveryId::from(format!("test_{}", Uuid::now_v7().simple()));
+    let delivery_id = DeliveryId::from(format!("{TEST_DELIVERY_PREFIX}{}", Uuid::now_v7().simple()));
     let payload = Payload {
         delivery_id: delivery_id.clone(),
         event_type: webhook.event_type,

@@ -125,7 +125,7 @@ async fn an_orders_page_says_what_waits_for_what() {
         running.call("POST", &format!("/v1/operator/deliveries/{newest}/{what}"), "").await.expect(200);
     }
     let text = page(&browser, &path).await;
-    assert!(text.contains("Is replayed, and goes when nothing fresh of its orders waits."), "{text}");
+    assert!(text.contains("It is sent again. Its endpoint is not sent anything."), "{text}");
     running.stop().await;
 }
 

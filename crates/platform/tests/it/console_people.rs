@@ -54,7 +54,12 @@ async fn a_partner_is_issued_its_secrets_are_rotated_and_it_is_revoked() {
     let page = browser.get(&path).await.expect(200);
     assert!(page.text().contains(">revoked<") && !page.text().contains("Revoke it"), "{}", page.text());
 
+    let dead = browser.post(&format!("{path}/rotate-secret"), &[]).await.expect(409);
+    assert!(dead.text().contains("the credential was revoked"), "{}", dead.text());
+
     for (fields, said) in [
+        (&[("name", "live\u{202e}"), ("business_id", "7"), ("orders:read", "yes")][..], "name"),
+        (&[("name", "line\nbreak"), ("business_id", "7"), ("orders:read", "yes")], "name"),
         (&[("business_id", "7"), ("orders:read", "yes")][..], "name"),
         (&[("name", "Till"), ("business_id", "seven"), ("orders:read", "yes")], "business_id"),
         (&[("name", "Till"), ("business_id", "0"), ("orders:read", "yes")], "business_id"),

@@ -288,8 +288,14 @@ async fn a_partner_with_a_wrong_field_is_refused_by_its_name() {
     for (body, message) in [
         (but(&good, "name", Value::Null), "name: missing".to_owned()),
         (but(&good, "name", json!(7)), "name: expected a string, found a number".to_owned()),
-        (but(&good, "name", json!("  ")), "name: expected 1 to 200 characters".to_owned()),
-        (but(&good, "name", json!("é".repeat(201))), "name: expected 1 to 200 characters".to_owned()),
+        (
+            but(&good, "name", json!("  ")),
+            "name: expected 1 to 200 characters, none of them control characters".to_owned(),
+        ),
+        (
+            but(&good, "name", json!("é".repeat(201))),
+            "name: expected 1 to 200 characters, none of them control characters".to_owned(),
+        ),
         (but(&good, "business_id", Value::Null), "business_id: missing".to_owned()),
         (
             but(&good, "business_id", json!("7")),
@@ -552,7 +558,7 @@ async fn everything_that_is_wrong_with_a_body_of_ours_is_told_at_once() {
             json!({"name": " ", "business_id": 0, "scopes": []}),
             vec![
                 "business_id: expected an integer above zero",
-                "name: expected 1 to 200 characters",
+                "name: expected 1 to 200 characters, none of them control characters",
                 "scopes: expected at least one",
             ],
         ),

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use axum::extract::{ConnectInfo, FromRequest as _, Request};
 use axum::response::{IntoResponse as _, Response};
 use hookit_contract::{ErrorCode, Timestamp};
-use http::{HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use maud::{Markup, html};
 use serde::Deserialize;
 use url::form_urlencoded;
@@ -40,6 +40,8 @@ pub struct Knock {
     pub from: IpAddr,
     /// Whether the cookie may go over TLS alone.
     is_secure: bool,
+    /// With the session that they have already, if any.
+    headers: HeaderMap,
 }
 
 #[derive(Deserialize)]
@@ -77,7 +79,17 @@ impl Door {
 
     fn checked(&self, next: Option<String>) -> String {
         let is_ours = |next: &String| {
-            next.starts_with(self.site.home) && next.parse::<Uri>().is_ok_and(|uri| uri.authority().is_none())
+            // Behind the door, and not beside it: `/console`, `/console/...`, `/console?...`.
+            let below = next.strip_prefix(self.site.home);
+            below.is_some_and(|below| below.is_empty() || below.starts_with(['/', '?']))
+                && next.is_ascii()
+                && next.parse::<Uri>().is_ok_and(|uri| {
+                    let mut segments = uri.path().split('/');
+                    // Nor to where there is nothing to read: a stream for the script, and what ends the session.
+                    uri.authority().is_none()
+                        && segments.all(|segment| !matches!(segment, "." | ".." | "live"))
+                        && uri.path() != self.site.sign_out
+                })
         };
         next.filter(is_ours).unwrap_or_else(|| self.site.home.to_owned())
     }
@@ -122,6 +134,7 @@ impl Door {
         let address =
             request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
         let from = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let headers = request.headers().clone();
         let given = async {
             let request = check_form::<()>(request, None).await?;
             Form::from_request(request, &()).await
@@ -134,7 +147,7 @@ impl Door {
             let error = ApiError::new(ErrorCode::RateLimited, message).with_retry_after(seconds);
             return Err(self.refused(&error, &next));
         }
-        Ok(Knock { token: Secret::new(token.unwrap_or_default().trim()), next, from, is_secure })
+        Ok(Knock { token: Secret::new(token.unwrap_or_default().trim()), next, from, is_secure, headers })
     }
 
     /// The form again, with what is wrong.
@@ -152,7 +165,7 @@ impl Door {
         page
     }
 
-    /// Begins a session, and goes where they wanted to.
+    /// Begins a session in the place of the one that this browser may have had, and goes where they wanted to.
     pub fn let_in<T: Clone>(
         &self,
         sessions: &Sessions<T>,
@@ -160,6 +173,9 @@ impl Door {
         knock: &Knock,
         now: Timestamp,
     ) -> Response {
+        if let Some(earlier) = sessions.of(&knock.headers, now) {
+            sessions.end(&earlier.id);
+        }
         let session = sessions.begin(who, now);
         with_cookie(see_other(&knock.next), sessions.cookie(&session.id, knock.is_secure))
     }
@@ -200,6 +216,13 @@ mod tests {
             (Some("//elsewhere.test/home"), "/home"),
             (Some("https://elsewhere.test/home"), "/home"),
             (Some("/elsewhere"), "/home"),
+            (Some("/homeelsewhere.test"), "/home"),
+            (Some("/home@elsewhere.test"), "/home"),
+            (Some("/home/../elsewhere"), "/home"),
+            (Some("/home/orders/live"), "/home"),
+            (Some("/home/out"), "/home"),
+            (Some("/home/\u{e9}"), "/home"),
+            (Some("/home?a=b"), "/home?a=b"),
         ] {
             assert_eq!(DOOR.next(Led { next: next.map(str::to_owned) }), to, "{next:?}");
         }

@@ -251,7 +251,8 @@ pub fn refusal_page(
     };
     let content = html! {
         (note(Tone::Bad, &html! {
-            p { (error.message()) }
+            // The message of faults is the first of them.
+            @if error.details().is_empty() { p { (error.message()) } }
             @for fault in error.details() { p { code { (fault.path) } ": " (fault.message) } }
         }))
         @if let Some(id) = request_id { p.quiet.small { "Request " code { (id.as_str()) } } }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use hookit_contract::{
     AttemptOutcome, BranchId, BrandId, DeliveryId, DeliverySeq, DeliveryState, EndpointId, EventType,
-    OrderId, PartnerId, Timestamp, WebhookId,
+    OrderId, PartnerId, ReplayId, Timestamp, WebhookId,
 };
 
 use super::Attempt;
@@ -134,6 +134,8 @@ pub struct Delivery {
     pub state: DeliveryState,
     /// It was put in line by a replay: behind everything fresh, and nothing fresh waits for it.
     pub is_replay: bool,
+    /// The replay that it belongs to, where it is one of many.
+    pub replay_id: Option<ReplayId>,
     /// Attempts made.
     pub attempts: u32,
     /// When it was committed.

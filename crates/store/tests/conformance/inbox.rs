@@ -91,6 +91,20 @@ pub(crate) async fn a_repeat_changes_nothing(store: &impl Store) {
     assert_eq!(store.counts().await.unwrap(), Counts { orders: 1, received: 1, quarantined: 0 });
 }
 
+pub(crate) async fn a_test_of_a_registration_is_received_and_is_no_trouble(store: &impl Store) {
+    let test = r#"{"orders":[{"id":-1,"is_fake":true,"version":2,"status":2}]}"#;
+    for (id, quarantined) in [("test_1", 0), ("evt_1", 1)] {
+        let Receipt::Received { quarantined: found, .. } = store.receive(delivery(id, test)).await.unwrap()
+        else {
+            panic!("{id} was here before")
+        };
+        assert_eq!(found, quarantined, "{id}");
+    }
+    // Whatever its id, an order that can be read is one.
+    store.receive(delivery("test_2", r#"{"orders":[{"id":7,"version":1,"status":1}]}"#)).await.unwrap();
+    assert!(store.order(OrderId(7)).await.unwrap().is_some());
+}
+
 pub(crate) async fn of_the_same_delivery_many_times_at_once_one_counts(store: &impl Store) {
     let body = envelope(r#"{"id":7}"#);
     let (a, b, c, d) = tokio::join!(

@@ -271,6 +271,7 @@ macro_rules! inbox_suite {
                 a_delivery_renews_the_view_and_the_history,
                 a_version_that_jumps_is_noticed,
                 a_repeat_changes_nothing,
+                a_test_of_a_registration_is_received_and_is_no_trouble,
                 of_the_same_delivery_many_times_at_once_one_counts,
                 an_older_state_never_overwrites_a_newer_one,
                 what_was_seen_before_tells_what_is_old_where_the_view_lacks_it,

@@ -17,9 +17,8 @@ use hookit_server::page::{
     self, Axes, Form, Frame, Series, Site, Tone, age, badge, chart, check_form, count, duration, empty,
     figure, live, note, see_other, share,
 };
-use hookit_server::{ApiError, Live, LiveEvents, RequestId, SystemClock, not_found};
-use http::uri::Authority;
-use http::{HeaderMap, Method, StatusCode, header};
+use hookit_server::{ApiError, Live, LiveEvents, RequestId, SystemClock, is_named_locally, not_found};
+use http::{Method, StatusCode};
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -78,7 +77,7 @@ async fn guard(request: Request, next: Next) -> Response {
 }
 
 async fn checked(request: Request) -> Result<Request> {
-    if !is_this_machine(request.headers()) {
+    if !is_named_locally(request.headers()) {
         let message = "this page is for this machine alone, by the names 127.0.0.1, [::1] and localhost";
         return Err(ApiError::new(ErrorCode::AuthForbidden, message));
     }
@@ -86,15 +85,6 @@ async fn checked(request: Request) -> Result<Request> {
         Method::GET | Method::HEAD => Ok(request),
         _ => check_form::<()>(request, None).await,
     }
-}
-
-/// A name that somebody else could have given to this machine is none of its own.
-fn is_this_machine(headers: &HeaderMap) -> bool {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let Some(host) = host.and_then(|host| host.parse::<Authority>().ok()) else { return false };
-    let name = host.host().trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost")
-        || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 fn framed(status: StatusCode, title: &str, content: Markup) -> Response {
@@ -398,29 +388,7 @@ fn one(switch: Switch, is_on: bool) -> Markup {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
-
-    #[test]
-    fn only_this_machines_own_names_are_answered_to() {
-        let with =
-            |host: &'static str| HeaderMap::from_iter([(header::HOST, HeaderValue::from_static(host))]);
-        for host in ["127.0.0.1:8790", "localhost:8790", "LOCALHOST", "[::1]:8790", "127.0.0.2"] {
-            assert!(is_this_machine(&with(host)), "{host}");
-        }
-        for host in [
-            "evil.test:8790",
-            "localhost.evil.test",
-            "127.0.0.1.evil.test",
-            "192.168.1.7:8790",
-            "",
-            "[::]:8790",
-        ] {
-            assert!(!is_this_machine(&with(host)), "{host}");
-        }
-        assert!(!is_this_machine(&HeaderMap::new()));
-    }
 
     #[test]
     fn a_form_names_each_switch_as_it_is_read() {

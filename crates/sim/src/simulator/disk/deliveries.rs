@@ -58,6 +58,7 @@ impl Disk {
                 orders: carried.iter().map(|o| (o.order_id, o.version)).collect(),
                 state: DeliveryState::Pending,
                 is_replay: false,
+                replay_id: None,
                 attempts: 0,
                 created_at: at,
                 next_attempt_at: Some(at),
@@ -242,7 +243,7 @@ impl Disk {
         self.replayed.insert(place, seq);
         let row = self.deliveries.get_mut(&seq).expect("the caller has looked it up");
         row.delivery.endpoint_id = self.webhooks[row.webhook].0.endpoint_id;
-        row.delivery.is_replay = true;
+        (row.delivery.is_replay, row.delivery.replay_id) = (true, replay_id);
         (row.delivery.state, row.delivery.next_attempt_at, row.delivery.finished_at) =
             (DeliveryState::Pending, Some(now), None);
         (row.failures, row.place, row.since, row.replay_id) = (0, place, now, replay_id);
@@ -286,6 +287,7 @@ impl Disk {
             branch_id,
             state: DeliveryState::Pending,
             is_replay: false,
+            replay_id: None,
             next_attempt_at: Some(now),
             finished_at: None,
             ended_by: None,

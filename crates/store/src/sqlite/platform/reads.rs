@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hookit_contract::{
     Actor, AttemptOutcome, BranchId, BrandId, DeliveryId, DeliverySeq, DeliveryState, EndpointId, EventType,
-    OrderId, PartnerId, StatusCodes, Timestamp, WebhookId, envelope_bytes,
+    OrderId, PartnerId, ReplayId, StatusCodes, Timestamp, WebhookId, envelope_bytes,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 
@@ -314,7 +314,7 @@ pub(super) fn dead_letters(db: &Connection, limit: usize) -> Result<Vec<DeadLett
 pub(super) const DELIVERY: &str =
     "d.delivery_seq, d.delivery_id, d.endpoint_id, d.webhook_id, d.event_type, d.brand_id, d.branch_id,
      d.state, d.attempts, d.created_at, d.next_attempt_at, d.finished_at, d.ended_by, d.ended_reason,
-     d.replay_no IS NOT NULL";
+     d.replay_no IS NOT NULL, d.replay_id";
 
 /// A row of `deliveries`, with two words still to be read and without its orders.
 pub(super) struct DeliveryRow {
@@ -337,6 +337,7 @@ pub(super) fn delivery_row(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
             orders: Vec::new(),
             state: DeliveryState::Pending,
             is_replay: row.get(14)?,
+            replay_id: row.get::<_, Option<i64>>(15)?.map(ReplayId),
             attempts: row.get(8)?,
             created_at: Timestamp::from_millis(row.get(9)?),
             next_attempt_at: time(10)?,

@@ -111,14 +111,35 @@ impl Routes {
 
     /// One route for each partner that registered: its most specific one.
     fn of(&self, event: &Event, brand_id: BrandId) -> impl Iterator<Item = Route> {
+        self.most_specific(event.business_id, event.branch_id, brand_id, event.event_type)
+    }
+
+    /// The registrations that such an event would go to.
+    pub(crate) fn hearing(
+        &self,
+        business_id: BusinessId,
+        branch_id: BranchId,
+        brand_id: BrandId,
+        event_type: EventType,
+    ) -> impl Iterator<Item = WebhookId> {
+        self.most_specific(business_id, branch_id, brand_id, event_type).map(|route| route.webhook_id)
+    }
+
+    fn most_specific(
+        &self,
+        business_id: BusinessId,
+        branch_id: BranchId,
+        brand_id: BrandId,
+        event_type: EventType,
+    ) -> impl Iterator<Item = Route> {
         let by_specificity = [
-            (Some(brand_id), Some(event.branch_id)),
+            (Some(brand_id), Some(branch_id)),
             (Some(brand_id), None),
-            (None, Some(event.branch_id)),
+            (None, Some(branch_id)),
             (None, None),
         ];
         self.by_event
-            .get(&(event.business_id, event.event_type))
+            .get(&(business_id, event_type))
             .into_iter()
             .flatten()
             .filter_map(move |partner| by_specificity.iter().find_map(|tuple| partner.get(tuple).copied()))

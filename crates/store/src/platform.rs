@@ -25,8 +25,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hookit_contract::{
-    BusinessId, DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, ReplayId, Timestamp, TokenId,
-    WebhookId,
+    BranchId, BrandId, BusinessId, DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, ReplayId,
+    Timestamp, TokenId, WebhookId,
 };
 
 pub use self::attempts::{Attempt, Phases, Verdict};
@@ -100,6 +100,18 @@ pub trait Store: Send + Sync {
 
     /// The orders that changed last, the newest change first. Looks at a bounded number of events.
     async fn orders_lately(&self, limit: usize) -> Result<Vec<LatelyChanged>, Error>;
+
+    /// Orders of a branch, those first that were created last.
+    async fn orders_of_branch(&self, branch_id: BranchId, limit: usize) -> Result<Vec<LatelyChanged>, Error>;
+
+    /// The registrations that an order of this business, branch and brand goes to, by the rule that deliveries are formed by: of each
+    /// partner and event type the most specific one. Answered from memory.
+    async fn hearing(
+        &self,
+        business_id: BusinessId,
+        branch_id: BranchId,
+        brand_id: BrandId,
+    ) -> Result<Vec<WebhookId>, Error>;
 
     /// What happened to an order, the newest first: as much of it as is kept.
     async fn events_of_order(&self, order_id: OrderId, limit: usize) -> Result<Vec<OrderEvent>, Error>;

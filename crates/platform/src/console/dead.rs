@@ -36,12 +36,11 @@ async fn show(State(shared): State<Arc<Shared>>, visit: Visit) -> Result<Respons
             }
         }
     };
+    let mut offered = std::collections::BTreeSet::new();
     let rows = html! {
         @for one in &letters {
             tr {
-                td.number data-name="Deliveries" {
-                    a href={ "/console/deliveries?state=dead&endpoint_id=" (one.endpoint_id) } { (count(one.deliveries)) }
-                }
+                td.number data-name="Deliveries" { (count(one.deliveries)) }
                 td.tight { (deliveries::endpoint(one.endpoint_id, &urls)) }
                 td {
                     @match one.outcome {
@@ -50,7 +49,7 @@ async fn show(State(shared): State<Arc<Shared>>, visit: Visit) -> Result<Respons
                     }
                 }
                 td.tight { (age(visit.now, one.last_at)) }
-                td.tight { (again(Some(one.endpoint_id.0), "All of this endpoint…")) }
+                td.tight { @if offered.insert(one.endpoint_id) { (again(Some(one.endpoint_id.0), "All of this endpoint…")) } }
             }
         }
     };

@@ -190,9 +190,12 @@ fn actions(partner: &Partner, visit: &Visit) -> Markup {
                 details #rotate-webhook-secret {
                     summary { "New webhook secret…" }
                     p { "Give the partner the new one before it signs: its inbox can be told both. Without a time it signs at once, and whoever only knows the old one refuses what comes." }
+                    @if let Some((_, at)) = partner.webhook_secret_next.as_ref().filter(|(_, at)| *at > visit.now) {
+                        (note(Tone::Warn, &html! { "One is made already and signs from " (exact(*at)) " on. Another one takes its place: that one will never sign." }))
+                    }
                     (visit.form(&path("rotate-webhook-secret"), "fields", &html! {
                         (field("current_at", "Signs from (UTC)", &html! { input #current_at name="current_at" type="datetime-local" step="1"; }))
-                        button type="submit" { "Make it" }
+                        button.danger type="submit" { "Make it" }
                     }))
                 }
             }

@@ -1,12 +1,12 @@
 //! One field to find by: an order by any of its ids, a delivery, a branch or brand with the endpoints that hear of it, a partner, an
 //! endpoint. A branch is found because somebody calls whose tickets have stopped; so it is answered with the reason.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use hookit_contract::{BusinessId, DeliveryId, EndpointId, EventType, OrderId};
+use hookit_contract::{BranchId, BrandId, DeliveryId, EndpointId, EventType, OrderId, Record, WebhookId};
 use hookit_server::Params;
 use hookit_server::page::{age, badge, count, duration, empty, see_other, table};
 use hookit_store::platform::{Delivery, LatelyChanged, Partner, StoredOrder, Webhook};
@@ -23,7 +23,7 @@ pub(super) const SEARCH: &str = "/console/search";
 /// Of each kind that are shown.
 const FOUND_MAX: usize = 20;
 
-/// Orders that are looked through for those of a branch or brand.
+/// Orders that are looked through for those of a brand.
 const LATELY_MAX: usize = 500;
 
 /// Characters that are looked for.
@@ -48,7 +48,7 @@ struct Found {
     endpoints: Vec<EndpointStatus>,
 }
 
-/// A branch or a brand, with the orders of it that changed lately and who hears of them.
+/// A branch or a brand, with orders of it and who hears of them.
 struct Place {
     kind: &'static str,
     id: i64,
@@ -115,38 +115,37 @@ async fn find(shared: &Shared, sought: &str) -> Result<Found> {
 async fn places(shared: &Shared, number: i64, endpoints: &[EndpointStatus]) -> Result<Vec<Place>> {
     let by_id: HashMap<EndpointId, &EndpointStatus> =
         endpoints.iter().map(|endpoint| (endpoint.endpoint_id, endpoint)).collect();
-    let lately = shared.store.orders_lately(LATELY_MAX).await.map_err(store_error)?;
     let webhooks = shared.store.webhooks().await.map_err(store_error)?;
-    let partners = shared.store.partners().await.map_err(store_error)?;
-    let business_of: HashMap<&str, BusinessId> =
-        partners.iter().map(|one| (one.partner_id.as_str(), one.business_id)).collect();
+    let of_branch = shared.store.orders_of_branch(BranchId(number), FOUND_MAX).await.map_err(store_error)?;
+    // Orders are in no index by brand, so those that changed lately have to do.
+    let mut of_brand = shared.store.orders_lately(LATELY_MAX).await.map_err(store_error)?;
+    of_brand.retain(|one| brands(one).contains(&BrandId(number)));
+    of_brand.truncate(FOUND_MAX);
     let mut places = Vec::new();
-    for kind in ["Branch", "Brand"] {
+    for (kind, orders) in [("Branch", of_branch), ("Brand", of_brand)] {
         let is_branch = kind == "Branch";
-        let is_of_it = |one: &&LatelyChanged| {
-            if is_branch {
-                one.order.branch_id.0 == number
-            } else {
-                let record = hookit_contract::Record::parse(one.order.record.clone());
-                record
-                    .and_then(|record| record.brand_ids())
-                    .is_ok_and(|ids| ids.iter().any(|id| id.0 == number))
-            }
+        let names = |webhook: &&Webhook| {
+            let named =
+                if is_branch { webhook.branch_id.map(|id| id.0) } else { webhook.brand_id.map(|id| id.0) };
+            named == Some(number)
         };
-        let orders: Vec<LatelyChanged> = lately.iter().filter(is_of_it).cloned().collect();
-        let names = |webhook: &Webhook| {
-            if is_branch { webhook.branch_id.map(|id| id.0) } else { webhook.brand_id.map(|id| id.0) }
-        };
-        if orders.is_empty() && !webhooks.iter().any(|webhook| names(webhook) == Some(number)) {
+        if orders.is_empty() && !webhooks.iter().any(|webhook| names(&webhook)) {
             continue;
         }
-        let businesses: Vec<BusinessId> = orders.iter().map(|one| one.order.business_id).collect();
-        let hears = |webhook: &&Webhook| match names(webhook) {
-            Some(named) => named == number,
-            None => business_of.get(webhook.partner_id.as_str()).is_some_and(|id| businesses.contains(id)),
-        };
+        // Where its orders go is asked by the rule that they go by; where there are none, who waits for them is named.
+        let mut hears: BTreeSet<WebhookId> = BTreeSet::new();
+        for one in &orders {
+            let own = brands(one).into_iter().filter(|brand| is_branch || brand.0 == number);
+            for brand in own {
+                let (business, branch) = (one.order.business_id, one.order.branch_id);
+                hears.extend(shared.store.hearing(business, branch, brand).await.map_err(store_error)?);
+            }
+        }
+        if orders.is_empty() {
+            hears.extend(webhooks.iter().filter(names).map(|webhook| webhook.webhook_id));
+        }
         let mut hearing: BTreeMap<EndpointId, Vec<EventType>> = BTreeMap::new();
-        for webhook in webhooks.iter().filter(hears) {
+        for webhook in webhooks.iter().filter(|webhook| hears.contains(&webhook.webhook_id)) {
             let types = hearing.entry(webhook.endpoint_id).or_default();
             if !types.contains(&webhook.event_type) {
                 types.push(webhook.event_type);
@@ -155,14 +154,14 @@ async fn places(shared: &Shared, number: i64, endpoints: &[EndpointStatus]) -> R
         let mut hearing: Vec<(EndpointStatus, Vec<EventType>)> =
             hearing.into_iter().filter_map(|(id, types)| Some(((*by_id.get(&id)?).clone(), types))).collect();
         hearing.sort_by_key(|(endpoint, _)| words::trouble_rank(endpoint));
-        places.push(Place {
-            kind,
-            id: number,
-            orders: orders.into_iter().take(FOUND_MAX).collect(),
-            hearing,
-        });
+        places.push(Place { kind, id: number, orders, hearing });
     }
     Ok(places)
+}
+
+/// The brands of an order.
+fn brands(one: &LatelyChanged) -> Vec<BrandId> {
+    Record::parse(one.order.record.clone()).and_then(|record| record.brand_ids()).unwrap_or_default()
 }
 
 fn results(found: &Found, visit: &Visit) -> Markup {
@@ -213,15 +212,17 @@ fn place_found(place: &Place, visit: &Visit) -> Markup {
     let Place { kind, id, orders, hearing } = place;
     html! {
         h2 { (kind) " " (id) }
-        @if hearing.is_empty() {
+        @if hearing.is_empty() && !orders.is_empty() {
             (hookit_server::page::note(hookit_server::page::Tone::Bad, &html! { "No registration is for it: nobody hears of its orders." }))
         } @else {
             h3 { "Who hears of its orders" }
             (endpoint_table(hearing.iter().map(|(endpoint, types)| (endpoint, Some(&types[..]))), visit))
         }
-        h3 { "Its orders that changed last" }
-        @if orders.is_empty() {
-            (empty("None of the orders that changed lately is of it."))
+        h3 { @if *kind == "Branch" { "Its newest orders" } @else { "Its orders that changed last" } }
+        @if orders.is_empty() && *kind == "Branch" {
+            (empty("There is no order of it. Who hears of it is told by the registrations that name it; others that take any branch may, too."))
+        } @else if orders.is_empty() {
+            (empty("None of the 500 orders that changed last is of it. Who hears of it is told by the registrations that name it; others that take any brand may, too."))
         } @else {
             (table(&format!("Orders of {kind} {id}"), &[("Order", ""), ("Status", ""), ("Changed", "")], &html! {
                 @for one in orders {

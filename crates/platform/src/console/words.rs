@@ -200,8 +200,7 @@ pub(super) fn endpoint_link(endpoint_id: EndpointId, url: &str) -> Markup {
     html! { a href={ "/console/endpoints/" (endpoint_id) } title=(url) { (short_url(url)) } }
 }
 
-/// Host and path, which is what people tell endpoints apart by.
+/// What people tell endpoints apart by: all but the scheme.
 fn short_url(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    rest.split(['?', '#']).next().unwrap_or(rest)
+    url.split_once("://").map_or(url, |(_, rest)| rest)
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hookit_contract::EventType;
 use hookit_sim::endpoints::{Answer, ScriptedEndpoint};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -126,6 +127,44 @@ async fn an_orders_page_says_what_waits_for_what() {
     }
     let text = page(&browser, &path).await;
     assert!(text.contains("It is sent again. Its endpoint is not sent anything."), "{text}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_branch_is_found_by_its_orders_and_says_who_hears_of_them_by_the_rule_they_go_by() {
+    let running = Running::start().await;
+    let partner = running.partner("Till", BUSINESS).await;
+    let created = EventType::OrderCreated;
+    for (brand, branch, name) in
+        [(None, None, "any"), (None, Some(1062), "of-the-branch"), (Some(777), None, "of-another-brand")]
+    {
+        let url = format!("http://127.0.0.1:9/{name}");
+        running.register(&partner, brand, branch, created, &url).await.expect(201);
+    }
+    let browser = Browser::signed_in(&running, TOKEN).await;
+    let elsewhere = running.create(&order(BUSINESS, 2003, &[663])).await["id"].as_i64().unwrap();
+    running.order().await;
+    // However many orders of others came since.
+    let others = vec![order(BUSINESS, 7_777, &[663]).to_string(); 600].join("\n");
+    running.call("POST", "/v1/operator/orders/bulk", others).await.expect(200);
+    for (branch, hears, others) in [
+        (1062, "/of-the-branch\"", ["/any\"", "/of-another-brand\""]),
+        (2003, "/any\"", ["/of-the-branch\"", "/of-another-brand\""]),
+    ] {
+        let text = page(&browser, &format!("/console/search?q={branch}")).await;
+        let (_, found) = text.split_once(&format!("Branch {branch}")).unwrap_or_else(|| panic!("{text}"));
+        assert!(found.contains(hears), "{branch}: {found}");
+        for other in others {
+            assert!(!found.contains(other), "{branch} {other}: {found}");
+        }
+    }
+    let text = page(&browser, "/console/search?q=2003").await;
+    assert!(text.contains(&format!("/console/orders/{elsewhere}")), "{text}");
+    // Nobody looked through so many orders, so nothing is said of a brand's.
+    let text = page(&browser, "/console/search?q=777").await;
+    assert!(
+        text.contains("None of the 500 orders that changed last is of it") && !text.contains("nobody hears")
+    );
     running.stop().await;
 }
 

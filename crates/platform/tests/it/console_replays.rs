@@ -18,7 +18,7 @@ async fn dead_letters_are_shown_by_reason_and_sent_again_as_many_as_were_counted
     let browser = Browser::signed_in(&running, TOKEN).await;
     let page = browser.get("/console/dead-letters").await.expect(200);
     assert_protected(&page);
-    for said in ["refused with 400", ">3</a>", "3 in all", "state=dead&amp;endpoint_id=1"] {
+    for said in ["refused with 400", ">3</td>", "3 in all", "state=dead&amp;endpoint_id=1"] {
         assert!(page.text().contains(said), "{said}: {}", page.text());
     }
     let counted = browser.get(COUNTED).await.expect(200);

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hookit_contract::{
-    BusinessId, DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, ReplayId, Timestamp, TokenId,
-    WebhookId,
+    BranchId, BrandId, BusinessId, DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, ReplayId,
+    Timestamp, TokenId, WebhookId,
 };
 use hookit_store::Error;
 use hookit_store::hints::{HINTS_MAX, Hints};
@@ -289,6 +289,14 @@ impl Store for SimStore {
     }
 
     async fn orders_lately(&self, _: usize) -> Result<Vec<LatelyChanged>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn orders_of_branch(&self, _: BranchId, _: usize) -> Result<Vec<LatelyChanged>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn hearing(&self, _: BusinessId, _: BranchId, _: BrandId) -> Result<Vec<WebhookId>, Error> {
         Ok(Vec::new())
     }
 

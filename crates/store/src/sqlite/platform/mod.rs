@@ -26,8 +26,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hookit_contract::{
-    BusinessId, DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, ReplayId, StatusCodes, Timestamp,
-    TokenId, WebhookId,
+    BranchId, BrandId, BusinessId, DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, ReplayId,
+    StatusCodes, Timestamp, TokenId, WebhookId,
 };
 
 use self::book::{Command, PlatformBook, Reply};
@@ -67,6 +67,7 @@ pub(super) const KIND: Kind = Kind {
         include_str!("schema_8.sql"),
         include_str!("schema_9.sql"),
         include_str!("schema_10.sql"),
+        include_str!("schema_11.sql"),
     ],
 };
 
@@ -231,6 +232,22 @@ impl Store for PlatformStore {
     async fn orders_lately(&self, limit: usize) -> Result<Vec<LatelyChanged>, Error> {
         let codes = self.codes;
         self.readers.read("looking for what changed lately", move |db| seen::lately(db, &codes, limit)).await
+    }
+
+    async fn orders_of_branch(&self, branch_id: BranchId, limit: usize) -> Result<Vec<LatelyChanged>, Error> {
+        let codes = self.codes;
+        self.readers
+            .read("looking for a branch's orders", move |db| seen::of_branch(db, &codes, branch_id, limit))
+            .await
+    }
+
+    async fn hearing(
+        &self,
+        business_id: BusinessId,
+        branch_id: BranchId,
+        brand_id: BrandId,
+    ) -> Result<Vec<WebhookId>, Error> {
+        Ok(self.registry().hearing(business_id, branch_id, brand_id))
     }
 
     async fn events_of_order(&self, order_id: OrderId, limit: usize) -> Result<Vec<OrderEvent>, Error> {

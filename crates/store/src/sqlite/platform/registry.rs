@@ -81,6 +81,17 @@ impl Registry {
         })
     }
 
+    /// Where an order goes.
+    pub(super) fn hearing(
+        &self,
+        business_id: BusinessId,
+        branch_id: BranchId,
+        brand_id: BrandId,
+    ) -> Vec<WebhookId> {
+        let of = |event_type| self.routes.hearing(business_id, branch_id, brand_id, event_type);
+        EventType::ALL.into_iter().flat_map(of).collect()
+    }
+
     pub(super) fn partner_by_key(&self, key: &str) -> Option<&Partner> {
         self.partners_by_key.get(key)
     }

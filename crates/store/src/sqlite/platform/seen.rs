@@ -1,6 +1,6 @@
 //! Orders as people look at them: by the names that they know them by, by what happened lately, and all that happened to one.
 
-use hookit_contract::{Actor, EventType, OrderId, StatusCodes, Timestamp};
+use hookit_contract::{Actor, BranchId, EventType, OrderId, StatusCodes, Timestamp};
 use rusqlite::{Connection, Row, params};
 
 use super::order_rows::{COLUMNS, stored, text};
@@ -69,6 +69,33 @@ pub(super) fn lately(
         Ok(found)
     };
     read().map_err(failed("looking for what changed lately"))
+}
+
+/// A branch's orders. Its index has them by their ids within it.
+pub(super) const OF_BRANCH: &str =
+    "SELECT o.order_id, o.updated_at FROM orders o WHERE o.branch_id = ?1 ORDER BY o.order_id DESC LIMIT ?2";
+
+pub(super) fn of_branch(
+    db: &Connection,
+    codes: &StatusCodes,
+    branch_id: BranchId,
+    limit: usize,
+) -> Result<Vec<LatelyChanged>, Error> {
+    let read = || -> rusqlite::Result<Vec<LatelyChanged>> {
+        let mut order = db.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM orders o JOIN records r ON r.record_id = o.record_id WHERE o.order_id = ?1"
+        ))?;
+        let found: Vec<(i64, i64)> = db
+            .prepare_cached(OF_BRANCH)?
+            .query_map((branch_id.0, sql_limit(limit)), |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        let whole = |(order_id, changed_at)| {
+            let order = order.query_row([order_id], |row| stored(row, codes))?;
+            Ok(LatelyChanged { order, changed_at: Timestamp::from_millis(changed_at) })
+        };
+        found.into_iter().map(whole).collect()
+    };
+    read().map_err(failed("looking for a branch's orders"))
 }
 
 pub(super) const EVENTS_OF: &str =

@@ -67,6 +67,7 @@ fn the_hot_statements_use_their_indexes_and_sort_nothing() {
         ),
         (seen::NAMED, &["order_names USING PRIMARY KEY (name=?)"]),
         (seen::NAMED_SO, &["order_names USING PRIMARY KEY (name>? AND name<?)"]),
+        (seen::OF_BRANCH, &["o USING INDEX orders_by_branch (branch_id=?)"]),
         (seen::NEWEST, &["SCAN e", "r USING INTEGER PRIMARY KEY (rowid=?)"]),
         (
             seen::EVENTS_OF,

@@ -8,7 +8,7 @@ import { after, before, test } from "node:test";
 
 import * as actions from "./actions.js";
 import { BOTH, NARROW, Visitor, judge, launch, shape } from "./browser.js";
-import { ROOT } from "./halves.js";
+import { ROOT, until } from "./halves.js";
 import { scene as set_scene } from "./scene.js";
 import { outline, walk } from "./walk.js";
 
@@ -209,7 +209,9 @@ test("on a phone what is in trouble is read without scrolling sideways", async (
   for (const path of ["/console", "/console/endpoints", "/console/search?q=kitchen"]) {
     await visitor.open(path);
     for (const said of [/^It has been down for/, /^down$/, /kitchen\/display$/]) {
-      const { x, width } = await visitor.page.locator("main").getByText(said).first().boundingBox();
+      const place = visitor.page.locator("main").getByText(said).first();
+      // What is renewed just now has none.
+      const { x, width } = await until(`a place of ${said}`, () => place.boundingBox());
       assert.ok(x >= 0 && x + width <= NARROW.width, `${said} on ${path} is from ${x} to ${x + width}`);
     }
   }

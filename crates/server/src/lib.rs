@@ -19,6 +19,7 @@ pub mod routes;
 mod secret;
 mod serve;
 mod shape;
+mod stalled;
 mod tasks;
 mod tls;
 mod unread;

@@ -22,6 +22,7 @@ use tower::Service as _;
 
 use crate::answer::{envelope, method_not_allowed, not_found};
 use crate::live::Streams;
+use crate::stalled::Stalled;
 use crate::unread::Unread;
 use crate::{ApiError, Certificate};
 
@@ -40,6 +41,8 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// For the body. Beyond it: 408.
     pub body_timeout: Duration,
+    /// For the other end to take something of an answer. Beyond it the connection is closed.
+    pub write_timeout: Duration,
     /// Streams of events that are open at a time. Beyond it: 503.
     pub streams_max: usize,
     /// For answers that are under way when a stop is asked for. Beyond it they are broken off.
@@ -55,6 +58,7 @@ impl Default for Limits {
             handshake_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(20),
+            write_timeout: Duration::from_secs(60),
             streams_max: 128,
             stop_timeout: Duration::from_secs(15),
         }
@@ -147,7 +151,7 @@ async fn listen(
         connections.spawn(async move {
             let _place = place;
             let Some(certificate) = certificate else {
-                return converse(builder.serve_connection(TokioIo::new(stream), service), peer, stop, broken_off).await;
+                return converse(builder.serve_connection(TokioIo::new(Stalled::after(limits.write_timeout, stream)), service), peer, stop, broken_off).await;
             };
             // A place is taken from the first byte on, so who dawdles here holds up nobody but itself.
             let accepted = tokio::select! {
@@ -156,7 +160,7 @@ async fn listen(
             };
             match accepted {
                 Ok(Ok(Some(stream))) => {
-                    converse(builder.serve_connection(TokioIo::new(stream), service), peer, stop, broken_off).await;
+                    converse(builder.serve_connection(TokioIo::new(Stalled::after(limits.write_timeout, stream)), service), peer, stop, broken_off).await;
                 }
                 Ok(Ok(None)) => tracing::debug!(%peer, "a connection came without TLS"),
                 Ok(Err(error)) => tracing::debug!(%peer, %error, "a handshake failed"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::{get, post};
 use hookit_server::{Answer, ApiError, Limits, RawBody};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::client::{call, exchange, listen, next_answer};
@@ -25,8 +25,35 @@ const SMALL: Limits = Limits {
     handshake_timeout: Duration::from_secs(60),
     head_timeout: Duration::from_secs(60),
     body_timeout: Duration::from_secs(60),
+    write_timeout: Duration::from_secs(60),
     stop_timeout: Duration::from_secs(60),
 };
+
+#[tokio::test]
+async fn who_takes_nothing_of_an_answer_gives_up_its_place_and_who_is_slow_does_not() {
+    let large = "x".repeat(64 << 20);
+    let router = Router::new().route("/", get(async move || large));
+    let limits = Limits { connections_max: 1, write_timeout: Duration::from_millis(300), ..SMALL };
+    let (address, _tasks) = listen(router, limits).await;
+    let mut idle = TcpStream::connect(address).await.unwrap();
+    idle.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    // There is one place, and whoever sits in it reads nothing.
+    let answer = tokio::time::timeout(Duration::from_secs(30), call(address, "GET /nothing", "", "")).await;
+    assert_eq!(answer.expect("the place was given up").status, 404);
+
+    // One that reads a little all the time takes longer than that for the whole, and gets it.
+    let mut slow = TcpStream::connect(address).await.unwrap();
+    slow.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    let (mut read, mut buffer) = (0, vec![0; 4 << 20]);
+    loop {
+        match slow.read(&mut buffer).await.unwrap() {
+            0 => break,
+            some => read += some,
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert!(read > 64 << 20, "{read}");
+}
 
 #[tokio::test]
 async fn a_body_up_to_the_limit_is_taken_and_one_byte_more_is_not() {

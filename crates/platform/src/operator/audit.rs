@@ -19,7 +19,7 @@ pub(super) fn routes() -> Routes<Arc<Shared>> {
     Routes::new("Operators").route(
         "/audit",
         get(list).named("listAudit", "What operators did, newest first, a page at a time.").details(
-            "Each entry was written with what it is about. What was refused, or changed nothing, has none. A page may have              few entries or none and yet say where to go on: no more than so many are looked through for it.",
+            "Each entry was written with what it is about. What was refused, or changed nothing, has none. A page may have few entries or none and yet say where to go on: no more than so many are looked through for it.",
         ),
     )
 }

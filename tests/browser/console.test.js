@@ -204,6 +204,19 @@ test("a new order appears on the board by itself", async () => {
   await visitor.leave();
 });
 
+test("the inbox says how its sinks stand, and when it asked for what was missed", async () => {
+  const visitor = await Visitor.signed_in(browser, scene.inbox);
+  await visitor.open("/console");
+  const main = visitor.page.locator("main");
+  await main.getByText(/The sink pos is down; changes that wait for it: [1-9]/).waitFor();
+  const row = (name) => main.locator("tr", { has: visitor.page.getByText(name, { exact: true }) });
+  assert.match(await row("pos").innerText(), /down/);
+  await row("orders_file").getByText("up", { exact: true }).waitFor();
+  assert.match(await visitor.says(), /Healed by the last/);
+  visitor.assert_nothing_wrong("the inbox");
+  await visitor.leave();
+});
+
 test("on a phone what is in trouble is read without scrolling sideways", async () => {
   const visitor = await Visitor.signed_in(browser, scene.platform, { viewport: NARROW });
   for (const path of ["/console", "/console/endpoints", "/console/search?q=kitchen"]) {

@@ -94,7 +94,6 @@ impl Demo {
 
     async fn until(&self, what: &str, is_so: impl Fn(&Page) -> bool) -> Page {
         until(what, async || {
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
             let page = self.look().await;
             is_so(&page).then_some(page)
         })

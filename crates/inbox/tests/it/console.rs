@@ -169,6 +169,27 @@ async fn without_read_tokens_this_machine_looks_without_signing_in_and_no_proxy_
 }
 
 #[tokio::test]
+async fn the_overview_says_what_came_what_came_again_what_was_refused_and_what_cannot_be_read() {
+    let inbox = Running::start().await;
+    let here = Browser { inbox: &inbox, cookie: "x=y".to_owned() };
+    assert!(!here.page("/console").await.contains("signature of none of the secrets"));
+    for _ in 0..3 {
+        inbox.deliver("evt_1", &envelope(&[r#"{"id":7,"status":2}"#])).await;
+    }
+    inbox.deliver("evt_2", &envelope(&[r#"{"id":"seven"}"#])).await;
+    inbox.post(&[("x-klikit-signature", &"0".repeat(64)), ("x-klikit-event-id", "evt_3")], b"{}").await;
+    let page = here.page("/console").await;
+    for (figure, value) in [("Orders", 1), ("Received", 2), ("Repeats", 2), ("Refused", 1), ("Quarantine", 1)]
+    {
+        let shown = format!("<dt>{figure}</dt><dd class=\"value\">{value}</dd>");
+        assert!(page.contains(&shown), "{figure}: {page}");
+    }
+    for said in ["signature of none of the secrets: 1", "signature_wrong", "Genuine, and not to be read: 1"] {
+        assert!(page.contains(said), "{said}: {page}");
+    }
+}
+
+#[tokio::test]
 async fn an_address_that_guesses_at_tokens_waits_and_others_do_not() {
     let inbox = guarded().await;
     let nobody = Browser { inbox: &inbox, cookie: "x=y".to_owned() };

@@ -94,6 +94,13 @@ async fn what_never_came_and_what_came_no_further_is_healed_from_the_list_alone(
     assert_eq!(delivery.source, Source::Reconcile);
     assert_eq!((delivery.brand_id.unwrap().0, delivery.branch_id.unwrap().0), (663, 1062));
 
+    let page = inbox.get("/console").await;
+    for said in
+        ["17 never came, 0 were refused, 1 were older, 1 lay in quarantine", "Healed last", "never_came"]
+    {
+        assert!(page.text().contains(said), "{said}: {}", page.text());
+    }
+
     // Once more: nothing is missing, and only what is recent is read.
     stub.known().requests.clear();
     let status = again(&inbox).await;

@@ -34,6 +34,12 @@ pub enum BackupError {
         /// The database file.
         path: PathBuf,
     },
+    /// There is no copy.
+    #[error("{path} is not there; expected a copy that a backup has made")]
+    NoCopy {
+        /// What is not there.
+        path: PathBuf,
+    },
     /// SQLite says that it is damaged.
     #[error("{path} is damaged: {problem}")]
     Damaged {
@@ -140,8 +146,7 @@ fn restore(
     file::make_dir(dir).map_err(io(dir))?;
     let _lock = Lock::take(dir, &format!("{}.lock", kind.name))?;
     if !from.is_file() {
-        let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
-        return Err(BackupError::Io { path: from.to_owned(), source: missing });
+        return Err(BackupError::NoCopy { path: from.to_owned() });
     }
     let path = dir.join(format!("{}.db", kind.name));
     // A log that was left behind would be taken for this database's own, and written into it.

@@ -83,6 +83,11 @@ async fn what_is_no_copy_of_an_inbox_is_refused_and_nothing_is_left_of_it() {
             fs::read_dir(path("data")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["inbox.lock"], "{from:?}: {refused}");
     }
+    let refused = restore_inbox(&path("nothing"), &path("data"), |_, _| {}).unwrap_err();
+    assert!(
+        refused.to_string().ends_with("nothing is not there; expected a copy that a backup has made"),
+        "{refused}"
+    );
     // What a copy that was broken off has left behind is not taken for anything.
     backup_inbox(&path("inbox"), &path("whole"), |_, _| {}).unwrap();
     for leftover in ["again.part", "again.part-journal", "again.part-wal"] {

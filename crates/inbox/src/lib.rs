@@ -69,8 +69,8 @@ struct Shared {
     recent: Recent,
     refused: RefusedOrders,
     started_at: Timestamp,
-    /// Wrong tokens at the console's door.
-    sign_ins: Guesses<()>,
+    /// Wrong tokens, at the API and at the console's door.
+    guesses: Guesses,
     /// Who is signed in at the console.
     sessions: Sessions<console::Holder>,
     /// Where there are any, once they are started.
@@ -112,7 +112,7 @@ impl Inbox {
             counters: LiveCounters::default(),
             recent: Recent::default(),
             refused: RefusedOrders::default(),
-            sign_ins: Guesses::default(),
+            guesses: Guesses::default(),
             sessions: console::sessions(),
             sinks: OnceLock::new(),
             reconciler: Reconciler::default(),
@@ -152,7 +152,7 @@ impl Inbox {
             moves::asked().merge(quarantine::asked()).merge(reconcile::asked()).merge(status::asked());
         let routes = receive::routes()
             .merge(read::for_readers(&self.0, shown))
-            .merge(read::for_writers(asked))
+            .merge(read::for_writers(&self.0, asked))
             .merge(read::probes());
         reference::served(routes.with_state(self.0.clone())).merge(console::router(self.0.clone()))
     }

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{FromRequest as _, Request, State};
+use axum::extract::State;
 use bytes::Bytes;
 use hookit_contract::{ErrorCode, GivenReason, OrderId, PartnerMove, Timestamp};
 use hookit_server::routes::{Routes, get, post};
@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Shared;
 use crate::partner::{CallError, NO_CREDENTIAL, PartnerApi};
-use crate::read::{failed, may_write};
+use crate::read::failed;
 
 /// How long whoever asks for a move waits for the platform's word. After that it is told that the move is pending.
 const WAIT: Duration = Duration::from_secs(20);
@@ -160,17 +160,14 @@ async fn list(State(inbox): State<Arc<Shared>>, PathId(id): PathId) -> Result<An
 /// Asks for a move, and waits a while for the platform's word.
 async fn ask(
     State(inbox): State<Arc<Shared>>,
-    id: Result<PathId, ApiError>,
+    PathId(id): PathId,
     headers: HeaderMap,
-    request: Request,
+    RawBody(bytes): RawBody,
 ) -> Result<Answer<Shown>, ApiError> {
-    may_write(inbox.config.write_token.as_ref(), &headers)?;
-    let PathId(id) = id?;
     if inbox.config.partner_api.is_none() {
         return Err(ApiError::new(ErrorCode::Unavailable, NO_CREDENTIAL));
     }
     let key = idempotency_key(&headers)?;
-    let RawBody(bytes) = RawBody::from_request(request, &()).await?;
     let JsonBody(mut body) = JsonBody::<MoveBody>::parse(&bytes)?;
     body.check()?;
     let asked_at = inbox.clock.now();

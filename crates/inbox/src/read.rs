@@ -5,10 +5,10 @@
 //! where none is set, to this machine.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use bytes::{BufMut as _, BytesMut};
@@ -16,9 +16,9 @@ use hookit_contract::{
     BranchId, BrandId, DeliveryId, ErrorCode, KnownStatus, OrderId, OrderStatus, StatusCodes, Timestamp,
 };
 use hookit_server::routes::{Routes, get};
-use hookit_server::{Answer, ApiError, Faults, Params, PathId, Secret, bearer, is_named_locally};
-use hookit_store::Error as StoreError;
+use hookit_server::{Answer, ApiError, Faults, Params, PathId, Secret, bearer, is_named_locally, peer};
 use hookit_store::inbox::{HistoryEntry, OrderFilter, ViewedOrder};
+use hookit_store::{Condition, Error as StoreError};
 use http::{HeaderMap, header};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -70,47 +70,65 @@ pub(crate) fn routes() -> Routes<Arc<Shared>> {
 }
 
 /// What is refused to who may not.
-const REFUSALS: [ErrorCode; 3] =
-    [ErrorCode::AuthMissing, ErrorCode::AuthInvalidCredential, ErrorCode::AuthForbidden];
+const REFUSALS: [ErrorCode; 4] = [
+    ErrorCode::AuthMissing,
+    ErrorCode::AuthInvalidCredential,
+    ErrorCode::AuthForbidden,
+    ErrorCode::RateLimited,
+];
 
 /// These for who may read.
 pub(crate) fn for_readers(shared: &Arc<Shared>, routes: Routes<Arc<Shared>>) -> Routes<Arc<Shared>> {
-    let guarded = middleware::from_fn_with_state(shared.clone(), guard);
+    let guarded = middleware::from_fn_with_state(shared.clone(), readers_only);
     routes.guarded(READ_TOKEN, &REFUSALS).map(|router| router.route_layer(guarded))
 }
 
-/// These for who may have something done, as their handlers see to with [`may_write`].
-pub(crate) fn for_writers(routes: Routes<Arc<Shared>>) -> Routes<Arc<Shared>> {
-    routes.guarded(WRITE_TOKEN, &REFUSALS)
+/// These for who may have something done.
+pub(crate) fn for_writers(shared: &Arc<Shared>, routes: Routes<Arc<Shared>>) -> Routes<Arc<Shared>> {
+    let guarded = middleware::from_fn_with_state(shared.clone(), writer_only);
+    routes.guarded(WRITE_TOKEN, &REFUSALS).map(|router| router.route_layer(guarded))
 }
 
 pub(crate) fn probes() -> Routes<Arc<Shared>> {
     Routes::new("Status")
         .route("/healthz", get(healthz).named("getHealth", "The process is up."))
-        .route("/readyz", get(readyz).named("getReadiness", "The store answers."))
+        .route("/readyz", get(readyz)
+                .named("getReadiness", "The store takes changes, and answers.")
+                .details("Where the last commit failed, for want of room on the disk for example, the answer is 503 until one does not."))
 }
 
 /// Lets a request to the view pass, or not.
-async fn guard(State(inbox): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
-    match may_read(&inbox.config.read_tokens, peer, request.headers()) {
+async fn readers_only(State(inbox): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let from = peer(request.extensions());
+    match may_read(&inbox.config.read_tokens, from, request.headers()) {
         Ok(by) => {
             tracing::debug!(path = request.uri().path(), token = by, "read");
             next.run(request).await
         }
-        Err(refusal) => refusal.into_response(),
+        Err(refusal) => inbox.guesses.counted(refusal, from, inbox.clock.now()).into_response(),
+    }
+}
+
+/// Lets a request pass that has something done, or not.
+async fn writer_only(State(inbox): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    match may_write(inbox.config.write_token.as_ref(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => {
+            let from = peer(request.extensions());
+            inbox.guesses.counted(refusal, from, inbox.clock.now()).into_response()
+        }
     }
 }
 
 /// Who may read: the bearer of one of the read tokens, whose name is given back, or this machine where there are none.
 pub(crate) fn may_read<'t>(
     tokens: &'t [NamedSecret],
-    peer: Option<SocketAddr>,
+    peer: Option<IpAddr>,
     headers: &HeaderMap,
 ) -> Result<Option<&'t str>, ApiError> {
     if tokens.is_empty() {
         // Behind a proxy on this machine every peer is local, and the header alone tells that it asks for another.
-        let local = peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());
+        let local = peer.is_some_and(|peer| peer.to_canonical().is_loopback());
         let forwarded = FORWARDED.iter().any(|name| headers.contains_key(*name));
         let message = match (local && !forwarded, is_named_locally(headers)) {
             (true, true) => return Ok(None),
@@ -126,7 +144,7 @@ pub(crate) fn may_read<'t>(
 
 /// Who may have something done: the bearer of the write token, and nobody where there is none. A page in a browser on this
 /// machine can post to it, so being here is not enough.
-pub(crate) fn may_write(token: Option<&Secret>, headers: &HeaderMap) -> Result<(), ApiError> {
+fn may_write(token: Option<&Secret>, headers: &HeaderMap) -> Result<(), ApiError> {
     let Some(token) = token else {
         let message = "the inbox was started without a write token, so nobody may have anything done here";
         return Err(ApiError::new(ErrorCode::AuthForbidden, message));
@@ -442,8 +460,12 @@ async fn healthz() -> Answer<Health> {
     Answer::ok(&Health { status: "ok" })
 }
 
-/// The store answers.
+/// The store takes changes, and answers.
 async fn readyz(State(inbox): State<Arc<Shared>>) -> Result<Answer<Health>, ApiError> {
+    match inbox.store.condition() {
+        Condition::Writable => {}
+        trouble => return Err(ApiError::unavailable(trouble.to_string())),
+    }
     match inbox.store.counts().await {
         Ok(_) => Ok(Answer::ok(&Health { status: "ready" })),
         Err(error) => {
@@ -469,7 +491,7 @@ mod tests {
         // Behind another one, so that the first is not the only one that is tried.
         let tokens: Vec<_> =
             token.map(|token| [named("another token"), named(token)]).into_iter().flatten().collect();
-        let peer = peer.map(|peer| peer.parse().unwrap());
+        let peer = peer.map(|peer| peer.parse::<std::net::SocketAddr>().unwrap().ip());
         let status = match may_read(&tokens, peer, &headers(pairs)) {
             Ok(by) => {
                 assert_eq!(by.is_some(), token.is_some());

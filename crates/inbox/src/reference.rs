@@ -24,7 +24,9 @@ The inbox takes klikit's webhooks in, and shows the orders as the newest of them
 But for the answers to webhooks, every answer is `{\"request_id\", \"data\"}` or `{\"request_id\", \"error\": {\"code\", \
 \"message\", \"details\"?}}`; the codes are a closed list. Whoever reads sends `Authorization: Bearer` and a read token; where the \
 inbox has none, it answers this machine alone. Unknown parameters are refused by name. `traceparent` is taken over as the \
-request's id.";
+request's id.\n\n\
+A wrong token is answered 401 `auth_invalid_credential`, and 429 `rate_limited` with `Retry-After` where more than 60 wrong ones \
+came from its address within a minute. A right one is taken all the same.";
 
 /// A router with these routes and the description of all of them, its own included.
 pub(crate) fn served(routes: Routes) -> Router {

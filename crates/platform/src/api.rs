@@ -7,8 +7,8 @@ use axum::extract::State;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use hookit_contract::ErrorCode;
 use hookit_server::{Answer, ApiError};
-use hookit_store::Error;
 use hookit_store::platform::{Cancelled, Changed, Replayed, StoredOrder};
+use hookit_store::{Condition, Error};
 
 use crate::Shared;
 use crate::order_schema::Order;
@@ -101,8 +101,12 @@ pub(crate) fn order_page(orders: &[StoredOrder], further: &str) -> Bytes {
     out.freeze()
 }
 
-/// `GET /readyz`: the store answers, from its file and not from memory alone.
+/// `GET /readyz`: the store takes changes, and answers from its file and not from memory alone.
 pub(crate) async fn ready(State(shared): State<Arc<Shared>>) -> Result<Answer<&'static str>> {
+    match shared.store.condition() {
+        Condition::Writable => {}
+        trouble => return Err(ApiError::unavailable(trouble.to_string())),
+    }
     shared.store.endpoints().await.map_err(store_error)?;
     Ok(Answer::ok(&"ready"))
 }

@@ -1,16 +1,15 @@
 //! Who is calling: operators by token, partners by Basic authorization.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hookit_contract::{ErrorCode, TokenId};
-use hookit_server::{ApiError, RequestId, Secret, bearer, random_hex};
+use hookit_server::{ApiError, RequestId, Secret, bearer, peer, random_hex};
 use hookit_store::platform::{Caller, OperatorToken, Partner, Role, Store};
 use http::{HeaderMap, Method, header};
 use schemars::JsonSchema;
@@ -29,21 +28,13 @@ pub(crate) const OPERATOR_TOKEN: &str = "operatorToken";
 pub(crate) const METRICS_TOKEN: &str = "metricsToken";
 pub(crate) const PARTNER_CREDENTIAL: &str = "partnerCredential";
 
-/// What a call of the Partner API refuses with whom it does not know, who may not, or who asks too often.
-pub(crate) const PARTNER_REFUSALS: [ErrorCode; 5] = [
+/// What a call refuses with whom it does not know, who may not, or who asks too often.
+pub(crate) const REFUSALS: [ErrorCode; 5] = [
     ErrorCode::AuthMissing,
     ErrorCode::AuthInvalidCredential,
     ErrorCode::AuthRevoked,
     ErrorCode::AuthForbidden,
     ErrorCode::RateLimited,
-];
-
-/// What a call of the operator API refuses with whose token does not do.
-pub(crate) const OPERATOR_REFUSALS: [ErrorCode; 4] = [
-    ErrorCode::AuthMissing,
-    ErrorCode::AuthInvalidCredential,
-    ErrorCode::AuthRevoked,
-    ErrorCode::AuthForbidden,
 ];
 
 /// What a partner's credential allows.
@@ -173,7 +164,11 @@ pub(crate) async fn operator_only(
 ) -> Result<Response> {
     let missing =
         || ApiError::new(ErrorCode::AuthMissing, "Authorization: expected Bearer and an operator token");
-    let invalid = || ApiError::new(ErrorCode::AuthInvalidCredential, "Authorization: not an operator token");
+    let (from, now) = (peer(request.extensions()), shared.clock.now());
+    let invalid = || {
+        let invalid = ApiError::new(ErrorCode::AuthInvalidCredential, "Authorization: not an operator token");
+        shared.guesses.counted(invalid, from, now)
+    };
     let token = bearer(request.headers()).ok_or_else(missing)?;
     let operator = Operator::of(&shared, token).await?.ok_or_else(invalid)?;
     let below = path.as_str().strip_prefix(operator::PREFIX).unwrap_or_default();
@@ -182,14 +177,12 @@ pub(crate) async fn operator_only(
         return Err(ApiError::new(ErrorCode::AuthForbidden, message));
     }
     tracing::debug!(token_id = %operator.token_id, name = %operator.name, "an operator calls");
-    let address =
-        request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_string());
     let request_id = request.extensions().get::<RequestId>().map(|id| id.as_str().to_owned());
     let caller = Caller {
         token_id: operator.token_id,
-        address: address.unwrap_or_default(),
+        address: from.map(|from| from.to_string()).unwrap_or_default(),
         request_id: request_id.unwrap_or_default(),
-        now: shared.clock.now(),
+        now,
     };
     request.extensions_mut().insert(Acting(shared.store.clone().in_name_of(caller)));
     request.extensions_mut().insert(operator);
@@ -230,10 +223,11 @@ pub(crate) async fn metrics_readers_only(
             let message = "Authorization: the role of this token may not read figures";
             Err(ApiError::new(ErrorCode::AuthForbidden, message))
         }
-        None => Err(ApiError::new(
-            ErrorCode::AuthInvalidCredential,
-            "Authorization: neither the metrics token nor an operator token",
-        )),
+        None => {
+            let message = "Authorization: neither the metrics token nor an operator token";
+            let invalid = ApiError::new(ErrorCode::AuthInvalidCredential, message);
+            Err(shared.guesses.counted(invalid, peer(request.extensions()), shared.clock.now()))
+        }
     }
 }
 
@@ -259,9 +253,10 @@ pub(crate) async fn partners_only(
     mut request: Request,
     next: Next,
 ) -> Result<Response> {
-    let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
-    let partner = partner(&shared, request.headers(), address).await?;
-    let standing = shared.rates.count(&partner.partner_id, request.method(), shared.clock.now());
+    let (from, now) = (peer(request.extensions()), shared.clock.now());
+    let partner = partner(&shared, request.headers()).await;
+    let partner = partner.map_err(|refusal| shared.guesses.counted(refusal, from, now))?;
+    let standing = shared.rates.count(&partner.partner_id, request.method(), now);
     let mut response = match standing.refusal() {
         Some(refusal) => refusal.into_response(),
         None => {
@@ -274,7 +269,7 @@ pub(crate) async fn partners_only(
 }
 
 /// The partner whose credential this request carries.
-async fn partner(shared: &Shared, headers: &HeaderMap, address: Option<IpAddr>) -> Result<Partner> {
+async fn partner(shared: &Shared, headers: &HeaderMap) -> Result<Partner> {
     let refused = |code, message: &str| ApiError::new(code, message).with_challenge(PARTNER_CHALLENGE);
     let missing = || {
         refused(ErrorCode::AuthMissing, "Authorization: expected Basic and base64(partner_key:secret_key)")
@@ -291,27 +286,18 @@ async fn partner(shared: &Shared, headers: &HeaderMap, address: Option<IpAddr>) 
     let (key, secret) = pair.split_once(':').ok_or_else(invalid)?;
 
     let found = shared.store.partner_by_key(key).await.map_err(store_error)?;
-    let (id, now) = (found.as_ref().map(|partner| &partner.partner_id), shared.clock.now());
-    let (from, guesses) = (address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), &shared.guesses);
-    if let Some(seconds) = guesses.closed_for(from, id, now) {
-        let message = "Authorization: too many wrong keys and secrets came from this address within a minute";
-        return Err(ApiError::new(ErrorCode::RateLimited, message).with_retry_after(seconds));
-    }
-    let Some(partner) = holder(&shared.vault, found.as_ref(), secret) else {
-        guesses.wrong(from, id, now);
-        return Err(invalid());
-    };
+    let partner = holder(&shared.vault, found, secret).ok_or_else(invalid)?;
+    // Only who knows the secret learns that it was revoked, or that there is such a key.
     if partner.revoked_at.is_some() {
         return Err(ApiError::new(ErrorCode::AuthRevoked, "Authorization: this credential was revoked"));
     }
-    guesses.right(from, &partner.partner_id, now);
-    Ok(found.expect("it has this secret"))
+    Ok(partner)
 }
 
 /// The partner that was found by its key, where it has this secret. Where none was found the work is the same, so that the time
 /// does not tell whether there is such a key.
-fn holder<'p>(vault: &Vault, found: Option<&'p Partner>, secret: &str) -> Option<&'p Partner> {
-    let is_right = vault.is_hash_of(hash_to_compare(found), secret);
+fn holder(vault: &Vault, found: Option<Partner>, secret: &str) -> Option<Partner> {
+    let is_right = vault.is_hash_of(hash_to_compare(found.as_ref()), secret);
     found.filter(|_| is_right)
 }
 
@@ -344,17 +330,17 @@ mod tests {
             revoked_at: None,
         };
         for (found, secret, is_right) in [
-            (Some(&partner), "sk_1", true),
-            (Some(&partner), "sk_2", false),
-            (Some(&partner), "", false),
+            (Some(partner.clone()), "sk_1", true),
+            (Some(partner.clone()), "sk_2", false),
+            (Some(partner), "", false),
             (None, "sk_1", false),
             (None, "", false),
         ] {
             let before = vault.comparisons.load(Ordering::Relaxed);
+            // The comparison takes as long as what is compared with, which has the same length either way.
+            assert_eq!(hash_to_compare(found.as_ref()).len(), vault.hash(secret).len());
             assert_eq!(holder(&vault, found, secret).is_some(), is_right, "{secret}");
             assert_eq!(vault.comparisons.load(Ordering::Relaxed), before + 1, "{secret}");
-            // The comparison takes as long as what is compared with, which has the same length either way.
-            assert_eq!(hash_to_compare(found).len(), vault.hash(secret).len());
         }
     }
 }

@@ -33,7 +33,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hookit_contract::{Clock, PartnerId, StatusCodes};
+use hookit_contract::{Clock, StatusCodes};
 use hookit_egress::UrlRules;
 use hookit_engine::EngineConfig;
 use hookit_server::page::Sessions;
@@ -109,9 +109,8 @@ struct Shared {
     operator_token: Secret,
     metrics: MetricsAccess,
     rates: rates::Rates,
-    guesses: Guesses<PartnerId>,
-    /// Wrong tokens at the console's door.
-    sign_ins: Guesses<()>,
+    /// Wrong credentials of all kinds, at the APIs and at the console's door.
+    guesses: Guesses,
     /// Who is signed in at the console.
     sessions: Sessions<credentials::Holder>,
     codes: StatusCodes,
@@ -165,7 +164,6 @@ impl Platform {
             metrics: config.metrics,
             rates: rates::Rates::new(config.rates),
             guesses: Guesses::default(),
-            sign_ins: Guesses::default(),
             sessions: console::sessions(),
             codes: config.codes,
             url_rules: config.url_rules,
@@ -194,7 +192,8 @@ impl Platform {
             .route(
                 "/readyz",
                 get(api::ready)
-                    .named("getReadiness", "The store answers, from its file and not from memory alone."),
+                    .named("getReadiness", "The store takes changes, and answers from its file.")
+                    .details("Where the last commit failed, for want of room on the disk for example, the answer is 503 until one does not."),
             )
             .with_state(self.shared.clone());
         let routes = probes

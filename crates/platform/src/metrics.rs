@@ -24,7 +24,7 @@ use http::header;
 
 use crate::Shared;
 use crate::api::Result;
-use crate::credentials::{METRICS_TOKEN, OPERATOR_REFUSALS, metrics_readers_only};
+use crate::credentials::{METRICS_TOKEN, REFUSALS, metrics_readers_only};
 use crate::operator::status::{self, BreakerStatus, DurationStatus, EndpointStatus, SizeStatus, Status};
 
 /// Endpoints that have series of their own at most. Those that are down or held come first, then those with the largest
@@ -39,7 +39,7 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Routes {
                 .named("getMetrics", "The status for Prometheus, in the text form of OpenMetrics.")
                 .answers::<String>(MEDIA_TYPE),
         )
-        .guarded(METRICS_TOKEN, &OPERATOR_REFUSALS)
+        .guarded(METRICS_TOKEN, &REFUSALS)
         .map(|router| {
             router.route_layer(middleware::from_fn_with_state(shared.clone(), metrics_readers_only))
         })

@@ -27,11 +27,17 @@ impl Default for PartnerRates {
     }
 }
 
-/// The headers that say how a credential stands, and what is in each.
+/// The headers that say how a credential stands, and what is in each. A refusal of the credential itself has none of them.
 pub(crate) const HEADERS: [(&str, &str); 3] = [
-    ("X-RateLimit-Limit", "Calls of this kind, reads or writes, that the credential may make in a minute."),
-    ("X-RateLimit-Remaining", "How many of them are left."),
-    ("X-RateLimit-Reset", "Seconds until all of them are there again."),
+    (
+        "X-RateLimit-Limit",
+        "Calls of this kind, reads or writes, that the credential may make in a minute. Missing where the credential is refused.",
+    ),
+    ("X-RateLimit-Remaining", "How many of them are left. Missing where the credential is refused."),
+    (
+        "X-RateLimit-Reset",
+        "Seconds until all of them are there again. Missing where the credential is refused.",
+    ),
 ];
 
 /// Credentials that are remembered before those whose minutes are over are forgotten.

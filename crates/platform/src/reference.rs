@@ -43,7 +43,9 @@ codes are a closed list. Operators send `Authorization: Bearer` and their token 
 `traceparent` is taken over as the request's id.\n\n\
 Every answer to a valid credential of a partner says in `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset` how \
 many reads, or writes, the credential may make in a minute, how many are left, and in how many seconds all of them are there \
-again; beyond it the answer is 429 `rate_limited` with `Retry-After`.";
+again; beyond it the answer is 429 `rate_limited` with `Retry-After`.\n\n\
+A wrong credential, of an operator too, is answered 401 `auth_invalid_credential`, and 429 `rate_limited` with `Retry-After` where \
+more than 60 wrong ones came from its address within a minute. A right one is taken all the same.";
 
 /// A router with these routes and the description of all of them, its own included.
 pub(crate) fn served(routes: Routes) -> Router {

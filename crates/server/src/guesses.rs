@@ -1,73 +1,52 @@
-//! How often an address may guess at secrets.
+//! How often an address may be wrong.
 //!
-//! A secret has 256 bits and is not found by guessing; that there is a bound all the same keeps a client that was never told
-//! the right one, and whoever tries his luck, from doing it as fast as the network is. It is a bound for the address, since one
-//! for the key would let anybody who knows a key lock its partner out. Nor may a stranger behind the same proxy do so: where a
-//! key was used rightly from an address within a day, it is not bounded there.
+//! A secret has 256 bits and is not found by guessing, and to look at one costs a microsecond: the bound is there for the noise,
+//! so that a client that was never told the right one is told to slow down, and the log says where from. So whoever is right gets
+//! in, however much that is wrong came from the same proxy. Only what is wrong is counted, by its address and not by its key, or
+//! whoever knows a key could disturb its partner. Beyond the bound 429 stands in the place of the 401, whatever was wrong, and so
+//! tells a stranger no more than that does.
+//!
+//! What carries no credential at all is not counted: many clients ask without one first, and send theirs when they hear the 401.
 
 use std::collections::HashMap;
-use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use hookit_contract::Timestamp;
+use hookit_contract::{ErrorCode, Timestamp};
 
-use crate::Minute;
+use crate::{ApiError, Minute};
 
-/// Wrong keys and secrets in a minute from one address.
+/// Wrong credentials in a minute from one address that are answered as what they are.
 const WRONG_MAX: u64 = 60;
 
-/// How long a key that was used rightly from an address is at home there.
-const AT_HOME: Duration = Duration::from_secs(86_400);
-
-/// Addresses that are remembered for what was wrong, and pairs of address and key for what was right.
+/// Addresses that are remembered.
 const REMEMBERED_MAX: usize = 10_000;
 
-/// What came from where. `K` is whose secret it is that is guessed at.
-#[derive(Debug)]
-pub struct Guesses<K>(Mutex<Remembered<K>>);
-
-#[derive(Debug)]
-struct Remembered<K> {
-    wrong: HashMap<IpAddr, Minute>,
-    right: HashMap<(IpAddr, K), Timestamp>,
-}
+/// The wrong credentials of each address within a minute.
+#[derive(Debug, Default)]
+pub struct Guesses(Mutex<HashMap<IpAddr, Minute>>);
 
 /// The address that is counted: of IPv6 the network, of which one sender has all addresses.
-fn source(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
+fn source(address: Option<IpAddr>) -> IpAddr {
+    match address.map(|address| address.to_canonical()) {
+        Some(IpAddr::V6(address)) => {
             let [a, b, c, d, ..] = address.segments();
             Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
         }
-        address => address,
+        Some(address) => address,
+        None => Ipv4Addr::UNSPECIFIED.into(),
     }
 }
 
-impl<K> Default for Guesses<K> {
-    fn default() -> Self {
-        Guesses(Mutex::new(Remembered { wrong: HashMap::new(), right: HashMap::new() }))
-    }
-}
-
-impl<K: Clone + Eq + Hash> Guesses<K> {
-    /// How many seconds nothing is looked at that comes from there for this one, or for a key that is nobody's.
-    pub fn closed_for(&self, from: IpAddr, of: Option<&K>, now: Timestamp) -> Option<u32> {
-        let from = source(from);
-        let remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let minute = remembered.wrong.get(&from).filter(|minute| minute.is_full(WRONG_MAX, now))?;
-        (!remembered.is_at_home(from, of, now)).then(|| minute.seconds_left(now))
-    }
-
-    /// A key that is nobody's, or a secret that is not this one's.
-    pub fn wrong(&self, from: IpAddr, of: Option<&K>, now: Timestamp) {
-        let from = source(from);
-        let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if remembered.is_at_home(from, of, now) {
-            return;
+impl Guesses {
+    /// Counts a refusal, where it is that of a wrong credential, and gives back what to answer: the refusal, or 429 where too many
+    /// such came from there. To be called by everything that looks at a credential.
+    pub fn counted(&self, refusal: ApiError, from: Option<IpAddr>, now: Timestamp) -> ApiError {
+        if refusal.code() != ErrorCode::AuthInvalidCredential {
+            return refusal;
         }
-        let wrong = &mut remembered.wrong;
+        let from = source(from);
+        let mut wrong = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if wrong.len() >= REMEMBERED_MAX && !wrong.contains_key(&from) {
             wrong.retain(|_, minute| !minute.is_over(now));
             // Whoever has so many addresses is not bounded by any.
@@ -75,34 +54,23 @@ impl<K: Clone + Eq + Hash> Guesses<K> {
                 wrong.clear();
             }
         }
-        wrong.entry(from).or_default().count(WRONG_MAX, now);
-    }
-
-    /// This one's key with its secret.
-    pub fn right(&self, from: IpAddr, of: &K, now: Timestamp) {
-        let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (right, pair) = (&mut remembered.right, (source(from), of.clone()));
-        if right.len() >= REMEMBERED_MAX && !right.contains_key(&pair) {
-            right.retain(|_, at| now.since(*at) < AT_HOME);
-            // They are back with their next call.
-            if right.len() >= REMEMBERED_MAX {
-                right.clear();
+        let minute = wrong.entry(from).or_default();
+        if minute.count(WRONG_MAX, now) {
+            if minute.left(WRONG_MAX) == 0 {
+                tracing::warn!(%from, "{WRONG_MAX} wrong credentials came from an address within a minute; more are answered 429");
             }
+            return refusal;
         }
-        right.insert(pair, now);
-    }
-}
-
-impl<K: Clone + Eq + Hash> Remembered<K> {
-    fn is_at_home(&self, from: IpAddr, of: Option<&K>, now: Timestamp) -> bool {
-        let of = of.and_then(|of| self.right.get(&(from, of.clone())));
-        of.is_some_and(|at| now.since(*at) < AT_HOME)
+        let message = refusal.message().trim_end_matches('.');
+        let message =
+            format!("{message}; more than {WRONG_MAX} wrong ones came from this address within a minute");
+        ApiError::new(ErrorCode::RateLimited, message).with_retry_after(minute.seconds_left(now))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use hookit_contract::PartnerId;
+    use axum::response::IntoResponse as _;
 
     use super::*;
 
@@ -110,72 +78,74 @@ mod tests {
         Timestamp::from_millis(1_800_000_000_000 + seconds * 1000)
     }
 
-    fn id(name: &str) -> PartnerId {
-        PartnerId::from(name.to_owned())
+    fn ip(text: &str) -> Option<IpAddr> {
+        Some(text.parse().unwrap())
     }
 
-    fn ip(text: &str) -> IpAddr {
-        text.parse().unwrap()
+    /// When to come back, where it is not the refusal itself.
+    fn waits(guesses: &Guesses, from: Option<IpAddr>, now: Timestamp) -> Option<u32> {
+        let wrong = ApiError::new(ErrorCode::AuthInvalidCredential, "not a token.");
+        let answer = guesses.counted(wrong, from, now);
+        let (code, message) = (answer.code(), answer.message().to_owned());
+        let seconds = answer.into_response().headers().get("retry-after").cloned();
+        match seconds {
+            None => {
+                assert_eq!((code, &*message), (ErrorCode::AuthInvalidCredential, "not a token."));
+                None
+            }
+            Some(seconds) => {
+                assert_eq!(code, ErrorCode::RateLimited);
+                assert!(message.starts_with("not a token; more than 60 "), "{message}");
+                Some(seconds.to_str().unwrap().parse().unwrap())
+            }
+        }
     }
 
     #[test]
-    fn an_address_may_guess_so_often_a_minute_whatever_the_key() {
-        let guesses = Guesses::<PartnerId>::default();
+    fn an_address_may_be_wrong_so_often_a_minute() {
+        let guesses = Guesses::default();
         let (stranger, other) = (ip("192.0.2.1"), ip("192.0.2.2"));
         for guess in 0..WRONG_MAX {
-            assert_eq!(guesses.closed_for(stranger, None, at(0)), None, "{guess}");
-            let of = (guess % 2 == 0).then(|| id("known"));
-            guesses.wrong(stranger, of.as_ref(), at(i64::try_from(guess / 2).unwrap()));
+            let now = at(i64::try_from(guess / 2).unwrap());
+            assert_eq!(waits(&guesses, stranger, now), None, "{guess}");
         }
-        for of in [None, Some(&id("known")), Some(&id("another"))] {
-            assert_eq!(guesses.closed_for(stranger, of, at(59)), Some(1));
-            assert_eq!(guesses.closed_for(stranger, of, at(60)), None);
-            assert_eq!(guesses.closed_for(other, of, at(59)), None);
+        assert_eq!(waits(&guesses, stranger, at(59)), Some(1));
+        assert_eq!(waits(&guesses, other, at(59)), None);
+        assert_eq!(waits(&guesses, stranger, at(60)), None);
+    }
+
+    #[test]
+    fn what_is_no_wrong_credential_is_not_counted_and_stays_as_it_is() {
+        let guesses = Guesses::default();
+        for code in [ErrorCode::AuthMissing, ErrorCode::AuthRevoked, ErrorCode::Unavailable] {
+            for _ in 0..=WRONG_MAX {
+                let answer = guesses.counted(ApiError::new(code, "x"), ip("192.0.2.1"), at(0));
+                assert_eq!((answer.code(), answer.message()), (code, "x"));
+            }
         }
+        assert_eq!(waits(&guesses, ip("192.0.2.1"), at(0)), None);
     }
 
     #[test]
     fn a_network_of_ipv6_is_one_address_and_an_ipv4_address_one_however_it_is_written() {
-        let guesses = Guesses::<PartnerId>::default();
+        let guesses = Guesses::default();
         for host in 0..WRONG_MAX {
-            guesses.wrong(ip(&format!("2001:db8:1:2::{host:x}")), None, at(0));
-            guesses.wrong(ip("::ffff:192.0.2.1"), None, at(0));
+            assert_eq!(waits(&guesses, ip(&format!("2001:db8:1:2::{host:x}")), at(0)), None);
+            assert_eq!(waits(&guesses, ip("::ffff:192.0.2.1"), at(0)), None);
         }
-        assert_eq!(guesses.closed_for(ip("2001:db8:1:2:f::"), None, at(0)), Some(60));
-        assert_eq!(guesses.closed_for(ip("2001:db8:1:3::1"), None, at(0)), None);
-        assert_eq!(guesses.closed_for(ip("192.0.2.1"), None, at(0)), Some(60));
-    }
-
-    #[test]
-    fn who_was_let_in_from_an_address_is_not_locked_out_by_whoever_shares_it() {
-        const DAY: i64 = 86_400;
-        let (guesses, proxy, partner) = (Guesses::default(), ip("10.0.0.1"), id("partner"));
-        guesses.right(proxy, &partner, at(0));
-        for _ in 0..2 * WRONG_MAX {
-            guesses.wrong(proxy, Some(&id("another")), at(DAY - 10));
-        }
-        assert_eq!(guesses.closed_for(proxy, Some(&partner), at(DAY - 1)), None);
-        assert_eq!(guesses.closed_for(proxy, Some(&partner), at(DAY)), Some(50));
-        assert_eq!(guesses.closed_for(proxy, Some(&id("another")), at(DAY - 1)), Some(51));
-        // Its own mistakes close the address to nobody else.
-        let (guesses, stranger) = (Guesses::default(), id("stranger"));
-        guesses.right(proxy, &partner, at(0));
-        for _ in 0..2 * WRONG_MAX {
-            guesses.wrong(proxy, Some(&partner), at(1));
-        }
-        assert_eq!(guesses.closed_for(proxy, Some(&stranger), at(1)), None);
+        assert_eq!(waits(&guesses, ip("2001:db8:1:2:f::"), at(0)), Some(60));
+        assert_eq!(waits(&guesses, ip("2001:db8:1:3::1"), at(0)), None);
+        assert_eq!(waits(&guesses, ip("192.0.2.1"), at(0)), Some(60));
     }
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let guesses = Guesses::<PartnerId>::default();
+        let guesses = Guesses::default();
         for number in 0..u32::try_from(2 * REMEMBERED_MAX).unwrap() + 5 {
-            let from = IpAddr::from(number.to_be_bytes());
-            guesses.wrong(from, None, at(0));
-            guesses.right(from, &id("partner"), at(0));
+            assert_eq!(waits(&guesses, Some(number.to_be_bytes().into()), at(0)), None);
         }
         let remembered = guesses.0.lock().unwrap();
-        assert!(remembered.wrong.len() <= REMEMBERED_MAX && remembered.right.len() <= REMEMBERED_MAX);
-        assert!(remembered.wrong.contains_key(&IpAddr::from(20_004_u32.to_be_bytes())));
+        assert!(remembered.len() <= REMEMBERED_MAX);
+        assert!(remembered.contains_key(&IpAddr::from(20_004_u32.to_be_bytes())));
     }
 }

@@ -33,7 +33,7 @@ pub use guesses::Guesses;
 pub use live::{LAST_EVENT_ID, Live, LiveEvent, LiveEvents};
 pub use minute::Minute;
 pub use request::{
-    IDEMPOTENCY_KEY_MAX, PathId, PathText, RequestId, bearer, idempotency_key, is_named_locally,
+    IDEMPOTENCY_KEY_MAX, PathId, PathText, RequestId, bearer, idempotency_key, is_named_locally, peer,
 };
 pub use secret::{PrivateFileError, Secret, create_private_dir, private_file, random_hex, read_private_file};
 pub use serve::{IsSecure, Limits, serve, serve_with};

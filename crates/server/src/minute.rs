@@ -34,11 +34,6 @@ impl Minute {
         max.saturating_sub(self.calls)
     }
 
-    /// Are there no further ones at the moment?
-    pub fn is_full(&self, max: u64, now: Timestamp) -> bool {
-        self.calls >= max && !self.is_over(now)
-    }
-
     /// Until it is over, in seconds. Rounded up, so that nobody comes back too early.
     pub fn seconds_left(&self, now: Timestamp) -> u32 {
         let gone = self.since.map_or(MINUTE, |since| now.since(since));

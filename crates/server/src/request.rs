@@ -1,12 +1,12 @@
 //! What is read off a request's head: its id, ids in its path, its credentials.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::{ConnectInfo, FromRequestParts, Path};
 use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderMap, header};
+use http::{Extensions, HeaderMap, header};
 
 use crate::{ApiError, random_hex};
 
@@ -71,6 +71,11 @@ impl<S: Send + Sync> FromRequestParts<S> for PathText {
             Err(_) => Err(ApiError::invalid("id: not UTF-8 in the path")),
         }
     }
+}
+
+/// The address that a request came from: of a proxy, where there is one. None without a listener.
+pub fn peer(extensions: &Extensions) -> Option<IpAddr> {
+    extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip())
 }
 
 /// The token of an `Authorization: Bearer` header.

@@ -20,7 +20,7 @@ pub use self::reconcile::{
     ReconcileStep, RunCause, RunCounts, RunEnd,
 };
 pub use self::stretches::Stretches;
-use crate::Error;
+use crate::{Condition, Error};
 
 /// How a delivery came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -450,6 +450,9 @@ pub trait Store: Send + Sync {
 
     /// How much there is. Cheap: asked every second.
     async fn counts(&self) -> Result<Counts, Error>;
+
+    /// Whether changes are taken. Answered from memory; a store that is in trouble finds out by itself when that is over.
+    fn condition(&self) -> Condition;
 
     /// Commits what waits, and closes. Later verbs answer [`Error::Busy`].
     async fn close(&self);

@@ -35,6 +35,30 @@ pub enum Error {
     Corrupt(String),
 }
 
+/// Whether a store takes changes, as its last commit tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// The last commit came to its end, or none was tried yet.
+    Writable,
+    /// The last one failed for want of room.
+    NoRoom,
+    /// The last one failed for a fault of the disk, or of the database file.
+    Failing,
+    /// It was closed, or the thread that writes has died.
+    Closed,
+}
+
+impl std::fmt::Display for Condition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Condition::Writable => "the store takes changes",
+            Condition::NoRoom => "the disk is full, so the store takes no changes until there is room",
+            Condition::Failing => "the disk or the database file fails, so the store takes no changes",
+            Condition::Closed => "the store is closed",
+        })
+    }
+}
+
 /// Why a store could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {

@@ -43,22 +43,22 @@ pub use self::orders::{
     Change, Changed, Invalid, LatelyChanged, OrderEvent, OrderQuery, OrderSearch, OrdersFound,
     RECORD_BYTES_MAX, Reason, StoredOrder,
 };
-pub use self::partners::{Brand, Business, Partner, PartnerChange, PutBusiness};
+pub use self::partners::{Brand, Business, Partner, PartnerChange, PartnerChanged, PutBusiness};
 pub use self::past::{PAST_DAY_KEPT, PAST_WEEK_KEPT, PastFigures, PastQuery, PastTimes, Span};
-pub use self::registrations::{Endpoint, HoldReason, NewWebhook, PutWebhook, Webhook, WebhookAccess};
+pub use self::registrations::{Endpoint, Held, HoldReason, NewWebhook, PutWebhook, Webhook, WebhookAccess};
 pub use self::replays::{
     CountReplay, OPEN_REPLAYS_MAX, Replay, ReplayCount, ReplayFilter, ReplayKind, ReplayRequest, ReplayState,
     ReplayStep, StartReplay, SteerReplay, SteeredReplay,
 };
 pub use self::settings::{EndpointSettings, Ordering, WebhookSettings};
-pub use self::tokens::{AddToken, NewToken, OperatorToken, Role, TOKENS_MAX};
-use crate::Error;
+pub use self::tokens::{AddToken, NewToken, OperatorToken, Role, TOKENS_MAX, TokenRevoked};
+use crate::{Condition, Error};
 
 /// The platform's store. Every verb is atomic, and durable (fsync) when it answers.
 #[async_trait]
 pub trait Store: Send + Sync {
     /// The same store for whoever acts in somebody's name: what is done through it is in the audit log with it, in the same
-    /// transaction.
+    /// transaction. What was refused, or changed nothing, is not.
     fn in_name_of(self: Arc<Self>, caller: Caller) -> Arc<dyn Store>;
 
     /// The audit log.
@@ -199,13 +199,13 @@ pub trait Store: Send + Sync {
     /// Keeps a new partner. Its id and key are made unique by the caller.
     async fn add_partner(&self, partner: Partner) -> Result<(), Error>;
 
-    /// Changes a partner; false where there is none.
+    /// Changes a partner.
     async fn change_partner(
         &self,
         partner_id: &PartnerId,
         change: PartnerChange,
         now: Timestamp,
-    ) -> Result<bool, Error>;
+    ) -> Result<PartnerChanged, Error>;
 
     /// All partners, by the time they were issued.
     async fn partners(&self) -> Result<Vec<Partner>, Error>;
@@ -216,8 +216,8 @@ pub trait Store: Send + Sync {
     /// Keeps a new operator token. A name is in use once; it is free again when its token was revoked.
     async fn add_token(&self, token: NewToken, now: Timestamp) -> Result<AddToken, Error>;
 
-    /// Revokes an operator token; false where there is none.
-    async fn revoke_token(&self, token_id: TokenId, now: Timestamp) -> Result<bool, Error>;
+    /// Revokes an operator token.
+    async fn revoke_token(&self, token_id: TokenId, now: Timestamp) -> Result<TokenRevoked, Error>;
 
     /// All operator tokens, by id, revoked ones among them.
     async fn tokens(&self) -> Result<Vec<OperatorToken>, Error>;
@@ -243,13 +243,13 @@ pub trait Store: Send + Sync {
     /// One endpoint.
     async fn endpoint(&self, endpoint_id: EndpointId) -> Result<Option<Endpoint>, Error>;
 
-    /// Holds an endpoint: nothing is sent to it, what is for it waits. Or lets it go. False where there is none.
+    /// Holds an endpoint: nothing is sent to it, what is for it waits. Or lets it go.
     async fn hold_endpoint(
         &self,
         endpoint_id: EndpointId,
         hold: Option<HoldReason>,
         now: Timestamp,
-    ) -> Result<bool, Error>;
+    ) -> Result<Held, Error>;
 
     /// Passes a delivery over that [`Payload::is_superseded`] was said of: it ends as superseded, if each of its orders
     /// still waits in a newer delivery of the same registration and brand, else it stays as it is. To be called only by
@@ -305,6 +305,9 @@ pub trait Store: Send + Sync {
 
     /// The hints of new deliveries, for the dispatcher.
     fn hints(&self) -> &crate::hints::Hints;
+
+    /// Whether changes are taken. Answered from memory; a store that is in trouble finds out by itself when that is over.
+    fn condition(&self) -> Condition;
 
     /// Commits what waits, and closes. Later verbs answer [`Error::Busy`].
     async fn close(&self);

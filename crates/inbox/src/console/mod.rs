@@ -11,17 +11,16 @@ mod overview;
 mod quarantine;
 mod sign_in;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
 use hookit_contract::{ErrorCode, Timestamp};
 use hookit_server::page::{self, Frame, Section, Session, Sessions, SignedIn, Site, check_form, csrf_field};
-use hookit_server::{ApiError, Live, LiveEvents, RequestId, not_found};
+use hookit_server::{ApiError, Live, LiveEvents, RequestId, not_found, peer};
 use http::request::Parts;
 use http::{Method, StatusCode, Uri};
 use maud::{Markup, html};
@@ -156,7 +155,7 @@ async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
     let (now, uri) = (shared.clock.now(), request.uri().clone());
     let session = shared.sessions.of(request.headers(), now);
     if session.is_none() {
-        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+        let peer = peer(request.extensions());
         let is_open = shared.config.read_tokens.is_empty();
         if !(is_open && may_read(&[], peer, request.headers()).is_ok()) {
             return sign_in::DOOR.led_to(&request);

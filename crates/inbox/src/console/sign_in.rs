@@ -32,16 +32,15 @@ pub(super) async fn show(Params(led): Params<Led>) -> Response {
 
 pub(super) async fn sign_in(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let now = shared.clock.now();
-    let knock = match DOOR.knock(request, &shared.sign_ins, now).await {
+    let knock = match DOOR.knock(request).await {
         Ok(knock) => knock,
         Err(form) => return form,
     };
     let Some(holder) = holder(&shared, &knock.token) else {
-        shared.sign_ins.wrong(knock.from, None, now);
         let error = ApiError::new(ErrorCode::AuthInvalidCredential, "This is not a token of this inbox.");
-        return DOOR.refused(&error, &knock.next);
+        return DOOR.refused(&shared.guesses.counted(error, knock.from, now), &knock.next);
     };
-    tracing::info!(token = holder.name(), from = %knock.from, "signed in");
+    tracing::info!(token = holder.name(), from = ?knock.from, "signed in");
     DOOR.let_in(&shared.sessions, holder, &knock, now)
 }
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hookit_contract::{DeliveryId, OrderId, Timestamp};
 use hookit_inbox::RefusalReason;
-use hookit_store::Error;
 use hookit_store::inbox::{
     Applied, Change, Changes, Counts, Expiry, GivenUp, Heal, HealOutcome, HealedOrder, Held, HistoryEntry,
     KeptDelivery, MoveAsked, MoveEnd, NewMove, OrderFilter, OrderMove, Quarantined, Receipt, Received,
     ReconcileMark, ReconcileRun, ReconcileStep, RunCause, SinkAdvanced, SinkEnd, SinkPosition, SinkWanted,
     Store, ViewedOrder,
 };
+use hookit_store::{Condition, Error};
 use tokio::sync::watch;
 
 use crate::harness::{Running, config, envelope};
@@ -141,6 +141,10 @@ impl Store for Broken {
         Err(self.0())
     }
 
+    fn condition(&self) -> Condition {
+        Condition::Writable
+    }
+
     async fn close(&self) {}
 }
 
@@ -197,4 +201,7 @@ async fn a_store_that_is_closing_takes_nothing_more_in() {
     inbox.store.close().await;
     let answer = inbox.deliver("evt_1", &envelope(&[r#"{"id":1,"status":1}"#])).await;
     assert_eq!(answer.status, 503);
+    let not_ready = inbox.get("/readyz").await;
+    assert_eq!((not_ready.status, not_ready.error().1.as_str()), (503, "the store is closed"));
+    assert_eq!(inbox.get("/healthz").await.status, 200);
 }

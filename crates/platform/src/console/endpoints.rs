@@ -11,7 +11,7 @@ use hookit_server::page::{
     Axes, Series, age, badge, chart, count, duration, empty, facts, note, see_other, share, spark, table,
 };
 use hookit_server::{ApiError, PathId};
-use hookit_store::platform::{HoldReason, PastFigures, PastQuery, Span, Webhook};
+use hookit_store::platform::{Held, HoldReason, PastFigures, PastQuery, Span, Webhook};
 use http::Method;
 use maud::{Markup, html};
 
@@ -240,10 +240,8 @@ async fn hold(
     id: i64,
     hold: Option<HoldReason>,
 ) -> Result<Response> {
-    let is_there =
-        store.hold_endpoint(EndpointId(id), hold, shared.clock.now()).await.map_err(store_error)?;
-    if !is_there {
-        return Err(no_such_endpoint());
+    match store.hold_endpoint(EndpointId(id), hold, shared.clock.now()).await.map_err(store_error)? {
+        Held::Done | Held::Unchanged => Ok(see_other(&format!("{LIST}/{id}"))),
+        Held::NoSuchEndpoint => Err(no_such_endpoint()),
     }
-    Ok(see_other(&format!("{LIST}/{id}")))
 }

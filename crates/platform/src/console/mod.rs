@@ -25,10 +25,9 @@ mod tokens;
 mod waits;
 mod words;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, Extension, FromRequestParts, Request, State};
+use axum::extract::{Extension, FromRequestParts, Request, State};
 use axum::handler::Handler;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
@@ -36,7 +35,7 @@ use axum::routing::{MethodRouter, any, get, post};
 use axum::{Router, extract::FromRef};
 use hookit_contract::{ErrorCode, Timestamp};
 use hookit_server::page::{self, Frame, Section, Session, Sessions, SignedIn, Site, check_form, csrf_field};
-use hookit_server::{ApiError, RequestId, not_found};
+use hookit_server::{ApiError, RequestId, not_found, peer};
 use hookit_store::platform::Caller;
 use http::request::Parts;
 use http::{Method, StatusCode, Uri};
@@ -277,8 +276,7 @@ async fn prepared(shared: &Shared, visit: &Visit, request: Request) -> Result<Re
         Method::GET | Method::HEAD => request,
         _ => check_form(request, Some(&visit.session)).await?,
     };
-    let address =
-        request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_string());
+    let address = peer(request.extensions()).map(|address| address.to_string());
     let request_id = request.extensions().get::<RequestId>().map(|id| id.as_str().to_owned());
     let caller = Caller {
         token_id: visit.operator.token_id,

@@ -44,30 +44,30 @@ pub(super) async fn show(
 
 pub(super) async fn sign_in(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let now = shared.clock.now();
-    let knock = match DOOR.knock(request, &shared.sign_ins, now).await {
+    let knock = match DOOR.knock(request).await {
         Ok(knock) => knock,
         Err(form) => return form,
     };
     match signed_in(&shared, &knock).await {
         Ok(operator) => {
             let Operator { token_id, name, .. } = &operator;
-            tracing::info!(%token_id, %name, from = %knock.from, "an operator signed in");
+            tracing::info!(%token_id, %name, from = ?knock.from, "an operator signed in");
             DOOR.let_in(&shared.sessions, operator.holder, &knock, now)
         }
-        Err(error) => DOOR.refused(&error, &knock.next),
+        Err(error) => DOOR.refused(&shared.guesses.counted(error, knock.from, now), &knock.next),
     }
 }
 
 /// The operator whose token this is, and who may see pages.
 async fn signed_in(shared: &Shared, knock: &Knock) -> Result<Operator> {
-    let wrong = |message| {
-        shared.sign_ins.wrong(knock.from, None, shared.clock.now());
-        ApiError::new(ErrorCode::AuthInvalidCredential, message)
-    };
     let operator = match Operator::of(shared, knock.token.expose()).await {
         Ok(Some(operator)) => operator,
-        Ok(None) => return Err(wrong("This is not an operator token.")),
-        Err(error) if error.code() == ErrorCode::AuthRevoked => return Err(wrong("This token was revoked.")),
+        Ok(None) => {
+            return Err(ApiError::new(ErrorCode::AuthInvalidCredential, "This is not an operator token."));
+        }
+        Err(error) if error.code() == ErrorCode::AuthRevoked => {
+            return Err(ApiError::new(ErrorCode::AuthRevoked, "This token was revoked."));
+        }
         Err(error) => return Err(error),
     };
     if !roles::may(operator.role, &Method::GET, "/status") {

@@ -87,7 +87,7 @@ async fn set(
             .collect(),
     };
     match store.put_business(business).await.map_err(store_error)? {
-        PutBusiness::Done => Ok(Answer::ok(&body)),
+        PutBusiness::Done | PutBusiness::Unchanged => Ok(Answer::ok(&body)),
         PutBusiness::BrandTaken { brand_id, business_id } => {
             let at = body.brands.iter().position(|Object(brand)| brand.id == brand_id).unwrap_or_default();
             let message = format!("brand {brand_id} belongs to business {business_id}");

@@ -23,7 +23,7 @@ use serde::Deserialize;
 
 use crate::Shared;
 use crate::api::Result;
-use crate::credentials::{OPERATOR_REFUSALS, OPERATOR_TOKEN, Operator, operator_only};
+use crate::credentials::{OPERATOR_TOKEN, Operator, REFUSALS, operator_only};
 
 /// Where the operator API is.
 pub(crate) const PREFIX: &str = "/v1/operator";
@@ -41,7 +41,7 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Routes {
         .merge(status::routes())
         .merge(tokens::routes())
         .merge(audit::routes())
-        .guarded(OPERATOR_TOKEN, &OPERATOR_REFUSALS)
+        .guarded(OPERATOR_TOKEN, &REFUSALS)
         .map(|router| router.route_layer(middleware::from_fn_with_state(shared.clone(), operator_only)));
     nouns.under(PREFIX).with_state(shared)
 }

@@ -7,7 +7,7 @@ use axum::extract::State;
 use hookit_contract::{BusinessId, ErrorCode, PartnerId, Timestamp};
 use hookit_server::routes::{Routes, get, post};
 use hookit_server::{Answer, ApiError, Fault, Faults, JsonBody, NoBody, OptionalBody, PathText};
-use hookit_store::platform::{Partner, PartnerChange, Store};
+use hookit_store::platform::{Partner, PartnerChange, PartnerChanged, Store};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -51,7 +51,13 @@ pub(super) fn routes() -> Routes<Arc<Shared>> {
         )
         .route(
             "/partners/{id}/revoke",
-            post(revoke).named("revokePartner", "No more calls with this credential.").refuses(missing),
+            post(revoke)
+                .named("revokePartner", "No more calls with this credential.")
+                .details(
+                    "Its registrations stay and webhooks go on being sent, so the webhook secret can be rotated and registrations \
+                     can be put as before. Who is to get none either is rid of its registrations, too.",
+                )
+                .refuses(missing),
         )
 }
 
@@ -184,8 +190,12 @@ async fn change(
     change: PartnerChange,
 ) -> Result<()> {
     match store.change_partner(partner_id, change, shared.clock.now()).await.map_err(store_error)? {
-        true => Ok(()),
-        false => Err(ApiError::not_found("there is no such partner")),
+        PartnerChanged::Done | PartnerChanged::Unchanged => Ok(()),
+        PartnerChanged::Revoked => Err(ApiError::new(
+            ErrorCode::StateInvalidTransition,
+            "the credential was revoked; a new secret key would not work either",
+        )),
+        PartnerChanged::NoSuchPartner => Err(ApiError::not_found("there is no such partner")),
     }
 }
 
@@ -220,11 +230,6 @@ pub(crate) async fn secret_rotated(
     store: &dyn Store,
     partner_id: &PartnerId,
 ) -> Result<Zeroizing<String>> {
-    let partners = store.partners().await.map_err(store_error)?;
-    if partners.iter().any(|one| one.partner_id == *partner_id && one.revoked_at.is_some()) {
-        let message = "the credential was revoked; a new secret key would not work either";
-        return Err(ApiError::new(ErrorCode::StateInvalidTransition, message));
-    }
     let secret = new_secret_key();
     let rotated = PartnerChange::RotateSecret { secret_hash: shared.vault.hash(&secret) };
     change(shared, store, partner_id, rotated).await?;

@@ -368,6 +368,7 @@ pub(crate) async fn steered(
             tracing::info!(replay_id = %replay.replay_id, state, "an operator steers a replay");
             Ok(replay)
         }
+        SteeredReplay::Unchanged(replay) => Ok(replay),
         SteeredReplay::Ended(state) => Err(ApiError::new(
             ErrorCode::StateInvalidTransition,
             format!("the replay has ended: it is {}", state.as_str()),

@@ -8,7 +8,7 @@ use axum::extract::State;
 use hookit_contract::{ErrorCode, Timestamp, TokenId};
 use hookit_server::routes::{Routes, get, post};
 use hookit_server::{Answer, ApiError, JsonBody, NoBody, PathId};
-use hookit_store::platform::{self as store, AddToken, NewToken, OperatorToken, TOKENS_MAX};
+use hookit_store::platform::{self as store, AddToken, NewToken, OperatorToken, TOKENS_MAX, TokenRevoked};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -134,10 +134,11 @@ pub(crate) async fn issued(
 
 /// Revokes an operator token: no more calls with it, and its sessions are over.
 pub(crate) async fn revoked(shared: &Shared, acting: &dyn store::Store, token_id: TokenId) -> Result<()> {
-    if !acting.revoke_token(token_id, shared.clock.now()).await.map_err(store_error)? {
-        return Err(ApiError::not_found("there is no such token"));
+    match acting.revoke_token(token_id, shared.clock.now()).await.map_err(store_error)? {
+        TokenRevoked::Done => tracing::info!(%token_id, "an operator token was revoked"),
+        TokenRevoked::Unchanged => {}
+        TokenRevoked::NoSuchToken => return Err(ApiError::not_found("there is no such token")),
     }
-    tracing::info!(%token_id, "an operator token was revoked");
     Ok(())
 }
 

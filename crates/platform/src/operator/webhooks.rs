@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::State;
+use bytes::Bytes;
 use hookit_contract::{BranchId, BrandId, EndpointId, ErrorCode, EventType, PartnerId, Timestamp, WebhookId};
 use hookit_egress::{EndpointUrl, URL_BYTES_MAX};
 use hookit_server::routes::{Routes, delete, get, post, put};
 use hookit_server::{Answer, ApiError, Fault, Faults, JsonBody, NoBody, Object, Params, PathId};
 use hookit_store::platform::{
-    self as store, Endpoint, EndpointSettings, HoldReason, NewWebhook, PutWebhook, Store, Webhook,
+    self as store, Endpoint, EndpointSettings, Held, HoldReason, NewWebhook, PutWebhook, Store, Webhook,
     WebhookSettings,
 };
 use schemars::JsonSchema;
@@ -224,10 +225,7 @@ async fn register(
     }
     let settings = body.settings(&shared, &mut faults);
     let url = faults.none(url)?.expect("a URL that is none is a fault");
-    let basic_auth = body.basic_auth.as_ref().map(|Object(auth)| {
-        let pair = Zeroizing::new(format!("{}:{}", *auth.user, *auth.password));
-        shared.vault.seal(&basic_auth_place(&body.partner_id), &pair)
-    });
+    let basic_auth = sealed(&shared, &body).await?;
     let webhook = NewWebhook {
         partner_id: body.partner_id,
         brand_id: body.brand_id.map(BrandId),
@@ -241,10 +239,29 @@ async fn register(
     };
     match store.put_webhook(webhook, shared.clock.now()).await.map_err(store_error)? {
         PutWebhook::Created(webhook) => show(&shared, &webhook).await.map(Answer::created),
-        PutWebhook::Updated { webhook, .. } => show(&shared, &webhook).await,
+        PutWebhook::Updated { webhook, .. } | PutWebhook::Unchanged(webhook) => show(&shared, &webhook).await,
         PutWebhook::NoSuchPartner => Err(Fault::new("partner_id", "there is no such partner").into()),
         PutWebhook::Invalid(invalid) => Err(ApiError::invalid(invalid.to_string())),
     }
+}
+
+/// The Basic authorization of a registration, encrypted. One that is kept already with the same is given back as it is kept, so that
+/// the store can tell what is put again as it stands: no two ciphertexts of one text are alike.
+async fn sealed(shared: &Shared, body: &PutBody) -> Result<Option<Bytes>> {
+    let Some(Object(BasicAuth { user, password })) = &body.basic_auth else { return Ok(None) };
+    let pair = Zeroizing::new(format!("{}:{}", **user, **password));
+    let place = basic_auth_place(&body.partner_id);
+    let webhooks = shared.store.webhooks().await.map_err(store_error)?;
+    let tuple = (&body.partner_id, body.brand_id.map(BrandId), body.branch_id.map(BranchId), body.event_type);
+    let present = webhooks.iter().find(|w| (&w.partner_id, w.brand_id, w.branch_id, w.event_type) == tuple);
+    if let Some(webhook) = present
+        && let Some(access) = shared.store.webhook_access(webhook.webhook_id).await.map_err(store_error)?
+        && let Some(kept) = access.basic_auth
+        && shared.vault.open_sealed(&place, &kept).is_some_and(|text| *text == pair.as_bytes())
+    {
+        return Ok(Some(kept));
+    }
+    Ok(Some(shared.vault.seal(&place, &pair)))
 }
 
 async fn disable(
@@ -275,10 +292,10 @@ async fn hold(
     let webhooks = shared.store.webhooks().await.map_err(store_error)?;
     let webhook = webhooks.iter().find(|w| w.webhook_id == WebhookId(id)).ok_or_else(no_such)?;
     let now = shared.clock.now();
-    if !store.hold_endpoint(webhook.endpoint_id, hold, now).await.map_err(store_error)? {
-        return Err(no_such());
+    match store.hold_endpoint(webhook.endpoint_id, hold, now).await.map_err(store_error)? {
+        Held::Done | Held::Unchanged => show(shared, webhook).await,
+        Held::NoSuchEndpoint => Err(no_such()),
     }
-    show(shared, webhook).await
 }
 
 #[derive(Serialize, JsonSchema)]

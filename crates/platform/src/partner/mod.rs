@@ -18,7 +18,7 @@ use hookit_server::routes::Routes;
 
 use crate::Shared;
 use crate::api::Result;
-use crate::credentials::{PARTNER_CREDENTIAL, PARTNER_REFUSALS, partners_only};
+use crate::credentials::{PARTNER_CREDENTIAL, REFUSALS, partners_only};
 use crate::rates;
 
 /// The heading of all of them.
@@ -30,7 +30,7 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Routes {
         .merge(webhooks::routes())
         .merge(deliveries::routes())
         .merge(events::routes())
-        .guarded(PARTNER_CREDENTIAL, &PARTNER_REFUSALS)
+        .guarded(PARTNER_CREDENTIAL, &REFUSALS)
         .answering(&rates::HEADERS)
         .map(|router| router.route_layer(middleware::from_fn_with_state(shared.clone(), partners_only)))
         .under("/v1/partner")

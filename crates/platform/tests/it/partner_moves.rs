@@ -71,6 +71,55 @@ async fn a_partners_move_follows_its_rules_and_fires_the_webhook() {
 }
 
 #[tokio::test]
+async fn a_kitchens_word_after_the_couriers_is_taken_without_effect() {
+    let endpoint = ScriptedEndpoint::start().await.unwrap();
+    let platform = Running::start().await;
+    let partner = platform.listener(&endpoint).await;
+    let order = platform.order().await;
+    platform.move_to(order, "PREPARING").await.expect(200);
+    for courier in ["DRIVER_ASSIGNED", "DRIVER_ARRIVED"] {
+        let carried = platform.move_to(order, courier).await.expect(200).data_text();
+        let before = platform.snapshot().await;
+        for word in ["accepted", "ready"] {
+            let key = format!("{courier} {word}");
+            let answer = ask(&platform, &partner, &key, order, json!({"status": word})).await.expect(200);
+            assert_eq!(answer.data_text(), carried, "{courier} {word}");
+        }
+        for status in ["ACCEPTED", "PREPARING", "READY"] {
+            assert_eq!(platform.move_to(order, status).await.expect(200).data_text(), carried, "{status}");
+        }
+        // What is not the kitchen's moves back, and so does not move.
+        let message = format!("status: a move must go forward, and PLACED comes before {courier}");
+        platform.move_to(order, "PLACED").await.is_refused(409, "state_invalid_transition", &message);
+        assert_eq!(platform.snapshot().await, before);
+    }
+    platform.move_to(order, "DISPATCHED").await.expect(200);
+    let message = "status: a move must go forward, and READY comes before DISPATCHED";
+    let late = ask(&platform, &partner, "late", order, json!({"status": "ready"})).await;
+    late.is_refused(409, "state_invalid_transition", message);
+    let webhooks = received(&endpoint, 5).await;
+    let seen: Vec<_> = webhooks.iter().map(|w| status_of(&envelope(w)["orders"][0]).0).collect();
+    assert_eq!(seen, [1, 10, 7, 8, 11]);
+    platform.until("pending", 0).await;
+    assert_eq!(endpoint.requests().len(), 5);
+}
+
+#[tokio::test]
+async fn a_courier_can_be_told_of_without_a_status_and_the_kitchens_ready_is_a_move_then() {
+    let platform = Running::start().await;
+    let partner = platform.partner("Kitchen display", BUSINESS).await;
+    let order = platform.order().await;
+    platform.move_to(order, "PREPARING").await.expect(200);
+    let courier = json!({"name": "Nguyễn Văn An", "phone": "+84 90 000 0000"});
+    let body = json!({"cart": [], "fulfillment_status_id": 3, "fulfillment_rider": courier}).to_string();
+    let path = format!("/v1/operator/orders/{order}/cart");
+    let told = platform.call("PUT", &path, body).await.expect(200).data();
+    assert_eq!((&told["fulfillment_rider"], &told["status"]), (&courier, &json!(10)));
+    let ready = ask(&platform, &partner, "r", order, json!({"status": "ready"})).await.expect(200).data();
+    assert_eq!((&ready["fulfillment_rider"], &ready["status"]), (&courier, &json!(4)));
+}
+
+#[tokio::test]
 async fn a_move_that_cannot_be_asked_for_is_refused_by_its_field_and_changes_nothing() {
     let platform = Running::start().await;
     let partner = platform.partner("Kitchen display", BUSINESS).await;

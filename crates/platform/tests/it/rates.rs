@@ -5,7 +5,7 @@ use std::time::Duration;
 use hookit_platform::PartnerRates;
 use serde_json::json;
 
-use crate::harness::{BUSINESS, PartnerAccess, Running, Setup, basic};
+use crate::harness::{BUSINESS, PartnerAccess, Running, Setup, basic, bearer, operator};
 use crate::http::Answer;
 use crate::openapi::{self, Call};
 
@@ -136,34 +136,82 @@ async fn whoever_has_no_valid_credential_uses_up_nobodys_calls() {
     }
 }
 
+/// An answer without what differs from one to the next, so that two can be compared.
+fn without_what_differs(answer: &Answer) -> String {
+    let request_id = answer.json()["request_id"].as_str().unwrap().to_owned();
+    let lines =
+        answer.head.lines().filter(|line| !line.starts_with("date:") && !line.starts_with("retry-after:"));
+    format!("{}\n{}", lines.collect::<Vec<_>>().join("\n"), answer.text().replace(&request_id, ""))
+}
+
 #[tokio::test]
-async fn an_address_that_guesses_is_made_to_wait_and_the_partner_that_shares_it_is_not() {
+async fn an_address_that_guesses_hears_429_whatever_it_guesses_and_who_is_right_gets_in_all_the_same() {
     let platform = Running::start().await;
     let partner = platform.partner("Kitchen display", BUSINESS).await;
-    let newcomer = platform.partner("Till", BUSINESS).await;
+    let gone = platform.partner("Till", BUSINESS).await;
+    let revoke = format!("/v1/operator/partners/{}/revoke", gone.id);
+    platform.call("POST", &revoke, "").await.expect(200);
     read(&platform, &partner.basic()).await.expect(404);
-    let mut guesses = 0;
-    let refused = loop {
-        // A key that is nobody's and one that is somebody's, by turns.
-        let key = if guesses % 2 == 0 { "pk_0" } else { &newcomer.key };
-        let guess = read(&platform, &basic(key, "sk_0")).await;
-        if guess.status != 401 {
-            break guess;
-        }
-        guesses += 1;
-        assert!(guesses < 1000, "nobody minds");
-    };
-    assert_eq!((guesses, standing(&refused)), (60, None));
-    let message = "Authorization: too many wrong keys and secrets came from this address within a minute";
-    refused.is_refused(429, "rate_limited", message);
-    let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
-    // The right secret would be told as little as a wrong one; so it cannot be found out meanwhile.
-    read(&platform, &newcomer.basic()).await.is_refused(429, "rate_limited", message);
-    // Who was here before is, and so is whoever issues and revokes.
+    // By turns a key that is nobody's, one that is somebody's, one that was revoked, and what is none.
+    let wrong = [
+        basic("pk_0", "sk_0"),
+        basic(&partner.key, "sk_0"),
+        basic(&gone.key, "sk_0"),
+        "Basic ????".to_owned(),
+    ];
+    for guess in wrong.iter().cycle().take(60) {
+        read(&platform, guess).await.expect(401);
+        // Asking without any is no guess, before the bound and beyond it.
+        platform.call_as(None, "GET", MISSING, "").await.is_refused(
+            401,
+            "auth_missing",
+            "Authorization: expected Basic and base64(partner_key:secret_key)",
+        );
+    }
+    let mut answers = std::collections::BTreeSet::new();
+    for guess in &wrong {
+        let refused = read(&platform, guess).await;
+        let message = "Authorization: not a valid partner_key and secret_key; more than 60 wrong ones came from this address \
+                       within a minute";
+        refused.is_refused(429, "rate_limited", message);
+        // How a credential stands is said of a right one alone.
+        assert_eq!((standing(&refused), refused.header("www-authenticate")), (None, None));
+        let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+        assert!((1..=60).contains(&seconds), "{seconds}");
+        answers.insert(without_what_differs(&refused));
+    }
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    platform.call_as(None, "GET", MISSING, "").await.expect(401);
+    // Whoever is right, from here too: who was here before, who was not, and who is told that it was revoked.
     read(&platform, &partner.basic()).await.expect(404);
-    platform.get("/v1/operator/partners").await;
-    platform.clock.push(Duration::from_secs(seconds));
+    let newcomer = platform.partner("Newcomer", BUSINESS).await;
     read(&platform, &newcomer.basic()).await.expect(404);
+    assert_eq!(read(&platform, &gone.basic()).await.error().0, "auth_revoked");
+    platform.clock.push(Duration::from_secs(60));
+    read(&platform, &wrong[0]).await.expect(401);
+}
+
+#[tokio::test]
+async fn wrong_tokens_are_counted_with_wrong_keys_and_the_right_one_is_taken() {
+    let platform = Running::start().await;
+    let (status, metrics) = ("/v1/operator/status", "/metrics");
+    for guess in 0..30 {
+        for path in [status, metrics] {
+            platform.call_as(Some(&bearer(&format!("op_{guess}"))), "GET", path, "").await.expect(401);
+        }
+    }
+    for (path, message) in [
+        (status, "Authorization: not an operator token"),
+        (metrics, "Authorization: neither the metrics token nor an operator token"),
+    ] {
+        let refused = platform.call_as(Some(&bearer("op_0")), "GET", path, "").await;
+        let message = format!("{message}; more than 60 wrong ones came from this address within a minute");
+        refused.is_refused(429, "rate_limited", &message);
+        assert!(refused.header("retry-after").is_some());
+        platform.call_as(Some(&operator()), "GET", path, "").await.expect(200);
+        platform.call_as(None, "GET", path, "").await.expect(401);
+    }
+    read(&platform, &basic("pk_0", "sk_0")).await.expect(429);
 }
 
 #[test]

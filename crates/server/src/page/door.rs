@@ -3,18 +3,18 @@
 //!
 //! What this module must not do: know which token is a right one.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::IpAddr;
 
-use axum::extract::{ConnectInfo, FromRequest as _, Request};
+use axum::extract::{FromRequest as _, Request};
 use axum::response::{IntoResponse as _, Response};
-use hookit_contract::{ErrorCode, Timestamp};
+use hookit_contract::Timestamp;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use maud::{Markup, html};
 use serde::Deserialize;
 use url::form_urlencoded;
 
 use super::{Form, Frame, Sessions, Site, Tone, check_form, field, is_page_wanted, note, see_other};
-use crate::{ApiError, Guesses, IsSecure, Secret, not_found};
+use crate::{ApiError, IsSecure, Secret, not_found, peer};
 
 /// Where one signs in, and with what.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +37,7 @@ pub struct Knock {
     /// Where they want to go: a page behind the door, whatever a link said.
     pub next: String,
     /// From where they come.
-    pub from: IpAddr,
+    pub from: Option<IpAddr>,
     /// Whether the cookie may go over TLS alone.
     is_secure: bool,
     /// With the session that they have already, if any.
@@ -118,22 +118,15 @@ impl Door {
         frame.page(status, html! { div.panel.sign-in { (content) } })
     }
 
-    /// Reads what somebody knocks with, where one of our pages sent it and the address did not try too often.
+    /// Reads what somebody knocks with, where one of our pages sent it.
     ///
     /// # Errors
     /// The form with what is wrong.
-    pub async fn knock(
-        &self,
-        request: Request,
-        guesses: &Guesses<()>,
-        now: Timestamp,
-    ) -> Result<Knock, Response> {
+    pub async fn knock(&self, request: Request) -> Result<Knock, Response> {
         let is_secure = request.extensions().get::<IsSecure>().is_some_and(|IsSecure(is_secure)| *is_secure)
             // A proxy that says so may be believed: it makes the cookie stricter.
             || request.headers().get("x-forwarded-proto").is_some_and(|proto| proto == "https");
-        let address =
-            request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
-        let from = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let from = peer(request.extensions());
         let headers = request.headers().clone();
         let given = async {
             let request = check_form::<()>(request, None).await?;
@@ -142,11 +135,6 @@ impl Door {
         let Form(Given { token, next }) =
             given.await.map_err(|error| self.refused(&error, self.site.home))?;
         let next = self.checked(next);
-        if let Some(seconds) = guesses.closed_for(from, None, now) {
-            let message = "Too many wrong tokens came from this address within a minute; try again later.";
-            let error = ApiError::new(ErrorCode::RateLimited, message).with_retry_after(seconds);
-            return Err(self.refused(&error, &next));
-        }
         Ok(Knock { token: Secret::new(token.unwrap_or_default().trim()), next, from, is_secure, headers })
     }
 

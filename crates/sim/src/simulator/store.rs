@@ -11,17 +11,17 @@ use hookit_contract::{
     BranchId, BrandId, BusinessId, DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, ReplayId,
     Timestamp, TokenId, WebhookId,
 };
-use hookit_store::Error;
 use hookit_store::hints::{HINTS_MAX, Hints};
 use hookit_store::platform::{
     AddToken, Attempt, AuditPage, AuditQuery, Business, Caller, Cancelled, Change, Changed, CountReplay,
     DeadLetters, DeliveriesOf, Delivery, DeliveryPage, DeliveryQuery, Endpoint, EventQuery, EventsRead,
-    Expiry, Figures, HoldReason, LatelyChanged, NewToken, NewWebhook, NothingToSend, Once, OnceKey,
-    OperatorToken, OrderEvent, OrderQuery, OrderSearch, OrdersFound, Partner, PartnerChange,
+    Expiry, Figures, Held, HoldReason, LatelyChanged, NewToken, NewWebhook, NothingToSend, Once, OnceKey,
+    OperatorToken, OrderEvent, OrderQuery, OrderSearch, OrdersFound, Partner, PartnerChange, PartnerChanged,
     PartnerMoveRequest, PartnerMoved, PastFigures, PastQuery, Payload, PendingDelivery, PendingPage,
     PutBusiness, PutWebhook, Replay, ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay,
-    SteeredReplay, Store, StoredOrder, Webhook, WebhookAccess,
+    SteeredReplay, Store, StoredOrder, TokenRevoked, Webhook, WebhookAccess,
 };
+use hookit_store::{Condition, Error};
 use rand::RngExt as _;
 use rand::rngs::Xoshiro256PlusPlus;
 use tokio::sync::{Notify, oneshot};
@@ -396,8 +396,11 @@ impl Store for SimStore {
         partner_id: &PartnerId,
         change: PartnerChange,
         now: Timestamp,
-    ) -> Result<bool, Error> {
-        self.run(Command::ChangePartner(partner_id.clone(), change, now)).await.map(|reply| done(&reply))
+    ) -> Result<PartnerChanged, Error> {
+        match self.run(Command::ChangePartner(partner_id.clone(), change, now)).await? {
+            Reply::PartnerChanged(answer) => Ok(answer),
+            _ => Err(another()),
+        }
     }
 
     async fn partners(&self) -> Result<Vec<Partner>, Error> {
@@ -414,8 +417,8 @@ impl Store for SimStore {
         Err(broken("adding a token"))
     }
 
-    async fn revoke_token(&self, _: TokenId, _: Timestamp) -> Result<bool, Error> {
-        Ok(false)
+    async fn revoke_token(&self, _: TokenId, _: Timestamp) -> Result<TokenRevoked, Error> {
+        Ok(TokenRevoked::NoSuchToken)
     }
 
     async fn tokens(&self) -> Result<Vec<OperatorToken>, Error> {
@@ -458,8 +461,11 @@ impl Store for SimStore {
         endpoint_id: EndpointId,
         hold: Option<HoldReason>,
         now: Timestamp,
-    ) -> Result<bool, Error> {
-        self.run(Command::HoldEndpoint(endpoint_id, hold, now)).await.map(|reply| done(&reply))
+    ) -> Result<Held, Error> {
+        match self.run(Command::HoldEndpoint(endpoint_id, hold, now)).await? {
+            Reply::Held(answer) => Ok(answer),
+            _ => Err(another()),
+        }
     }
 
     async fn give_up(&self, seqs: Vec<DeliverySeq>, now: Timestamp) -> Result<(), Error> {
@@ -575,6 +581,11 @@ impl Store for SimStore {
 
     fn hints(&self) -> &Hints {
         &self.hints
+    }
+
+    /// Nobody asks a schedule whether it is ready.
+    fn condition(&self) -> Condition {
+        Condition::Writable
     }
 
     async fn close(&self) {

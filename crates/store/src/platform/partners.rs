@@ -31,7 +31,7 @@ pub struct Partner {
 /// A change of a partner.
 #[derive(Clone)]
 pub enum PartnerChange {
-    /// Another secret from now on; the old one fails at once.
+    /// Another secret from now on; the old one fails at once. Not for a credential that was revoked.
     RotateSecret {
         /// The keyed hash of the new one.
         secret_hash: Bytes,
@@ -48,8 +48,22 @@ pub enum PartnerChange {
         /// The moment.
         current_at: Timestamp,
     },
-    /// No more calls. Deliveries go on: what a partner was sent is another matter than what it may ask.
+    /// No more calls. Deliveries go on: what a partner is sent is another matter than what it may ask, and so its registrations
+    /// and its webhook secret can be changed as before.
     Revoke,
+}
+
+/// What became of a change of a partner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartnerChanged {
+    /// It is made.
+    Done,
+    /// It stood so already: revoked again is revoked since the first time.
+    Unchanged,
+    /// The credential was revoked, and no other secret brings it back.
+    Revoked,
+    /// There is no such partner.
+    NoSuchPartner,
 }
 
 /// A business's hierarchy: which brands it has, and in which branches each is sold.
@@ -79,6 +93,8 @@ pub struct Brand {
 pub enum PutBusiness {
     /// It is as asked now; the one before is replaced.
     Done,
+    /// It stood so already.
+    Unchanged,
     /// A brand belongs to another business.
     BrandTaken {
         /// The brand.

@@ -18,7 +18,7 @@ pub struct NewWebhook {
     pub event_type: EventType,
     /// Where to post. Vetted by the caller.
     pub url: String,
-    /// Basic authorization to send along, encrypted.
+    /// Basic authorization to send along, encrypted. It is the same where the ciphertext is.
     pub basic_auth: Option<Bytes>,
     /// How it is to be served.
     pub settings: WebhookSettings,
@@ -77,6 +77,8 @@ pub enum PutWebhook {
         /// The endpoint before, where it is another one.
         moved_from: Option<EndpointId>,
     },
+    /// It stood so already, to the last setting.
+    Unchanged(Webhook),
     /// There is no such partner.
     NoSuchPartner,
     /// The brand or branch is not one of the partner's business, whose hierarchy is registered.
@@ -96,6 +98,17 @@ pub struct Endpoint {
     pub hold: Option<(HoldReason, Timestamp)>,
     /// How it is served: what its registrations say, the strictest of each.
     pub settings: EndpointSettings,
+}
+
+/// What became of holding an endpoint, or of letting it go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// It is as asked now; held for another reason before, it is held for this one since now.
+    Done,
+    /// It stood so already, and is held since when it was.
+    Unchanged,
+    /// There is no such endpoint.
+    NoSuchEndpoint,
 }
 
 /// Why nothing is sent to an endpoint.

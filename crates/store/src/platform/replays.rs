@@ -210,8 +210,10 @@ pub enum SteerReplay {
 /// What became of an operator's word to a replay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SteeredReplay {
-    /// It stands as asked now, or stood so already.
+    /// It stands as asked now.
     Done(Replay),
+    /// It stood so already.
+    Unchanged(Replay),
     /// It has ended, so there is nothing to steer.
     Ended(ReplayState),
     /// There is no such replay.

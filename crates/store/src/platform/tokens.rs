@@ -65,6 +65,17 @@ pub struct NewToken {
     pub token_hash: Bytes,
 }
 
+/// What became of revoking a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenRevoked {
+    /// It is revoked since now.
+    Done,
+    /// It was revoked before, and is so since then.
+    Unchanged,
+    /// There is no such token.
+    NoSuchToken,
+}
+
 /// What became of a new token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AddToken {

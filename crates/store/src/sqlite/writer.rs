@@ -4,22 +4,25 @@
 //! of them. So one fsync serves many callers, and a lone caller waits for nobody. A caller is answered after the
 //! commit that holds its command, never before.
 //!
+//! A commit that fails for the disk's sake is remembered until one comes to its end. Where nobody asks for one meanwhile, the thread
+//! tries by itself, so that whoever turned away for it hears when it is over.
+//!
 //! The writer knows nothing of orders or deliveries: a [`Book`] does the work of a command inside the transaction.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{oneshot, watch};
 
 use super::checkpoint::{self, Checkpoints};
 use super::file::Database;
 use crate::histogram::Histogram;
 use crate::platform::{Queue, Ticks};
-use crate::{Error, OpenError};
+use crate::{Condition, Error, OpenError};
 
 /// Commands in one tick at most: it bounds what one failure can take along, and how long a caller waits for others.
 pub(crate) const TICK_COMMANDS_MAX: usize = 1_000;
@@ -29,6 +32,9 @@ pub(crate) const TICK_BYTES_MAX: usize = 8 << 20;
 
 /// Bytes of waiting commands at most.
 pub(crate) const QUEUE_BYTES_MAX: usize = 64 << 20;
+
+/// The pause before the disk is tried again by itself.
+const TRIAL_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a command does, inside the transaction that the writer holds open.
 pub(crate) trait Book: Send + 'static {
@@ -79,9 +85,9 @@ pub(crate) struct Writer<B: Book> {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What is counted on the way.
-#[derive(Default)]
+/// What is counted and noted on the way.
 struct Meters {
+    condition: Mutex<Condition>,
     waiting: AtomicU64,
     waiting_bytes: AtomicU64,
     writes: Histogram,
@@ -124,7 +130,13 @@ impl<B: Book> Writer<B> {
         let queue_max = queue_max.max(1);
         let (sender, queue) = sync_channel(queue_max);
         let (alive, ended) = watch::channel(());
-        let meters = Arc::new(Meters::default());
+        let meters = Arc::new(Meters {
+            condition: Mutex::new(Condition::Writable),
+            waiting: AtomicU64::default(),
+            waiting_bytes: AtomicU64::default(),
+            writes: Histogram::default(),
+            duration_us: Histogram::default(),
+        });
         let thread = Thread { db, checkpoints, book, queue, meters: Arc::clone(&meters), tick_min };
         let thread = std::thread::Builder::new().name(format!("{name}-writer")).spawn(move || {
             // Dropped in reverse: the connection is closed by `serve`, then the lock, and only then the end is told.
@@ -161,7 +173,7 @@ impl<B: Book> Writer<B> {
 
     /// What was counted so far.
     pub(crate) fn figures(&self) -> (Ticks, Queue) {
-        let Meters { waiting, waiting_bytes, writes, duration_us } = &*self.meters;
+        let Meters { waiting, waiting_bytes, writes, duration_us, .. } = &*self.meters;
         let queue = Queue {
             commands: waiting.load(Ordering::Relaxed),
             commands_max: self.queue_max as u64,
@@ -169,6 +181,14 @@ impl<B: Book> Writer<B> {
             bytes_max: QUEUE_BYTES_MAX as u64,
         };
         (Ticks { writes: writes.read(), duration_us: duration_us.read() }, queue)
+    }
+
+    /// Whether commands are taken and their commits come to their end.
+    pub(crate) fn condition(&self) -> Condition {
+        let is_closed = self.queue.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+            // The thread has dropped its end.
+            || self.ended.has_changed().is_err();
+        if is_closed { Condition::Closed } else { self.meters.condition() }
     }
 
     /// Takes nothing more, commits what waits, and returns when the connection is closed.
@@ -181,6 +201,21 @@ impl<B: Book> Writer<B> {
 }
 
 impl Meters {
+    fn condition(&self) -> Condition {
+        *self.condition.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes how a commit went.
+    fn note(&self, now: Condition) {
+        let before =
+            std::mem::replace(&mut *self.condition.lock().unwrap_or_else(PoisonError::into_inner), now);
+        match (before, now) {
+            (before, now) if before == now => {}
+            (_, Condition::Writable) => tracing::info!("commits come to their end again"),
+            (_, now) => tracing::error!("{now}"),
+        }
+    }
+
     /// A command comes to wait; the bytes that waited before it.
     fn put(&self, bytes: u64) -> u64 {
         self.waiting.fetch_add(1, Ordering::Relaxed);
@@ -214,7 +249,7 @@ impl<B: Book> Drop for Writer<B> {
 
 impl<B: Book> Thread<B> {
     fn serve(mut self) {
-        while let Ok(first) = self.queue.recv() {
+        while let Some(first) = self.next() {
             if !self.tick_min.is_zero() {
                 std::thread::sleep(self.tick_min);
             }
@@ -236,9 +271,34 @@ impl<B: Book> Thread<B> {
         }
     }
 
+    /// The next command, and none where no more will come.
+    fn next(&mut self) -> Option<Job<B>> {
+        while self.meters.condition() != Condition::Writable {
+            match self.queue.recv_timeout(TRIAL_PAUSE) {
+                Ok(job) => return Some(job),
+                Err(RecvTimeoutError::Timeout) => self.try_disk(),
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+        self.queue.recv().ok()
+    }
+
+    /// Commits a page as it is.
+    fn try_disk(&self) {
+        let version = self.db.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
+        match version.and_then(|version| self.db.pragma_update(None, "user_version", version)) {
+            Ok(()) => self.meters.note(Condition::Writable),
+            Err(error) => self.meters.note(trouble(&error).unwrap_or(Condition::Failing)),
+        }
+    }
+
     /// Commits these commands and answers them. Whoever has gone away meanwhile does not want to know.
     fn tick(&mut self, mut jobs: Vec<Job<B>>) {
-        match self.transact(&jobs) {
+        let done = self.transact(&jobs);
+        if let Some(condition) = told_by(&done) {
+            self.meters.note(condition);
+        }
+        match done {
             Ok(replies) => {
                 for (job, reply) in jobs.into_iter().zip(replies) {
                     let _ = job.reply.send(Ok(reply));
@@ -308,6 +368,32 @@ impl<B: Book> Thread<B> {
         }
         self.book.finish(&self.db, &mut tick)?;
         Ok((replies, tick))
+    }
+}
+
+/// What a transaction tells of the disk; none where it failed for its own sake.
+fn told_by<T>(done: &Result<T, Undone>) -> Option<Condition> {
+    match done {
+        Ok(_) => Some(Condition::Writable),
+        Err(Undone::Transaction(_, error)) => trouble(error),
+        Err(Undone::Command(Error::Database { source, .. })) => source.downcast_ref().and_then(trouble),
+        Err(Undone::Command(_)) => None,
+    }
+}
+
+/// What is wrong with the disk, where that is why something failed.
+fn trouble(error: &rusqlite::Error) -> Option<Condition> {
+    match error.sqlite_error_code()? {
+        ErrorCode::DiskFull => Some(Condition::NoRoom),
+        ErrorCode::SystemIoFailure
+        | ErrorCode::CannotOpen
+        | ErrorCode::ReadOnly
+        | ErrorCode::PermissionDenied
+        | ErrorCode::DatabaseBusy
+        | ErrorCode::DatabaseCorrupt
+        | ErrorCode::NotADatabase
+        | ErrorCode::FileLockingProtocolFailed => Some(Condition::Failing),
+        _ => None,
     }
 }
 

@@ -26,9 +26,9 @@ use hookit_contract::{
     PartnerId, Record, ReplayId, StatusCodes, Timestamp, WebhookId,
 };
 use hookit_store::platform::{
-    Attempt, Business, Cancelled, Change, Changed, Delivery, HoldReason, NewWebhook, Partner, PartnerChange,
-    PendingDelivery, PutWebhook, Replay, ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay,
-    SteeredReplay, StoredOrder, Webhook,
+    Attempt, Business, Cancelled, Change, Changed, Delivery, Held, HoldReason, NewWebhook, Partner,
+    PartnerChange, PartnerChanged, PendingDelivery, PutWebhook, Replay, ReplayRequest, ReplayStep, Replayed,
+    StartReplay, SteerReplay, SteeredReplay, StoredOrder, Webhook,
 };
 
 use crate::auditor::event::Commit;
@@ -57,6 +57,8 @@ pub(super) enum Command {
 pub(super) enum Reply {
     Changed(Changed),
     Done(bool),
+    PartnerChanged(PartnerChanged),
+    Held(Held),
     Cancelled(Cancelled),
     Webhook(PutWebhook),
     Replayed(Replayed),
@@ -190,7 +192,7 @@ impl Disk {
                 Reply::Done(true)
             }
             Command::ChangePartner(partner_id, change, now) => {
-                Reply::Done(self.change_partner(&partner_id, change, now))
+                Reply::PartnerChanged(self.change_partner(&partner_id, change, now))
             }
             Command::PutWebhook(webhook, now) => Reply::Webhook(self.put_webhook(tick, webhook, now)),
             Command::GiveUp(seqs, now) => {
@@ -203,7 +205,7 @@ impl Disk {
                 Reply::Done(true)
             }
             Command::HoldEndpoint(endpoint_id, hold, now) => {
-                Reply::Done(self.hold_endpoint(tick, endpoint_id, hold, now))
+                Reply::Held(self.hold_endpoint(tick, endpoint_id, hold, now))
             }
             Command::Supersede(seq, now) => Reply::Done(self.supersede(tick, seq, now)),
             Command::CancelDelivery(delivery_id, by, now) => {

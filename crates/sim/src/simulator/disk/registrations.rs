@@ -2,8 +2,8 @@
 
 use hookit_contract::{BusinessId, DeliverySeq, DeliveryState, EndpointId, PartnerId, Timestamp, WebhookId};
 use hookit_store::platform::{
-    EndReason, Endpoint, EndpointSettings, HoldReason, NewWebhook, Ordering, PartnerChange, PutWebhook,
-    Webhook, WebhookAccess,
+    EndReason, Endpoint, EndpointSettings, Held, HoldReason, NewWebhook, Ordering, PartnerChange,
+    PartnerChanged, PutWebhook, Webhook, WebhookAccess,
 };
 
 use super::deliveries::waiting_delivery;
@@ -16,11 +16,14 @@ impl Disk {
         partner_id: &PartnerId,
         change: PartnerChange,
         now: Timestamp,
-    ) -> bool {
+    ) -> PartnerChanged {
         let Some(partner) = self.partners.iter_mut().find(|p| p.partner_id == *partner_id) else {
-            return false;
+            return PartnerChanged::NoSuchPartner;
         };
+        let is_revoked = partner.revoked_at.is_some();
         match change {
+            PartnerChange::RotateSecret { .. } if is_revoked => return PartnerChanged::Revoked,
+            PartnerChange::Revoke if is_revoked => return PartnerChanged::Unchanged,
             PartnerChange::RotateSecret { secret_hash } => partner.secret_hash = secret_hash,
             PartnerChange::RotateWebhookSecret { webhook_secret } => {
                 partner.webhook_secret = webhook_secret;
@@ -32,9 +35,9 @@ impl Disk {
                     partner.webhook_secret = came;
                 }
             }
-            PartnerChange::Revoke => partner.revoked_at = partner.revoked_at.or(Some(now)),
+            PartnerChange::Revoke => partner.revoked_at = Some(now),
         }
-        true
+        PartnerChanged::Done
     }
 
     pub(super) fn put_webhook(&mut self, tick: &mut Tick, new: NewWebhook, now: Timestamp) -> PutWebhook {
@@ -53,6 +56,15 @@ impl Disk {
                 && (w.brand_id, w.branch_id, w.event_type) == key
                 && !self.removed.contains_key(&i)
         });
+        if let Some(index) = known {
+            let webhook = &self.webhooks[index].0;
+            if webhook.endpoint_id == endpoint_id
+                && webhook.settings == new.settings
+                && self.basic_auth[index] == new.basic_auth
+            {
+                return PutWebhook::Unchanged(webhook.clone());
+            }
+        }
         tick.endpoints.push(endpoint_id);
         let index = known.unwrap_or(self.webhooks.len());
         let answer = match known {
@@ -168,14 +180,17 @@ impl Disk {
         endpoint_id: EndpointId,
         hold: Option<HoldReason>,
         now: Timestamp,
-    ) -> bool {
+    ) -> Held {
         let Some(there) = self.endpoints.get_mut(place(endpoint_id)) else {
-            return false;
+            return Held::NoSuchEndpoint;
         };
-        there.hold = hold.map(|reason| (reason, now));
         tick.endpoints.push(endpoint_id);
+        if there.hold.map(|(reason, _)| reason) == hold {
+            return Held::Unchanged;
+        }
+        there.hold = hold.map(|reason| (reason, now));
         tick.commit.holds.push((endpoint_id.0, hold.is_some()));
-        true
+        Held::Done
     }
 
     /// Registrations that were not removed, with their places.

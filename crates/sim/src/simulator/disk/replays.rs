@@ -263,7 +263,7 @@ impl Disk {
             SteerReplay::Cancel => ReplayState::Cancelled,
         };
         if replay.state == to {
-            return SteeredReplay::Done(replay.clone());
+            return SteeredReplay::Unchanged(replay.clone());
         }
         if replay.state.has_ended() {
             return SteeredReplay::Ended(replay.state);

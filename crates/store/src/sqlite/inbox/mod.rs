@@ -30,7 +30,7 @@ use crate::inbox::{
     ReconcileMark, ReconcileRun, ReconcileStep, RunCause, SinkAdvanced, SinkEnd, SinkPosition, SinkWanted,
     Store, ViewedOrder,
 };
-use crate::{Error, OpenError};
+use crate::{Condition, Error, OpenError};
 
 pub(super) const KIND: Kind = Kind {
     name: "inbox",
@@ -268,6 +268,10 @@ impl Store for InboxStore {
 
     async fn counts(&self) -> Result<Counts, Error> {
         Ok(*self.published.counts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn condition(&self) -> Condition {
+        self.writer.condition()
     }
 
     async fn close(&self) {

@@ -10,8 +10,9 @@ use super::book::{Command, Reply};
 use super::changes::Prepared;
 use crate::Error;
 use crate::platform::{
-    AUDIT_LOOKS_MAX, AddToken, AuditEntry, AuditPage, AuditQuery, Caller, Cancelled, Changed, PartnerChange,
-    PutBusiness, PutWebhook, Replayed, StartReplay, SteerReplay, SteeredReplay,
+    AUDIT_LOOKS_MAX, AddToken, AuditEntry, AuditPage, AuditQuery, Caller, Cancelled, Changed, Held,
+    PartnerChange, PartnerChanged, PutBusiness, PutWebhook, Replayed, StartReplay, SteerReplay,
+    SteeredReplay, TokenRevoked,
 };
 use crate::sqlite::{failed, limit};
 
@@ -73,7 +74,7 @@ fn done(command: &Command, reply: &Reply) -> Done {
         (Command::AddPartner(partner), Reply::PartnerAdded(())) => {
             Some(("partner.issue", partner.partner_id.to_string()))
         }
-        (Command::ChangePartner(partner_id, change, _), Reply::PartnerChanged(true)) => {
+        (Command::ChangePartner(partner_id, change, _), Reply::PartnerChanged(PartnerChanged::Done)) => {
             let action = match change {
                 PartnerChange::RotateSecret { .. } => "partner.rotate_secret",
                 PartnerChange::RotateWebhookSecret { .. } | PartnerChange::StageWebhookSecret { .. } => {
@@ -91,7 +92,7 @@ fn done(command: &Command, reply: &Reply) -> Done {
             Some(("webhook.remove", webhook_id.to_string()))
         }
         (Command::NoteTest(webhook_id), Reply::Noted(())) => Some(("webhook.test", webhook_id.to_string())),
-        (Command::HoldEndpoint(endpoint_id, hold, _), Reply::Held(true)) => {
+        (Command::HoldEndpoint(endpoint_id, hold, _), Reply::Held(Held::Done)) => {
             let action = if hold.is_some() { "endpoint.hold" } else { "endpoint.release" };
             Some((action, endpoint_id.to_string()))
         }
@@ -101,7 +102,7 @@ fn done(command: &Command, reply: &Reply) -> Done {
         (Command::AddToken(..), Reply::TokenAdded(AddToken::Added(token))) => {
             Some(("token.issue", token.token_id.to_string()))
         }
-        (Command::RevokeToken(token_id, _), Reply::TokenRevoked(true)) => {
+        (Command::RevokeToken(token_id, _), Reply::TokenRevoked(TokenRevoked::Done)) => {
             Some(("token.revoke", token_id.to_string()))
         }
         _ => None,

@@ -20,10 +20,10 @@ use super::{
 use crate::Error;
 use crate::fanout::Event;
 use crate::platform::{
-    Activity, AddToken, Attempt, Business, Caller, Cancelled, Changed, Counts, EndpointSettings, HoldReason,
-    Invalid, NewToken, NewWebhook, Once, OnceKey, Partner, PartnerChange, PartnerMoveRequest, PartnerMoved,
-    PastFigures, PendingDelivery, PutBusiness, PutWebhook, Reason, ReplayRequest, Replayed, StartReplay,
-    SteerReplay, SteeredReplay,
+    Activity, AddToken, Attempt, Business, Caller, Cancelled, Changed, Counts, EndpointSettings, Held,
+    HoldReason, Invalid, NewToken, NewWebhook, Once, OnceKey, Partner, PartnerChange, PartnerChanged,
+    PartnerMoveRequest, PartnerMoved, PastFigures, PendingDelivery, PutBusiness, PutWebhook, Reason,
+    ReplayRequest, Replayed, StartReplay, SteerReplay, SteeredReplay, TokenRevoked,
 };
 use crate::sqlite::ids::DeliveryIds;
 use crate::sqlite::writer::Book;
@@ -106,15 +106,15 @@ pub(super) enum Reply {
     ReplayStepped(()),
     ReplaySteered(SteeredReplay),
     Expired(()),
-    Held(bool),
+    Held(Held),
     Superseded(bool),
     Cancelled(Cancelled),
     Removed(bool),
     RemovalStepped(bool),
     PartnerAdded(()),
-    PartnerChanged(bool),
+    PartnerChanged(PartnerChanged),
     TokenAdded(AddToken),
-    TokenRevoked(bool),
+    TokenRevoked(TokenRevoked),
     Webhook(PutWebhook),
     Business(PutBusiness),
     PastNoted(()),

@@ -43,13 +43,13 @@ use crate::hints::Hints;
 use crate::platform::{
     AddToken, Attempt, AuditPage, AuditQuery, Business, Caller, Cancelled, Change, Changed, CountReplay,
     DeadLetters, DeliveriesOf, Delivery, DeliveryPage, DeliveryQuery, Endpoint, EventQuery, EventsRead,
-    Expiry, Figures, HoldReason, LatelyChanged, NewToken, NewWebhook, NothingToSend, Once, OnceKey,
-    OperatorToken, OrderEvent, OrderQuery, OrderSearch, OrdersFound, Partner, PartnerChange,
+    Expiry, Figures, Held, HoldReason, LatelyChanged, NewToken, NewWebhook, NothingToSend, Once, OnceKey,
+    OperatorToken, OrderEvent, OrderQuery, OrderSearch, OrdersFound, Partner, PartnerChange, PartnerChanged,
     PartnerMoveRequest, PartnerMoved, PastFigures, PastQuery, Payload, PendingPage, PutBusiness, PutWebhook,
     Replay, ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay, SteeredReplay, Store, StoredOrder,
-    Webhook, WebhookAccess,
+    TokenRevoked, Webhook, WebhookAccess,
 };
-use crate::{Error, OpenError};
+use crate::{Condition, Error, OpenError};
 
 pub(super) const KIND: Kind = Kind {
     name: "platform",
@@ -385,7 +385,7 @@ impl Store for PlatformStore {
         partner_id: &PartnerId,
         change: PartnerChange,
         now: Timestamp,
-    ) -> Result<bool, Error> {
+    ) -> Result<PartnerChanged, Error> {
         let command = Command::ChangePartner(partner_id.clone(), change, now);
         reply!(self.writer.run(command).await?, PartnerChanged)
     }
@@ -402,7 +402,7 @@ impl Store for PlatformStore {
         reply!(self.writer.run(Command::AddToken(token, now)).await?, TokenAdded)
     }
 
-    async fn revoke_token(&self, token_id: TokenId, now: Timestamp) -> Result<bool, Error> {
+    async fn revoke_token(&self, token_id: TokenId, now: Timestamp) -> Result<TokenRevoked, Error> {
         reply!(self.writer.run(Command::RevokeToken(token_id, now)).await?, TokenRevoked)
     }
 
@@ -445,7 +445,7 @@ impl Store for PlatformStore {
         endpoint_id: EndpointId,
         hold: Option<HoldReason>,
         now: Timestamp,
-    ) -> Result<bool, Error> {
+    ) -> Result<Held, Error> {
         reply!(self.writer.run(Command::HoldEndpoint(endpoint_id, hold, now)).await?, Held)
     }
 
@@ -509,6 +509,10 @@ impl Store for PlatformStore {
 
     fn hints(&self) -> &Hints {
         &self.published.hints
+    }
+
+    fn condition(&self) -> Condition {
+        self.writer.writer.condition()
     }
 
     async fn close(&self) {

@@ -1,12 +1,17 @@
 //! Writes partners, registrations and hierarchies: rare commands, each in the tick like any other.
 
-use hookit_contract::{BusinessId, EndpointId, PartnerId, Timestamp, WebhookId};
+use std::collections::{BTreeMap, BTreeSet};
+
+use hookit_contract::{BranchId, BrandId, BusinessId, EndpointId, PartnerId, Timestamp, WebhookId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::book::Tick;
 use super::{registry, replays};
 use crate::Error;
-use crate::platform::{Business, HoldReason, NewWebhook, Partner, PartnerChange, PutBusiness, PutWebhook};
+use crate::platform::{
+    Brand, Business, Held, HoldReason, NewWebhook, Partner, PartnerChange, PartnerChanged, PutBusiness,
+    PutWebhook, WebhookAccess,
+};
 use crate::sqlite::failed;
 
 pub(super) fn add_partner(db: &Connection, tick: &mut Tick, partner: &Partner) -> Result<(), Error> {
@@ -40,9 +45,20 @@ pub(super) fn change_partner(
     partner_id: &PartnerId,
     change: &PartnerChange,
     now: Timestamp,
-) -> Result<bool, Error> {
-    let id = partner_id.as_str();
-    let changed = match change {
+) -> Result<PartnerChanged, Error> {
+    let (id, changing) = (partner_id.as_str(), failed("changing a partner"));
+    let is_revoked = db
+        .prepare_cached("SELECT revoked_at IS NOT NULL FROM partners WHERE partner_id = ?1")
+        .and_then(|mut s| s.query_row([id], |row| row.get(0)).optional())
+        .map_err(&changing)?;
+    match (is_revoked, change) {
+        (None, _) => return Ok(PartnerChanged::NoSuchPartner),
+        (Some(true), PartnerChange::Revoke) => return Ok(PartnerChanged::Unchanged),
+        (Some(true), PartnerChange::RotateSecret { .. }) => return Ok(PartnerChanged::Revoked),
+        // Deliveries go on, so what signs them can be replaced.
+        (Some(_), _) => {}
+    }
+    match change {
         PartnerChange::RotateSecret { secret_hash } => db
             .prepare_cached("UPDATE partners SET secret_hash = ?2 WHERE partner_id = ?1")
             .and_then(|mut s| s.execute(params![id, &secret_hash[..]])),
@@ -60,14 +76,13 @@ pub(super) fn change_partner(
             .and_then(|mut s| {
                 s.execute(params![id, &webhook_secret[..], current_at.as_millis(), now.as_millis()])
             }),
-        // Revoked again is revoked since the first time.
         PartnerChange::Revoke => db
-            .prepare_cached("UPDATE partners SET revoked_at = coalesce(revoked_at, ?2) WHERE partner_id = ?1")
+            .prepare_cached("UPDATE partners SET revoked_at = ?2 WHERE partner_id = ?1")
             .and_then(|mut s| s.execute(params![id, now.as_millis()])),
     }
-    .map_err(failed("changing a partner"))?;
+    .map_err(changing)?;
     tick.registry_changed();
-    Ok(changed > 0)
+    Ok(PartnerChanged::Done)
 }
 
 pub(super) fn put_webhook(
@@ -87,16 +102,23 @@ pub(super) fn put_webhook(
     if let Err(invalid) = registry.check_webhook(business_id, webhook.brand_id, webhook.branch_id) {
         return Ok(PutWebhook::Invalid(invalid));
     }
-    let (webhook_id, moved_from) = write_webhook(db, webhook, now).map_err(&writing)?;
+    let present = present(db, webhook)?;
+    if let Some(access) = &present
+        && stands(access, webhook)
+    {
+        return Ok(PutWebhook::Unchanged(access.webhook.clone()));
+    }
+    let before = present.map(|access| (access.webhook.webhook_id, access.webhook.endpoint_id));
+    let (webhook_id, written) = write_webhook(db, webhook, before, now).map_err(&writing)?;
     tick.registry_changed();
     let stored = registry::webhook_of(db, webhook_id)?;
     tick.endpoints.push(stored.endpoint_id);
-    if let Written::Updated { moved_from: Some((before, deliveries)) } = moved_from {
+    if let Written::Updated { moved_from: Some((before, deliveries)) } = written {
         tick.went(before, stored.endpoint_id, deliveries);
         tick.endpoints.push(before);
         replays::hint(db, tick, stored.endpoint_id)?;
     }
-    Ok(match moved_from {
+    Ok(match written {
         Written::Created => PutWebhook::Created(stored),
         Written::Updated { moved_from } => {
             PutWebhook::Updated { webhook: stored, moved_from: moved_from.map(|(before, _)| before) }
@@ -104,25 +126,56 @@ pub(super) fn put_webhook(
     })
 }
 
-/// Holds an endpoint or lets it go. Held already for another reason, it is held for this one from now on.
+/// The registration of the same partner, brand, branch and event type, where there is one.
+fn present(db: &Connection, webhook: &NewWebhook) -> Result<Option<WebhookAccess>, Error> {
+    let webhook_id = db
+        .prepare_cached(
+            "SELECT webhook_id FROM webhooks
+             WHERE partner_id = ?1 AND coalesce(brand_id, 0) = coalesce(?2, 0)
+               AND coalesce(branch_id, 0) = coalesce(?3, 0) AND event_type = ?4 AND removed_at IS NULL",
+        )
+        .and_then(|mut s| {
+            let (brand_id, branch_id) = (webhook.brand_id.map(|id| id.0), webhook.branch_id.map(|id| id.0));
+            let tuple =
+                params![webhook.partner_id.as_str(), brand_id, branch_id, webhook.event_type.as_str()];
+            s.query_row(tuple, |row| row.get(0).map(WebhookId)).optional()
+        })
+        .map_err(failed("looking for a registration"))?;
+    webhook_id.map_or(Ok(None), |webhook_id| registry::webhook_access(db, webhook_id))
+}
+
+/// Is it as it is put?
+fn stands(present: &WebhookAccess, put: &NewWebhook) -> bool {
+    let WebhookAccess { webhook, basic_auth, .. } = present;
+    // The tuple is the same, or it would be another registration.
+    let NewWebhook { url, basic_auth: put_auth, settings, .. } = put;
+    (&webhook.url, basic_auth, &webhook.settings) == (url, put_auth, settings)
+}
+
+/// Holds an endpoint or lets it go.
 pub(super) fn hold_endpoint(
     db: &Connection,
     tick: &mut Tick,
     endpoint_id: EndpointId,
     hold: Option<HoldReason>,
     now: Timestamp,
-) -> Result<bool, Error> {
-    let is_there = db
-        .prepare_cached("UPDATE endpoints SET held_at = ?2, held_reason = ?3 WHERE endpoint_id = ?1")
-        .and_then(|mut s| {
-            s.execute(params![endpoint_id.0, hold.map(|_| now.as_millis()), hold.map(HoldReason::as_str)])
-        })
-        .map_err(failed("holding an endpoint"))?
-        > 0;
-    if is_there {
-        tick.endpoints.push(endpoint_id);
+) -> Result<Held, Error> {
+    let holding = failed("holding an endpoint");
+    let reason = hold.map(HoldReason::as_str);
+    let stands = db
+        .prepare_cached("SELECT held_reason IS ?2 FROM endpoints WHERE endpoint_id = ?1")
+        .and_then(|mut s| s.query_row(params![endpoint_id.0, reason], |row| row.get(0)).optional())
+        .map_err(&holding)?;
+    let Some(stands) = stands else { return Ok(Held::NoSuchEndpoint) };
+    // Told in any case: an endpoint that answered 410 is closed in the engine until it hears how it stands.
+    tick.endpoints.push(endpoint_id);
+    if stands {
+        return Ok(Held::Unchanged);
     }
-    Ok(is_there)
+    db.prepare_cached("UPDATE endpoints SET held_at = ?2, held_reason = ?3 WHERE endpoint_id = ?1")
+        .and_then(|mut s| s.execute(params![endpoint_id.0, hold.map(|_| now.as_millis()), reason]))
+        .map_err(holding)?;
+    Ok(Held::Done)
 }
 
 enum Written {
@@ -136,6 +189,7 @@ enum Written {
 fn write_webhook(
     db: &Connection,
     webhook: &NewWebhook,
+    before: Option<(WebhookId, EndpointId)>,
     now: Timestamp,
 ) -> rusqlite::Result<(WebhookId, Written)> {
     let partner_id = webhook.partner_id.as_str();
@@ -144,21 +198,9 @@ fn write_webhook(
     let endpoint_id: i64 = db
         .prepare_cached("SELECT endpoint_id FROM endpoints WHERE partner_id = ?1 AND url = ?2")?
         .query_row([partner_id, &webhook.url], |row| row.get(0))?;
-    let brand_id = webhook.brand_id.map(|id| id.0);
-    let branch_id = webhook.branch_id.map(|id| id.0);
     let basic_auth = webhook.basic_auth.as_deref();
     let (settings, endpoint) = (&webhook.settings, &webhook.settings.endpoint);
-    let present: Option<(i64, i64)> = db
-        .prepare_cached(
-            "SELECT webhook_id, endpoint_id FROM webhooks
-             WHERE partner_id = ?1 AND coalesce(brand_id, 0) = coalesce(?2, 0)
-               AND coalesce(branch_id, 0) = coalesce(?3, 0) AND event_type = ?4 AND removed_at IS NULL",
-        )?
-        .query_row(params![partner_id, brand_id, branch_id, webhook.event_type.as_str()], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
-        .optional()?;
-    let Some((webhook_id, endpoint_before)) = present else {
+    let Some((webhook_id, endpoint_before)) = before else {
         db.prepare_cached(
             "INSERT INTO webhooks (partner_id, endpoint_id, brand_id, branch_id, event_type, basic_auth, created_at,
                  updated_at, ordering, in_flight_max, rate_per_second_max, orders_per_delivery_max, is_coalescing)
@@ -167,8 +209,8 @@ fn write_webhook(
         .execute(params![
             partner_id,
             endpoint_id,
-            brand_id,
-            branch_id,
+            webhook.brand_id.map(|id| id.0),
+            webhook.branch_id.map(|id| id.0),
             webhook.event_type.as_str(),
             basic_auth,
             now.as_millis(),
@@ -186,7 +228,7 @@ fn write_webhook(
          WHERE webhook_id = ?1",
     )?
     .execute(params![
-        webhook_id,
+        webhook_id.0,
         endpoint_id,
         basic_auth,
         now.as_millis(),
@@ -196,13 +238,13 @@ fn write_webhook(
         settings.orders_per_delivery_max,
         settings.coalesce
     ])?;
-    if endpoint_before == endpoint_id {
-        return Ok((WebhookId(webhook_id), Written::Updated { moved_from: None }));
+    if endpoint_before.0 == endpoint_id {
+        return Ok((webhook_id, Written::Updated { moved_from: None }));
     }
     // What waits for this registration waits at its new place, in the order in which it was committed.
-    let deliveries = db.prepare_cached(MOVE_PENDING)?.execute([endpoint_id, endpoint_before, webhook_id])?;
-    let moved_from = Some((EndpointId(endpoint_before), deliveries));
-    Ok((WebhookId(webhook_id), Written::Updated { moved_from }))
+    let deliveries =
+        db.prepare_cached(MOVE_PENDING)?.execute([endpoint_id, endpoint_before.0, webhook_id.0])?;
+    Ok((webhook_id, Written::Updated { moved_from: Some((endpoint_before, deliveries)) }))
 }
 
 /// Takes a registration's backlog from one endpoint to another.
@@ -226,9 +268,29 @@ pub(super) fn put_business(
             return Ok(PutBusiness::BrandTaken { brand_id: brand.brand_id, business_id });
         }
     }
+    if registry::business(db, business.business_id)?.as_ref() == Some(&in_order(business)) {
+        return Ok(PutBusiness::Unchanged);
+    }
     write_business(db, business).map_err(&writing)?;
     tick.registry_changed();
     Ok(PutBusiness::Done)
+}
+
+/// A hierarchy as it is read after it was written: brands and branches by id, each once, and of a brand that is named twice the
+/// last title and the branches of both.
+fn in_order(business: &Business) -> Business {
+    let mut brands: BTreeMap<BrandId, (&str, BTreeSet<BranchId>)> = BTreeMap::new();
+    for brand in &business.brands {
+        let (title, branches) = brands.entry(brand.brand_id).or_default();
+        *title = &brand.title;
+        branches.extend(&brand.branches);
+    }
+    let brands = brands.into_iter().map(|(brand_id, (title, branches))| Brand {
+        brand_id,
+        title: title.to_owned(),
+        branches: branches.into_iter().collect(),
+    });
+    Business { brands: brands.collect(), ..business.clone() }
 }
 
 fn write_business(db: &Connection, business: &Business) -> rusqlite::Result<()> {

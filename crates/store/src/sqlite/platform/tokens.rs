@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use hookit_contract::{Timestamp, TokenId};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::book::Tick;
 use crate::Error;
-use crate::platform::{AddToken, NewToken, OperatorToken, Role, TOKENS_MAX};
+use crate::platform::{AddToken, NewToken, OperatorToken, Role, TOKENS_MAX, TokenRevoked};
 use crate::sqlite::{failed, limit, word};
 
 pub(super) fn add(
@@ -46,21 +46,27 @@ pub(super) fn add(
     }))
 }
 
-/// Revoked again is revoked since the first time.
 pub(super) fn revoke(
     db: &Connection,
     tick: &mut Tick,
     token_id: TokenId,
     now: Timestamp,
-) -> Result<bool, Error> {
-    let changed = db
-        .prepare_cached(
-            "UPDATE operator_tokens SET revoked_at = coalesce(revoked_at, ?2) WHERE token_id = ?1",
-        )
+) -> Result<TokenRevoked, Error> {
+    let revoking = failed("revoking an operator token");
+    let is_revoked = db
+        .prepare_cached("SELECT revoked_at IS NOT NULL FROM operator_tokens WHERE token_id = ?1")
+        .and_then(|mut s| s.query_row([token_id.0], |row| row.get(0)).optional())
+        .map_err(&revoking)?;
+    match is_revoked {
+        None => return Ok(TokenRevoked::NoSuchToken),
+        Some(true) => return Ok(TokenRevoked::Unchanged),
+        Some(false) => {}
+    }
+    db.prepare_cached("UPDATE operator_tokens SET revoked_at = ?2 WHERE token_id = ?1")
         .and_then(|mut s| s.execute([token_id.0, now.as_millis()]))
-        .map_err(failed("revoking an operator token"))?;
+        .map_err(revoking)?;
     tick.registry_changed();
-    Ok(changed > 0)
+    Ok(TokenRevoked::Done)
 }
 
 /// All tokens, by id.

@@ -18,6 +18,8 @@ enum Act {
     Fail,
     /// Makes the commit fail: the row refers to one that is not there.
     Dangle,
+    /// Leaves no room for more pages.
+    Crowd,
     Panic,
     /// Says that it has begun, and holds the thread until it is told to go on.
     Hold(mpsc::SyncSender<()>, Mutex<mpsc::Receiver<()>>),
@@ -45,6 +47,9 @@ impl Book for Numbers {
             Act::Put => insert(*number).map(|_| *number),
             Act::Fail => insert(*number).and(Err(Error::Corrupt(format!("{number} is bad")))),
             Act::Dangle => insert(-1).map(|_| *number),
+            Act::Crowd => db
+                .query_row("PRAGMA max_page_count = 1", [], |_| Ok(*number))
+                .map_err(failed("setting a limit")),
             Act::Panic => panic!("as the test asked"),
             Act::Hold(begun, go_on) => {
                 begun.send(()).unwrap();
@@ -184,6 +189,40 @@ async fn a_commit_that_fails_fails_all_that_was_in_it_and_nothing_stays() {
 }
 
 #[tokio::test]
+async fn a_disk_that_fails_is_told_of_until_a_commit_comes_to_its_end_also_where_nobody_asks_for_one() {
+    let Setup { folder, writer, .. } = setup(100);
+    // What fails for its own sake says nothing of the disk.
+    for act in [Act::Fail, Act::Dangle] {
+        writer.run((1, act)).await.unwrap_err();
+        assert_eq!(writer.condition(), Condition::Writable);
+    }
+    // Somebody else has the file.
+    let other = Connection::open(folder.path().join("numbers.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert!(matches!(writer.run((2, Act::Put)).await, Err(Error::Database { .. })));
+    assert_eq!(writer.condition(), Condition::Failing);
+    other.execute_batch("ROLLBACK").unwrap();
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while writer.condition() != Condition::Writable {
+        assert!(std::time::Instant::now() < deadline, "it does not find out by itself");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    writer.run((3, Act::Put)).await.unwrap();
+    assert_eq!(numbers(folder.path()), [3]);
+    writer.close().await;
+    assert_eq!(writer.condition(), Condition::Closed);
+}
+
+#[tokio::test]
+async fn a_database_without_room_is_told_apart_from_a_disk_that_fails() {
+    let Setup { writer, .. } = setup(100);
+    writer.run((1, Act::Crowd)).await.unwrap();
+    let mut numbers = 2..;
+    while writer.run((numbers.next().unwrap(), Act::Put)).await.is_ok() {}
+    assert_eq!(writer.condition(), Condition::NoRoom);
+}
+
+#[tokio::test]
 async fn a_panic_in_the_thread_hangs_nobody_and_leaves_nothing() {
     let Setup { folder, writer, .. } = setup(100);
     let (go_on, _held) = hold(&writer);
@@ -195,6 +234,7 @@ async fn a_panic_in_the_thread_hangs_nobody_and_leaves_nothing() {
     // The thread may take a moment to be gone; whoever asks is told busy either way.
     assert!(matches!(writer.run((3, Act::Put)).await, Err(Error::Busy)));
     writer.close().await;
+    assert_eq!(writer.condition(), Condition::Closed);
     assert_eq!(numbers(folder.path()), [0; 0]);
 }
 

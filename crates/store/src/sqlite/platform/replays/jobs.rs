@@ -433,7 +433,7 @@ pub(in crate::sqlite::platform) fn steer(
         SteerReplay::Cancel => ReplayState::Cancelled,
     };
     if replay.state == to {
-        return Ok(SteeredReplay::Done(replay));
+        return Ok(SteeredReplay::Unchanged(replay));
     }
     if replay.state.has_ended() {
         return Ok(SteeredReplay::Ended(replay.state));

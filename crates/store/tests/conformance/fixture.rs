@@ -114,7 +114,9 @@ pub(crate) fn registration(
 
 pub(crate) async fn register(store: &impl Store, webhook: NewWebhook) -> Webhook {
     match store.put_webhook(webhook, at(0)).await.unwrap() {
-        PutWebhook::Created(webhook) | PutWebhook::Updated { webhook, .. } => webhook,
+        PutWebhook::Created(webhook)
+        | PutWebhook::Updated { webhook, .. }
+        | PutWebhook::Unchanged(webhook) => webhook,
         PutWebhook::NoSuchPartner => panic!("no such partner"),
         PutWebhook::Invalid(invalid) => panic!("{invalid}"),
     }

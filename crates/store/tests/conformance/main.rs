@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where by failing there")]
 
+mod audit;
 mod endings;
 mod expiry;
 mod figures;
@@ -241,6 +242,24 @@ macro_rules! endings_suite {
     };
 }
 
+/// The platform's checks of what is done in somebody's name, for one backend. They share the store with whoever acts.
+macro_rules! audit_suite {
+    ($backend:ident, $open:path, [$($check:ident),* $(,)?]) => {
+        mod $backend {
+            $(
+                #[tokio::test]
+                async fn $check() {
+                    let (store, _folder) = $open();
+                    let store = std::sync::Arc::new(store);
+                    super::audit::$check(store.clone()).await;
+                    super::afterwards::platform(&*store).await;
+                    hookit_store::platform::Store::close(&*store).await;
+                }
+            )*
+        }
+    };
+}
+
 /// The figures' checks, for one backend.
 macro_rules! figures_suite {
     ($backend:ident, $open:path) => {
@@ -327,6 +346,14 @@ registry_suite!(sqlite_registry, crate::fixture::sqlite_platform);
 past_suite!(sqlite_past, crate::fixture::sqlite_platform);
 tokens_suite!(sqlite_tokens, crate::fixture::sqlite_platform);
 endings_suite!(sqlite_endings, crate::fixture::sqlite_platform);
+audit_suite!(
+    sqlite_audit,
+    crate::fixture::sqlite_platform,
+    [
+        what_is_done_is_noted_once_and_what_changes_nothing_is_not,
+        an_order_and_a_replay_that_stand_as_they_are_asked_to_leave_no_entry,
+    ]
+);
 figures_suite!(sqlite_figures, crate::fixture::sqlite_platform);
 inbox_suite!(sqlite_inbox, crate::fixture::sqlite_inbox);
 mending_suite!(sqlite_mending, crate::fixture::sqlite_inbox);

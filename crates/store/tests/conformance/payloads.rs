@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use hookit_contract::{DeliverySeq, EventType, KnownStatus};
 use hookit_store::platform::{
-    DeliveryQuery, HoldReason, NewWebhook, NothingToSend, PartnerChange, Payload, Store, Verdict, Webhook,
-    WebhookSettings,
+    DeliveryQuery, HoldReason, NewWebhook, NothingToSend, PartnerChange, PartnerChanged, Payload, Store,
+    Verdict, Webhook, WebhookSettings,
 };
 
 use crate::fixture::*;
@@ -78,11 +78,11 @@ pub(crate) async fn a_payload_carries_the_registration_as_it_is_when_it_is_asked
 
     let partner_id = now.partner_id;
     let change = PartnerChange::RotateWebhookSecret { webhook_secret: Bytes::from_static(b"second") };
-    assert!(store.change_partner(&partner_id, change, at(2)).await.unwrap());
+    assert_eq!(store.change_partner(&partner_id, change, at(2)).await.unwrap(), PartnerChanged::Done);
     assert_eq!(&payload_of(rotated).await.webhook_secret[..], b"second");
     let change =
         PartnerChange::StageWebhookSecret { webhook_secret: Bytes::from_static(b"third"), current_at: at(9) };
-    assert!(store.change_partner(&partner_id, change, at(3)).await.unwrap());
+    assert_eq!(store.change_partner(&partner_id, change, at(3)).await.unwrap(), PartnerChanged::Done);
     let now = payload_of(staged).await;
     assert_eq!(&now.webhook_secret[..], b"second");
     assert_eq!(now.webhook_secret_next, Some((Bytes::from_static(b"third"), at(9))));

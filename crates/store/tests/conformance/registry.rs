@@ -10,8 +10,8 @@ use hookit_contract::{
 use hookit_store::Error;
 use hookit_store::hints::Hint;
 use hookit_store::platform::{
-    Brand, Business, Change, Changed, DeliveryQuery, EndpointSettings, HoldReason, Invalid, NewWebhook,
-    Ordering, PartnerChange, PutBusiness, PutWebhook, Store, Verdict, WebhookSettings,
+    Brand, Business, Change, Changed, DeliveryQuery, EndpointSettings, Held, HoldReason, Invalid, NewWebhook,
+    Ordering, PartnerChange, PartnerChanged, PutBusiness, PutWebhook, Store, Verdict, WebhookSettings,
 };
 
 use crate::fixture::*;
@@ -165,7 +165,8 @@ pub(crate) async fn an_endpoint_is_held_and_let_go(store: &impl Store) {
     let _ = store.hints().take().await;
     let hold = async || store.endpoint(endpoint_id).await.unwrap().unwrap().hold;
     assert_eq!(hold().await, None);
-    assert!(store.hold_endpoint(endpoint_id, Some(HoldReason::Gone), at(3)).await.unwrap());
+    let gone = Some(HoldReason::Gone);
+    assert_eq!(store.hold_endpoint(endpoint_id, gone, at(3)).await.unwrap(), Held::Done);
     assert_eq!(hold().await, Some((HoldReason::Gone, at(3))));
     assert_eq!(
         store.hints().take().await.hints,
@@ -175,14 +176,15 @@ pub(crate) async fn an_endpoint_is_held_and_let_go(store: &impl Store) {
     plain(store, at(4)).await;
     assert_eq!(backlog(store).await.len(), 1);
     let _ = store.hints().take().await;
-    assert!(store.hold_endpoint(endpoint_id, None, at(5)).await.unwrap());
+    assert_eq!(store.hold_endpoint(endpoint_id, None, at(5)).await.unwrap(), Held::Done);
     assert_eq!(hold().await, None);
     assert_eq!(
         store.hints().take().await.hints,
         [Hint::Endpoint { endpoint_id, is_held: false, settings: EndpointSettings::default() }]
     );
-    assert!(!store.hold_endpoint(hookit_contract::EndpointId(99), None, at(6)).await.unwrap());
-    assert_eq!(store.endpoint(hookit_contract::EndpointId(99)).await.unwrap(), None);
+    let nowhere = hookit_contract::EndpointId(99);
+    assert_eq!(store.hold_endpoint(nowhere, None, at(6)).await.unwrap(), Held::NoSuchEndpoint);
+    assert_eq!(store.endpoint(nowhere).await.unwrap(), None);
 }
 
 pub(crate) async fn of_several_registrations_of_one_url_the_strictest_counts(store: &impl Store) {
@@ -236,7 +238,8 @@ pub(crate) async fn a_revoked_partner_still_gets_deliveries(store: &impl Store) 
 
 pub(crate) async fn partners_are_kept_and_changed(store: &impl Store) {
     let id = PartnerId::from("ptn_pos");
-    assert!(!store.change_partner(&id, PartnerChange::Revoke, at(3)).await.unwrap());
+    let nobody = store.change_partner(&id, PartnerChange::Revoke, at(3)).await.unwrap();
+    assert_eq!(nobody, PartnerChanged::NoSuchPartner);
     store.add_partner(partner("pos", BUSINESS)).await.unwrap();
     store.add_partner(partner("erp", BUSINESS)).await.unwrap();
     // An id or a key exists once.
@@ -254,9 +257,19 @@ pub(crate) async fn partners_are_kept_and_changed(store: &impl Store) {
         PartnerChange::RotateWebhookSecret { webhook_secret: webhook_secret.clone() },
         PartnerChange::Revoke,
     ] {
-        assert!(store.change_partner(&id, change, at(3)).await.unwrap());
+        assert_eq!(store.change_partner(&id, change, at(3)).await.unwrap(), PartnerChanged::Done);
     }
-    store.change_partner(&id, PartnerChange::Revoke, at(9)).await.unwrap();
+    // It is revoked since the first time. No secret brings it back, and webhooks can be signed with another one.
+    let rotated = PartnerChange::RotateSecret { secret_hash: Bytes::from_static(b"late") };
+    let webhook_secret = Bytes::from_static(b"sealed late");
+    let rotated_webhook = PartnerChange::RotateWebhookSecret { webhook_secret: webhook_secret.clone() };
+    for (change, expected) in [
+        (PartnerChange::Revoke, PartnerChanged::Unchanged),
+        (rotated, PartnerChanged::Revoked),
+        (rotated_webhook, PartnerChanged::Done),
+    ] {
+        assert_eq!(store.change_partner(&id, change, at(9)).await.unwrap(), expected);
+    }
     let changed = store.partner_by_key("key_pos").await.unwrap().unwrap();
     assert_eq!((&changed.secret_hash, &changed.webhook_secret), (&secret_hash, &webhook_secret));
     assert_eq!(changed.revoked_at, Some(at(3)));
@@ -286,7 +299,7 @@ pub(crate) async fn a_webhook_secret_to_come_is_told_beside_the_present_one(stor
     let stage = async |secret: &'static str, current_at, now| {
         let webhook_secret = Bytes::from_static(secret.as_bytes());
         let change = PartnerChange::StageWebhookSecret { webhook_secret, current_at };
-        assert!(store.change_partner(&id, change, now).await.unwrap());
+        assert_eq!(store.change_partner(&id, change, now).await.unwrap(), PartnerChanged::Done);
     };
     let told = |now: &'static str, next: Option<(&'static str, Timestamp)>| {
         (Bytes::from(now), next.map(|(secret, at)| (Bytes::from(secret), at)))
@@ -302,7 +315,7 @@ pub(crate) async fn a_webhook_secret_to_come_is_told_beside_the_present_one(stor
     // One that signs at once leaves none to come, neither before nor after its moment.
     let webhook_secret = Bytes::from_static(b"fifth");
     let at_once = PartnerChange::RotateWebhookSecret { webhook_secret };
-    assert!(store.change_partner(&id, at_once, at(40)).await.unwrap());
+    assert_eq!(store.change_partner(&id, at_once, at(40)).await.unwrap(), PartnerChanged::Done);
     assert_eq!(secrets(store, webhook_id).await, told("fifth", None));
 
     let other = store.partner_by_key("key_erp").await.unwrap().unwrap();
@@ -310,7 +323,8 @@ pub(crate) async fn a_webhook_secret_to_come_is_told_beside_the_present_one(stor
     let nobody = PartnerId::from("ptn_nobody");
     let change =
         PartnerChange::StageWebhookSecret { webhook_secret: Bytes::from_static(b"x"), current_at: at(50) };
-    assert!(!store.change_partner(&nobody, change, at(41)).await.unwrap());
+    let changed = store.change_partner(&nobody, change, at(41)).await.unwrap();
+    assert_eq!(changed, PartnerChanged::NoSuchPartner);
 }
 
 pub(crate) async fn what_posting_to_a_registration_needs_is_told_until_it_is_removed(store: &impl Store) {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hookit_contract::TokenId;
-use hookit_store::platform::{AddToken, NewToken, OperatorToken, Role, Store, TOKENS_MAX};
+use hookit_store::platform::{AddToken, NewToken, OperatorToken, Role, Store, TOKENS_MAX, TokenRevoked};
 
 use crate::fixture::at;
 
@@ -30,9 +30,13 @@ pub(crate) async fn a_token_is_found_by_its_hash_and_says_when_it_was_revoked(st
     }
     assert_eq!(store.token_by_hash(b"another").await.unwrap(), None);
 
-    assert!(store.revoke_token(kept[1].token_id, at(7)).await.unwrap());
-    assert!(store.revoke_token(kept[1].token_id, at(9)).await.unwrap());
-    assert!(!store.revoke_token(TokenId(404), at(9)).await.unwrap());
+    for (token_id, millis, expected) in [
+        (kept[1].token_id, 7, TokenRevoked::Done),
+        (kept[1].token_id, 9, TokenRevoked::Unchanged),
+        (TokenId(404), 9, TokenRevoked::NoSuchToken),
+    ] {
+        assert_eq!(store.revoke_token(token_id, at(millis)).await.unwrap(), expected);
+    }
     let revoked = store.token_by_hash(b"hash of support").await.unwrap().unwrap();
     assert_eq!(revoked.revoked_at, Some(at(7)), "since the first time");
     kept[1] = revoked;

@@ -12,7 +12,6 @@ use hookit_inbox::{Counters, Inbox, InboxConfig, NamedSecret};
 use hookit_server::{Certificate, Limits, Secret, SystemClock, Tasks, create_private_dir};
 use hookit_store::inbox::Store as _;
 use hookit_store::sqlite::{InboxOptions, InboxStore};
-use tokio::net::TcpListener;
 
 use crate::config::{self, InboxFile, InboxParts};
 use crate::exit::{Exit, usage};
@@ -82,9 +81,8 @@ impl Running {
         let options = InboxOptions { codes, ..InboxOptions::default() };
         let store = Arc::new(InboxStore::open(data, options)?);
         config.jitter_seed = getrandom::u64()?;
-        let listener = TcpListener::bind(listen)
-            .await
-            .with_context(|| format!("--listen {listen}: cannot listen there"))?;
+        let listener =
+            hookit_server::bind(listen).with_context(|| format!("--listen {listen}: cannot listen there"))?;
         let address = listener.local_addr()?;
         let inbox = Inbox::new(config, store.clone(), clock.clone())
             .map_err(|error| usage(format!("configuration: {error}")))?;

@@ -11,7 +11,6 @@ use hookit_platform::{MetricsAccess, Platform, PlatformConfig, Vault};
 use hookit_server::{Certificate, Limits, Secret, SystemClock, create_private_dir, private_file, random_hex};
 use hookit_store::platform::Store as _;
 use hookit_store::sqlite::PlatformStore;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, PlatformFile, PlatformParts};
@@ -90,9 +89,8 @@ impl Running {
             ));
         }
         let vault = Vault::open(&key)?;
-        let listener = TcpListener::bind(listen)
-            .await
-            .with_context(|| format!("--listen {listen}: cannot listen there"))?;
+        let listener =
+            hookit_server::bind(listen).with_context(|| format!("--listen {listen}: cannot listen there"))?;
         let address = listener.local_addr()?;
         let stop_timeout = parts.egress.exchange_timeout + Duration::from_secs(5);
         let config = PlatformConfig {

@@ -36,6 +36,6 @@ pub use request::{
     IDEMPOTENCY_KEY_MAX, PathId, PathText, RequestId, bearer, idempotency_key, is_named_locally, peer,
 };
 pub use secret::{PrivateFileError, Secret, create_private_dir, private_file, random_hex, read_private_file};
-pub use serve::{IsSecure, Limits, serve, serve_with};
+pub use serve::{IsSecure, Limits, bind, serve, serve_with};
 pub use tasks::Tasks;
 pub use tls::{Certificate, CertificateError};

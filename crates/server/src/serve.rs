@@ -1,6 +1,7 @@
 //! The listener: connections, with TLS or without, heads, bodies and times within limits, and a stop that lets answers finish.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use hookit_contract::ErrorCode;
 use hyper::body::Incoming;
 use hyper::server::conn::http1::Connection;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -71,6 +72,21 @@ pub struct IsSecure(pub bool);
 
 /// Beyond this many bytes of head hyper itself answers 431, without our envelope; below it we do.
 const HYPER_HEAD_BYTES_MAX: usize = 1_500_000;
+
+/// Connections that wait in the system's queue, where the system allows so many.
+const BACKLOG: u32 = 1024;
+
+/// A listener to serve on.
+///
+/// # Errors
+/// The operating system's.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Connections of a server that has just ended linger on; they are not in the way of the next one.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Serves a router on a listener until the stop, then lets answers under way finish. Adds what every router has: the
 /// envelope, the fallbacks, the head limit.

@@ -20,7 +20,6 @@ use hookit_egress::{AddressPolicy, Egress, EgressConfig, EndpointUrl, Post};
 use hookit_server::{Limits, SystemClock, read_body};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::diagnose::{Candidate, Cause, Hint, Said, Verdict, diagnose};
@@ -145,8 +144,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         state: Mutex::new(Remembered { failures: args.fail, ids: HashSet::new(), oldest: VecDeque::new() }),
         stop: stop.clone(),
     });
-    let listener = TcpListener::bind(args.listen)
-        .await
+    let listener = hookit_server::bind(args.listen)
         .with_context(|| format!("--listen {}: cannot listen there", args.listen))?;
     // Not on standard output: that is for what comes.
     output::note(&format!("listening on http://{}", listener.local_addr()?));

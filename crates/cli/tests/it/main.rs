@@ -23,6 +23,7 @@ mod proof;
 mod readme;
 mod receiving;
 mod repairs;
+mod room;
 mod secrets;
 mod sinks;
 mod startup;

@@ -48,7 +48,13 @@ pub(super) fn routes() -> Routes<Arc<Shared>> {
         .route("/orders/{id}", get(one).named("readOrder", "The record as it stands.").refuses(&[missing]))
         .route(
             "/orders/{id}/status",
-            patch(move_to).named("moveOrder", "Moves an order to another status.").refuses(&[missing, state]),
+            patch(move_to)
+                .named("moveOrder", "Moves an order to another status.")
+                .details(
+                    "A move goes forward and may skip steps; one to where the order is changes nothing, and neither does ACCEPTED, \
+                     PREPARING or READY for an order whose courier is assigned or has arrived.",
+                )
+                .refuses(&[missing, state]),
         )
         .route(
             "/orders/{id}/cart",

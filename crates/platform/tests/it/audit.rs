@@ -133,6 +133,57 @@ async fn what_was_refused_or_only_read_is_not_in_the_log() {
 }
 
 #[tokio::test]
+async fn what_is_asked_for_as_it_stands_is_answered_and_is_in_the_log_once() {
+    let endpoint = ScriptedEndpoint::start().await.unwrap();
+    let platform = Running::start().await;
+    let partner = platform.partner("Kitchen display", BUSINESS).await;
+    platform.token("Budi", "support").await;
+    let webhook = json!({
+        "partner_id": partner.id, "event_type": EventType::OrderCreated, "url": endpoint.url(), "brand_id": 663,
+        "basic_auth": {"user": "pos", "password": "of the partner's choosing"}, "in_flight_max": 3,
+    });
+    let business =
+        json!({"name": "A business", "brands": [{"id": 663, "title": "x", "branches": [1062, 7]}]});
+    let mut seen = log(&platform, "").await.len();
+    let mut first = Vec::new();
+    for (method, path, body, action) in [
+        ("PUT", "/businesses/7".to_owned(), business.to_string(), "business.put"),
+        ("PUT", "/webhooks".to_owned(), webhook.to_string(), "webhook.put"),
+        ("POST", "/webhooks/1/disable".to_owned(), String::new(), "endpoint.hold"),
+        ("POST", "/webhooks/1/enable".to_owned(), String::new(), "endpoint.release"),
+        ("POST", format!("/partners/{}/revoke", partner.id), String::new(), "partner.revoke"),
+        ("POST", "/tokens/1/revoke".to_owned(), String::new(), "token.revoke"),
+    ] {
+        for round in 0..2 {
+            let answer = platform.call(method, &format!("/v1/operator{path}"), body.as_str()).await;
+            let expected = if round == 0 && path == "/webhooks" { 201 } else { 200 };
+            let data = answer.expect(expected).data();
+            let entries = log(&platform, "").await;
+            match round {
+                0 => {
+                    assert_eq!(entries.len(), seen + 1, "{path}");
+                    assert_eq!(entries.last().unwrap().1, action);
+                    first.push(data);
+                }
+                _ => {
+                    assert_eq!(entries.len(), seen + 1, "{path} again");
+                    assert_eq!(Some(&data), first.last(), "{path} again");
+                }
+            }
+        }
+        seen += 1;
+    }
+    // Another password is another registration, and the first one again is, too.
+    for password in ["another", "of the partner's choosing"] {
+        let mut changed = webhook.clone();
+        changed["basic_auth"]["password"] = json!(password);
+        platform.call("PUT", "/v1/operator/webhooks", changed.to_string()).await.expect(200);
+        seen += 1;
+        assert_eq!(log(&platform, "").await.len(), seen, "{password}");
+    }
+}
+
+#[tokio::test]
 async fn an_entry_says_when_from_where_and_with_which_request() {
     let platform = Running::start().await;
     let mut head = crate::http::head(

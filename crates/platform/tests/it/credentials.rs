@@ -365,7 +365,7 @@ fn calls() -> impl Iterator<Item = Call> {
 }
 
 #[tokio::test]
-async fn a_revoked_partner_is_still_sent_what_it_registered_for() {
+async fn a_revoked_partner_is_still_sent_what_it_registered_for_and_that_can_be_changed() {
     let endpoint = ScriptedEndpoint::start().await.unwrap();
     let platform = Running::start().await;
     let partner = platform.listener(&endpoint).await;
@@ -375,4 +375,19 @@ async fn a_revoked_partner_is_still_sent_what_it_registered_for() {
     let webhook = received(&endpoint, 1).await.remove(0);
     assert_eq!(webhook.event_type(), EventType::OrderCreated.as_str());
     partner.verify(&webhook);
+    // So what signs them can be replaced, and where they go can be changed; what it would call with cannot.
+    let path = format!("/v1/operator/partners/{}", partner.id);
+    let message = "the credential was revoked; a new secret key would not work either";
+    let refused = platform.call("POST", &format!("{path}/rotate-secret"), "").await;
+    refused.is_refused(409, "state_invalid_transition", message);
+    let rotated =
+        platform.call("POST", &format!("{path}/rotate-webhook-secret"), "").await.expect(200).data();
+    let webhook_secret = rotated["webhook_secret_key"].as_str().unwrap().to_owned();
+    let partner = PartnerAccess { webhook_secret, ..partner };
+    let elsewhere = ScriptedEndpoint::start().await.unwrap();
+    let body =
+        json!({"partner_id": partner.id, "event_type": EventType::OrderCreated, "url": elsewhere.url()});
+    platform.call("PUT", "/v1/operator/webhooks", body.to_string()).await.expect(200);
+    platform.order().await;
+    partner.verify(&received(&elsewhere, 1).await.remove(0));
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{get, post};
-use hookit_server::{Answer, ApiError, Limits, RawBody};
+use hookit_server::{Answer, ApiError, Limits, RawBody, bind};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -53,6 +53,18 @@ async fn who_takes_nothing_of_an_answer_gives_up_its_place_and_who_is_slow_does_
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     assert!(read > 64 << 20, "{read}");
+}
+
+#[tokio::test]
+async fn hundreds_may_wait_to_be_accepted() {
+    let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    for nth in 0..400 {
+        // Where the queue is full, the system lets a client wait a second and longer.
+        let connection = tokio::time::timeout(Duration::from_secs(20), TcpStream::connect(address)).await;
+        waiting.push(connection.unwrap_or_else(|_| panic!("no room for the {nth}th")).unwrap());
+    }
 }
 
 #[tokio::test]

@@ -23,10 +23,9 @@ use anyhow::{Context as _, bail};
 use hookit_contract::{Clock as _, Timestamp};
 use hookit_inbox::InboxStatus;
 use hookit_platform::Status;
-use hookit_server::{Limits, Secret, SystemClock, Tasks, create_private_dir, read_private_file};
+use hookit_server::{Limits, Secret, SystemClock, Tasks, bind, create_private_dir, read_private_file};
 use hookit_sim::traffic::World;
 use serde::de::DeserializeOwned;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use self::board::Board;
@@ -249,13 +248,10 @@ impl Running {
     /// Starts both halves, the road between them and the page.
     async fn start(args: &Args, data: &Path) -> anyhow::Result<Self> {
         let listener = match args.listen {
-            Some(listen) => TcpListener::bind(listen)
-                .await
-                .with_context(|| format!("--listen {listen}: cannot listen there"))?,
-            None => match TcpListener::bind(PAGE).await {
-                Ok(listener) => listener,
-                Err(_) => TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?,
-            },
+            Some(listen) => {
+                bind(listen).with_context(|| format!("--listen {listen}: cannot listen there"))?
+            }
+            None => bind(PAGE).or_else(|_| bind((Ipv4Addr::LOCALHOST, 0).into()))?,
         };
         let page = listener.local_addr()?;
         create_private_dir(data).with_context(|| format!("--data {}", data.display()))?;

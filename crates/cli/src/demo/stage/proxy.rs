@@ -102,7 +102,7 @@ pub(super) async fn run(
 
 async fn listen(address: SocketAddr) -> TcpListener {
     loop {
-        match TcpListener::bind(address).await {
+        match hookit_server::bind(address) {
             Ok(listener) => return listener,
             Err(error) => tracing::warn!(%error, %address, "the road to the inbox cannot be opened"),
         }

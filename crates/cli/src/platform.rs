@@ -133,17 +133,25 @@ impl Running {
 fn operator_token(data: &Path) -> anyhow::Result<Secret> {
     match token_of(OPERATOR_TOKEN)? {
         Some(token) => Ok(token),
-        None => Ok(private_file(&token_file(data), || random_hex("op_", 32))?),
+        None => {
+            let file = token_file(data);
+            checked(&file.display().to_string(), private_file(&file, || random_hex("op_", 32))?)
+        }
     }
+}
+
+/// A token that is too short could be guessed, and one that stands in no header would let nobody in.
+fn checked(place: &str, token: Secret) -> anyhow::Result<Secret> {
+    let is_token =
+        token.expose().len() >= TOKEN_LEN_MIN && token.expose().bytes().all(|byte| byte.is_ascii_graphic());
+    let message = || format!("{place}: expected {TOKEN_LEN_MIN} characters or more, visible ones of ASCII");
+    if is_token { Ok(token) } else { Err(usage(message())) }
 }
 
 /// The token in an environment variable, where there is one.
 fn token_of(variable: &str) -> anyhow::Result<Option<Secret>> {
     match std::env::var(variable) {
-        Ok(token) if token.len() < TOKEN_LEN_MIN => {
-            Err(usage(format!("{variable}: expected {TOKEN_LEN_MIN} characters or more")))
-        }
-        Ok(token) => Ok(Some(Secret::new(token))),
+        Ok(token) => checked(variable, Secret::new(token)).map(Some),
         Err(std::env::VarError::NotPresent) => Ok(None),
         Err(std::env::VarError::NotUnicode(_)) => Err(usage(format!("{variable}: not text"))),
     }

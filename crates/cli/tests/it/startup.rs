@@ -11,8 +11,12 @@ const USAGE: i32 = 2;
 const FAILED: i32 = 6;
 
 fn platform(data: &Path) -> Launch {
+    without_token(data).variable("HOOKIT_OPERATOR_TOKEN", OPERATOR_TOKEN)
+}
+
+fn without_token(data: &Path) -> Launch {
     let launch = Launch::hookit(&["platform", "serve", "--log", "error", "--listen", "127.0.0.1:0"]);
-    launch.argument("--data").argument(data).variable("HOOKIT_OPERATOR_TOKEN", OPERATOR_TOKEN)
+    launch.argument("--data").argument(data)
 }
 
 fn inbox(data: &Path) -> Launch {
@@ -64,8 +68,19 @@ async fn an_inbox_without_a_secret_says_which_variable_is_missing() {
 async fn a_token_that_can_be_guessed_is_refused() {
     let scratch = Scratch::new();
     for variable in ["HOOKIT_OPERATOR_TOKEN", "HOOKIT_METRICS_TOKEN"] {
-        let launch = platform(&scratch.path("p")).variable(variable, "short");
-        check(&scratch, launch, USAGE, &[variable, "16 characters"]).await;
+        for token in ["short", "", "sixteen characters", "schlüssel_des_hauses"] {
+            let launch = platform(&scratch.path("p")).variable(variable, token);
+            check(&scratch, launch, USAGE, &[variable, "16 characters"]).await;
+        }
+    }
+    // So is one that somebody has put into the folder.
+    let data = scratch.path("chosen");
+    std::fs::create_dir(&data).unwrap();
+    let file = data.join("operator.token");
+    for token in ["", "short\n"] {
+        std::fs::write(&file, token).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        check(&scratch, without_token(&data), USAGE, &[&file.display().to_string(), "16 characters"]).await;
     }
 }
 

@@ -55,7 +55,7 @@ pub(super) fn routes() -> Routes<Arc<Shared>> {
                 .named("revokePartner", "No more calls with this credential.")
                 .details(
                     "Its registrations stay and webhooks go on being sent, so the webhook secret can be rotated and registrations \
-                     can be put as before. Who is to get none either is rid of its registrations, too.",
+                     can be put as before. To end these too, remove its registrations.",
                 )
                 .refuses(missing),
         )

@@ -68,7 +68,7 @@ pub(super) fn routes() -> Routes<Arc<Shared>> {
                 .details(
                     "`rejected` is the refusal of a PLACED order, which ends in CANCELLED. `rejected` and `cancelled` need a \
                      `reason_code`, an integer or a text. `accepted` and `ready` for an order whose courier is assigned or has \
-                     arrived change nothing and are answered as if they did: what the kitchen says then is no mistake.",
+                     arrived are accepted and change nothing.",
                 )
                 .needs(Scope::OrdersWrite.as_str())
                 .takes::<MoveBody>("application/json")

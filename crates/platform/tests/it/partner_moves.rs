@@ -79,9 +79,10 @@ async fn a_kitchens_word_after_the_couriers_is_taken_without_effect() {
     platform.move_to(order, "PREPARING").await.expect(200);
     for courier in ["DRIVER_ASSIGNED", "DRIVER_ARRIVED"] {
         let carried = platform.move_to(order, courier).await.expect(200).data_text();
+        platform.until("pending", 0).await;
         let before = platform.snapshot().await;
         for word in ["accepted", "ready"] {
-            let key = format!("{courier} {word}");
+            let key = format!("{courier}-{word}");
             let answer = ask(&platform, &partner, &key, order, json!({"status": word})).await.expect(200);
             assert_eq!(answer.data_text(), carried, "{courier} {word}");
         }

@@ -72,7 +72,8 @@ impl Envelope {
     /// # Errors
     /// [`EnvelopeError`] where there is no array of orders in it.
     pub fn read(body: &Bytes) -> Result<Envelope, EnvelopeError> {
-        let object = Record::parse(body.clone()).map_err(EnvelopeError::Unreadable)?;
+        // However deep it is nested: each order is looked at by itself, and one that is too deep stands in nobody's way.
+        let object = Record::kept(body.clone()).map_err(EnvelopeError::Unreadable)?;
         // Two arrays of orders: whichever were taken, the other's orders would be lost without a word.
         object.refuse_repeated(&["orders"]).map_err(EnvelopeError::Unreadable)?;
         let orders = object.get("orders").ok_or(EnvelopeError::NoOrders { found: "nothing" })?;
@@ -130,6 +131,19 @@ fn each(orders: &str, body: &Bytes) -> Result<Vec<Element>, EnvelopeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_order_that_is_nested_too_deeply_is_named_and_its_neighbours_are_read() {
+        let deep = |levels: usize| format!("{{\"id\":2,\"a\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
+        let body = |orders: &str| Bytes::from(format!("{{\"orders\":[{orders}]}}"));
+        let (fits, too_deep) = (deep(crate::DEPTH_MAX - 1), deep(500_000));
+        let read = Envelope::read(&body(&format!("{{\"id\":1}},{too_deep},{fits}"))).unwrap();
+        let errors: Vec<_> = read.orders.iter().map(|order| order.record.as_ref().err()).collect();
+        assert_eq!(errors, [None, Some(&RecordError::TooDeep), None]);
+        let alone = Envelope::read(&body(&too_deep)).unwrap();
+        assert_eq!(alone.orders[0].record.as_ref().unwrap_err(), &RecordError::TooDeep);
+        assert_eq!(alone.orders[0].bytes, too_deep);
+    }
 
     #[test]
     fn an_envelope_is_its_records_bytes_in_the_contracts_order() {

@@ -37,7 +37,8 @@ pub use ids::{
     BranchId, BrandId, BusinessId, DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, ReplayId,
     TokenId, WebhookId,
 };
-pub use record::{Changes, OWNED_FIELDS, OwnedFields, Record, RecordError};
+pub use object::{DEPTH_MAX, depth_fits};
+pub use record::{Changes, OWNED_FIELDS, OwnedFields, RECORD_FAULTS_MAX, Record, RecordError};
 pub use signature::{SIGNATURE_HEX_LEN, Signature, SignatureMismatch, WebhookSecret};
 pub use status::{
     Actor, GivenReason, KnownStatus, MoveRefusal, MoveVerdict, OrderStatus, PartnerMove, REASON_CHARS_MAX,

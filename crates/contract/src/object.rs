@@ -78,6 +78,35 @@ pub(crate) fn index(text: &str) -> Result<Vec<Field>, serde_json::Error> {
     Ok(fields)
 }
 
+/// Levels of arrays and objects within each other that are taken: of a record, and of any other JSON that is posted to us. A
+/// record of a hundred fields has a dozen. With the envelope and the lists around it a record stays below what JSON readers
+/// take where nobody has told them otherwise, of which the strictest stop at a hundred.
+pub const DEPTH_MAX: usize = 64;
+
+/// Is nothing in this text nested deeper than [`DEPTH_MAX`]? Asked before it is read, so that no reader runs out of stack. Of
+/// what is no JSON it may say either.
+pub fn depth_fits(text: &[u8]) -> bool {
+    // The two differ in one bit. Most texts do not have so many of them, be they within strings or not, and counting is cheap.
+    let opens = |byte: &&u8| **byte | 0x20 == b'{';
+    if text.iter().filter(opens).count() <= DEPTH_MAX {
+        return true;
+    }
+    let (mut depth, mut in_string) = (0, false);
+    let mut bytes = text.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => in_string = !in_string,
+            b'\\' if in_string => drop(bytes.next()),
+            _ if in_string => {}
+            b'{' | b'[' if depth == DEPTH_MAX => return false,
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    true
+}
+
 /// What kind of JSON value a text begins, in words, for messages.
 pub(crate) fn kind(value: &str) -> &'static str {
     match value.trim_start().as_bytes().first() {
@@ -115,6 +144,24 @@ mod tests {
             ["", "[]", "1", "{", "{}{}", "{\"a\":}", "{\"a\":1,}", "{a:1}", "{\"a\":01}", "\u{feff}{}"]
         {
             assert!(index(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn levels_are_counted_where_they_are_levels() {
+        let nested = |depth: usize| format!("{}1{}", "[{\"a\":".repeat(depth / 2), "}]".repeat(depth / 2));
+        let quoted = format!("[\"{}\\\"{}\"]", "[{".repeat(500), "[\\\\".repeat(500));
+        for (text, expect) in [
+            (nested(DEPTH_MAX), true),
+            (nested(DEPTH_MAX + 2), false),
+            (nested(1_000_000), false),
+            ("[".repeat(DEPTH_MAX + 1), false),
+            ("[],".repeat(10_000), true),
+            (quoted, true),
+            // What a string closes closes nothing.
+            (format!("{}\"{}\"{}", "[".repeat(40), "]".repeat(40), "[".repeat(40)), false),
+        ] {
+            assert_eq!(depth_fits(text.as_bytes()), expect, "{}", &text[..text.len().min(80)]);
         }
     }
 

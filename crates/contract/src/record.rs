@@ -4,10 +4,11 @@
 //! changing one copies what stands around it byte for byte and moves the index along, without reading the text again.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use bytes::Bytes;
 
-use crate::object::{self, Field, slice};
+use crate::object::{self, DEPTH_MAX, Field, depth_fits, slice};
 use crate::status::{Actor, KnownStatus, MoveVerdict, OrderStatus, StatusCodes, check_move};
 use crate::{BranchId, BrandId, BusinessId, OrderId, Timestamp};
 
@@ -50,6 +51,9 @@ pub enum RecordError {
         /// What the reader tripped over, with line and column.
         detail: String,
     },
+    /// More levels of arrays and objects within each other than are taken.
+    #[error("nested too deeply: at most {DEPTH_MAX} levels of arrays and objects are taken")]
+    TooDeep,
     /// JSON, but not an object.
     #[error("expected an object, found {found}")]
     NotAnObject {
@@ -86,9 +90,10 @@ impl RecordError {
     /// The field at fault, where it is one field.
     pub fn field(&self) -> Option<&str> {
         match self {
-            RecordError::NotUtf8 { .. } | RecordError::NotJson { .. } | RecordError::NotAnObject { .. } => {
-                None
-            }
+            RecordError::NotUtf8 { .. }
+            | RecordError::NotJson { .. }
+            | RecordError::TooDeep
+            | RecordError::NotAnObject { .. } => None,
             RecordError::Missing { field, .. }
             | RecordError::Invalid { field, .. }
             | RecordError::Repeated { field } => Some(field),
@@ -97,6 +102,9 @@ impl RecordError {
 }
 
 const AN_ID: &str = "an integer above zero";
+
+/// Faults that are told of one record at most.
+pub const RECORD_FAULTS_MAX: usize = 50;
 
 fn index(text: &str) -> Result<Vec<Field>, RecordError> {
     object::index(text).map_err(|e| {
@@ -112,8 +120,22 @@ impl Record {
     /// Takes a text as an order record.
     ///
     /// # Errors
-    /// [`RecordError`] where it is not UTF-8, not JSON, or not an object. Fields are not looked at.
+    /// [`RecordError`] where it is nested deeper than [`DEPTH_MAX`], not UTF-8, not JSON, or not an object. Fields are not
+    /// looked at.
     pub fn parse(text: impl Into<Bytes>) -> Result<Record, RecordError> {
+        let text = text.into();
+        if !depth_fits(&text) {
+            return Err(RecordError::TooDeep);
+        }
+        Record::kept(text)
+    }
+
+    /// Takes a text as an order record that was taken before, and is kept: however deep it is nested, since it may be older
+    /// than that limit.
+    ///
+    /// # Errors
+    /// [`RecordError`] where it is not UTF-8, not JSON, or not an object.
+    pub fn kept(text: impl Into<Bytes>) -> Result<Record, RecordError> {
         let text = text.into();
         let utf8 = std::str::from_utf8(&text).map_err(|e| RecordError::NotUtf8 { at: e.valid_up_to() })?;
         let fields = index(utf8)?;
@@ -122,6 +144,9 @@ impl Record {
 
     /// Takes a part of a text that is known to be UTF-8 as an order record. `part` is within `text`.
     pub(crate) fn within(text: &Bytes, part: &str) -> Result<Record, RecordError> {
+        if !depth_fits(part.as_bytes()) {
+            return Err(RecordError::TooDeep);
+        }
         Ok(Record { fields: index(part)?, text: text.slice_ref(part.as_bytes()) })
     }
 
@@ -152,12 +177,14 @@ impl Record {
     /// # Errors
     /// [`RecordError::Repeated`], naming the field.
     pub fn refuse_repeated(&self, names: &[&'static str]) -> Result<(), RecordError> {
-        for name in names {
-            if self.fields.iter().filter(|f| f.is_named(&self.text, name)).nth(1).is_some() {
-                return Err(RecordError::Repeated { field: Cow::Borrowed(name) });
-            }
-        }
-        Ok(())
+        self.repeated(names).next().map_or(Ok(()), Err)
+    }
+
+    /// Those of these fields that stand there more than once, a [`RecordError::Repeated`] for each.
+    pub fn repeated(&self, names: &[&'static str]) -> impl Iterator<Item = RecordError> {
+        let stands_twice =
+            |name: &&&str| self.fields.iter().filter(|f| f.is_named(&self.text, name)).nth(1).is_some();
+        names.iter().filter(stands_twice).map(|name| RecordError::Repeated { field: Cow::Borrowed(name) })
     }
 
     /// The record with fields set: in their places where they are there (in each place of a repeated key), else at
@@ -280,36 +307,39 @@ impl Record {
     /// [`RecordError::Invalid`] or [`RecordError::Missing`], with the path of the element, where `brands` is not an
     /// array of objects with an integer `id`.
     pub fn brand_ids(&self) -> Result<Vec<BrandId>, RecordError> {
+        self.brands(1).map_err(|mut faults| faults.remove(0))
+    }
+
+    /// The brands as [`Record::brand_ids`] gives them, or all that is wrong with them, up to [`RECORD_FAULTS_MAX`].
+    ///
+    /// # Errors
+    /// One for each element that is not as it should be.
+    pub fn brand_ids_or_faults(&self) -> Result<Vec<BrandId>, Vec<RecordError>> {
+        self.brands(RECORD_FAULTS_MAX)
+    }
+
+    fn brands(&self, faults_max: usize) -> Result<Vec<BrandId>, Vec<RecordError>> {
         const EXPECTED: &str = "an array of brands, each an object with an id";
         let Some(text) = self.get("brands").filter(|text| *text != "null") else { return Ok(Vec::new()) };
-        let brands: Vec<&serde_json::value::RawValue> =
-            serde_json::from_str(text).map_err(|_| RecordError::Invalid {
+        let brands: Vec<&serde_json::value::RawValue> = serde_json::from_str(text).map_err(|_| {
+            vec![RecordError::Invalid {
                 field: Cow::Borrowed("brands"),
                 expected: EXPECTED,
                 found: object::kind(text),
-            })?;
-        let mut ids = Vec::with_capacity(brands.len());
+            }]
+        })?;
+        let (mut ids, mut seen, mut faults) = (Vec::with_capacity(brands.len()), HashSet::new(), Vec::new());
         for (i, brand) in brands.into_iter().enumerate() {
-            let at = |error: RecordError| match error {
-                RecordError::Invalid { expected, found, .. } => {
-                    RecordError::Invalid { field: Cow::Owned(format!("brands[{i}].id")), expected, found }
-                }
-                _ => RecordError::Invalid {
-                    field: Cow::Owned(format!("brands[{i}]")),
-                    expected: "an object with an id",
-                    found: object::kind(brand.get()),
-                },
-            };
-            let brand = Record::parse(brand.get().to_owned()).map_err(at)?;
-            let id = brand.id_field("id").map_err(at)?.ok_or_else(|| RecordError::Missing {
-                field: Cow::Owned(format!("brands[{i}].id")),
-                expected: AN_ID,
-            })?;
-            if !ids.contains(&BrandId(id)) {
-                ids.push(BrandId(id));
+            match brand_id(i, brand.get()) {
+                Ok(id) if seen.insert(id) => ids.push(id),
+                Ok(_) => {}
+                Err(fault) => faults.push(fault),
+            }
+            if faults.len() == faults_max {
+                break;
             }
         }
-        Ok(ids)
+        if faults.is_empty() { Ok(ids) } else { Err(faults) }
     }
 
     /// The status, where the record has one; a code that we do not know is kept.
@@ -325,8 +355,8 @@ impl Record {
         self.get("version")?.parse().ok()
     }
 
-    /// The time of the last change, where the record has one that can be read: RFC 3339, or a number of seconds or
-    /// milliseconds since 1970.
+    /// The time of the last change, where the record has one that can be read: RFC 3339, looser forms of it that other senders
+    /// write, or a number of seconds or milliseconds since 1970.
     pub fn updated_at(&self) -> Option<Timestamp> {
         self.time("updated_at")
     }
@@ -348,7 +378,7 @@ impl Record {
             }));
         }
         let text: String = serde_json::from_str(text).ok()?;
-        Timestamp::parse(&text).ok()
+        Timestamp::parse_loosely(&text)
     }
 
     /// A field by which people know an order, such as `external_id`: its text, or the digits where it is an integer.
@@ -364,6 +394,26 @@ impl Record {
     pub fn order_type(&self) -> Option<i64> {
         self.get("type")?.parse().ok()
     }
+}
+
+/// The id of the element of `brands` at this place.
+fn brand_id(i: usize, text: &str) -> Result<BrandId, RecordError> {
+    let at = |error: RecordError| match error {
+        RecordError::Invalid { expected, found, .. } => {
+            RecordError::Invalid { field: Cow::Owned(format!("brands[{i}].id")), expected, found }
+        }
+        _ => RecordError::Invalid {
+            field: Cow::Owned(format!("brands[{i}]")),
+            expected: "an object with an id",
+            found: object::kind(text),
+        },
+    };
+    let brand = Record::kept(text.to_owned()).map_err(at)?;
+    let id = brand.id_field("id").map_err(at)?.ok_or_else(|| RecordError::Missing {
+        field: Cow::Owned(format!("brands[{i}].id")),
+        expected: AN_ID,
+    })?;
+    Ok(BrandId(id))
 }
 
 type Range = std::ops::Range<u32>;

@@ -221,10 +221,10 @@ impl StatusCodes {
         }
     }
 
-    /// The status that a text means: a name, in any case, or a code, which may be one that has no name.
+    /// The status that a text means: a name, in any case, or a code, which may be one that has no name. None is below zero.
     pub fn read(&self, text: &str) -> Option<OrderStatus> {
         let named = KnownStatus::from_name(text).map(OrderStatus::Known);
-        named.or_else(|| text.parse().ok().map(|code| self.status(code)))
+        named.or_else(|| text.parse().ok().filter(|code| *code >= 0).map(|code| self.status(code)))
     }
 }
 

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hookit_contract::{DeliveryId, ErrorCode, Timestamp};
 use hookit_server::routes::{Routes, get, post};
-use hookit_server::{Answer, ApiError, NoBody, Params, PathId};
+use hookit_server::{Answer, ApiError, NoBody, Parameters, Params, PathId};
 use hookit_store::inbox::{Applied, Quarantined, Receipt};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -112,7 +112,7 @@ async fn list(
     State(inbox): State<Arc<Shared>>,
     Params(params): Params<PageParams>,
 ) -> Result<Answer<QuarantinePage>, ApiError> {
-    let mut page = Page::new("quarantine", params.limit()?);
+    let mut page = Page::new("quarantine", params.limit());
     let mut after = params.after;
     loop {
         let wanted = page.wanted();
@@ -254,8 +254,11 @@ pub(crate) async fn apply_all_behind(inbox: &Shared, mut after: Option<i64>) -> 
 #[serde(deny_unknown_fields)]
 struct AfterParams {
     /// The `next_after` of the call before.
+    #[schemars(range(min = 0))]
     after: Option<i64>,
 }
+
+impl Parameters for AfterParams {}
 
 fn renewed(receipt: &Receipt) -> usize {
     match receipt {

@@ -16,7 +16,9 @@ use hookit_contract::{
     BranchId, BrandId, DeliveryId, ErrorCode, KnownStatus, OrderId, OrderStatus, StatusCodes, Timestamp,
 };
 use hookit_server::routes::{Routes, get};
-use hookit_server::{Answer, ApiError, Faults, Params, PathId, Secret, bearer, is_named_locally, peer};
+use hookit_server::{
+    Answer, ApiError, Faults, Parameters, Params, PathId, Secret, bearer, is_named_locally, peer,
+};
 use hookit_store::inbox::{HistoryEntry, OrderFilter, ViewedOrder};
 use hookit_store::{Condition, Error as StoreError};
 use http::{HeaderMap, header};
@@ -91,8 +93,9 @@ pub(crate) fn for_writers(shared: &Arc<Shared>, routes: Routes<Arc<Shared>>) -> 
 
 pub(crate) fn probes() -> Routes<Arc<Shared>> {
     Routes::new("Status")
-        .route("/healthz", get(healthz).named("getHealth", "The process is up."))
+        .route("/healthz", get(healthz).lenient().named("getHealth", "The process is up."))
         .route("/readyz", get(readyz)
+                .lenient()
                 .named("getReadiness", "The store takes changes, and answers.")
                 .details("Where the last commit failed, for want of room on the disk for example, the answer is 503 until one does not."))
 }
@@ -190,17 +193,18 @@ pub(crate) fn failed(error: StoreError) -> ApiError {
 #[serde(deny_unknown_fields)]
 pub(crate) struct PageParams {
     /// The `next_after` of the page before.
+    #[schemars(range(min = 0))]
     pub(crate) after: Option<i64>,
-    /// How many at most; 1 to 1000, 100 where nothing is said.
+    /// How many at most; 100 where nothing is said.
+    #[schemars(range(min = 1, max = LIMIT_MAX))]
     pub(crate) limit: Option<usize>,
 }
 
+impl Parameters for PageParams {}
+
 impl PageParams {
-    pub(crate) fn limit(&self) -> Result<usize, ApiError> {
-        match self.limit.unwrap_or(LIMIT_DEFAULT) {
-            limit @ 1..=LIMIT_MAX => Ok(limit),
-            limit => Err(ApiError::invalid(format!("limit: expected 1 to {LIMIT_MAX}, found {limit}"))),
-        }
+    pub(crate) fn limit(&self) -> usize {
+        self.limit.unwrap_or(LIMIT_DEFAULT)
     }
 }
 
@@ -306,17 +310,31 @@ pub(crate) struct OrderParams {
     /// Whose newest state came before this time.
     pub(crate) received_until: Option<Timestamp>,
     /// The `next_after` of the page before.
+    #[schemars(range(min = 0))]
     pub(crate) after: Option<i64>,
-    /// How many at most; 1 to 1000, 100 where nothing is said.
+    /// How many at most; 100 where nothing is said.
+    #[schemars(range(min = 1, max = LIMIT_MAX))]
     pub(crate) limit: Option<usize>,
+}
+
+impl Parameters for OrderParams {
+    fn check(&self, faults: &mut Faults) {
+        // Which code stands for what makes no difference here.
+        self.filter(&StatusCodes::default(), faults);
+    }
 }
 
 impl OrderParams {
     /// Takes down everything that is wrong.
     pub(crate) fn read(self, codes: &StatusCodes) -> Result<(OrderFilter, PageParams), ApiError> {
         let mut faults = Faults::default();
-        let statuses = statuses(self.status.as_deref(), codes, &mut faults);
-        let ids = ids(self.brand_id, self.branch_id, &mut faults);
+        let filter = self.filter(codes, &mut faults);
+        faults.none((filter, PageParams { after: self.after, limit: self.limit }))
+    }
+
+    fn filter(&self, codes: &StatusCodes, faults: &mut Faults) -> OrderFilter {
+        let statuses = statuses(self.status.as_deref(), codes, faults);
+        let ids = ids(self.brand_id, self.branch_id, faults);
         let characters = self.text.as_ref().map(|text| text.chars().count());
         faults.unless(
             characters.is_none_or(|n| (1..=TEXT_MAX).contains(&n)),
@@ -324,24 +342,23 @@ impl OrderParams {
             format!("expected 1 to {TEXT_MAX} characters"),
         );
         let is_stretch = match (self.received_since, self.received_until) {
-            (Some(since), Some(until)) => since < until,
+            (Some(since), Some(until)) => since <= until,
             _ => true,
         };
-        faults.unless(is_stretch, "received_until", "expected a time after received_since");
+        faults.unless(is_stretch, "received_until", "expected a time that is not before received_since");
         faults.unless(
             self.limit.is_none_or(|limit| (1..=LIMIT_MAX).contains(&limit)),
             "limit",
             format!("expected 1 to {LIMIT_MAX}"),
         );
-        let filter = OrderFilter {
+        OrderFilter {
             statuses,
             brand_id: ids.0,
             branch_id: ids.1,
-            text: self.text,
+            text: self.text.clone(),
             received_since: self.received_since,
             received_until: self.received_until,
-        };
-        faults.none((filter, PageParams { after: self.after, limit: self.limit }))
+        }
     }
 }
 
@@ -376,7 +393,7 @@ async fn orders(
     Params(params): Params<OrderParams>,
 ) -> Result<Answer<OrderPage>, ApiError> {
     let (filter, params) = params.read(&inbox.config.codes)?;
-    let mut page = Page::new("orders", params.limit()?);
+    let mut page = Page::new("orders", params.limit());
     let mut after = params.after.map(OrderId);
     loop {
         let wanted = page.wanted();

@@ -55,6 +55,7 @@ pub(crate) fn routes() -> Routes<Arc<Shared>> {
     Routes::new("Receiving").route(
         "/webhooks/klikit",
         post(receive)
+            .lenient()
             .named("receiveWebhook", "Takes a delivery in; the answer comes when it is on disk together with its effect.")
             .details(
                 "What is genuine is never refused: an event type that nobody knows, a missing id and a body that cannot be read \

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use hookit_contract::{ErrorCode, OrderId, Timestamp};
 use hookit_server::exposition::{CONTENT_TYPE, MEDIA_TYPE, Page, SECONDS, exposition, label, one, seconds};
 use hookit_server::routes::{Routes, get, post};
-use hookit_server::{Answer, ApiError, Params, PathText};
+use hookit_server::{Answer, ApiError, NoBody, Params, PathText};
 use hookit_store::inbox::GivenUp;
 use http::header;
 use schemars::JsonSchema;
@@ -303,7 +303,7 @@ async fn given_up(
     PathText(name): PathText,
     Params(params): Params<PageParams>,
 ) -> Result<Answer<GivenUpAnswer>, ApiError> {
-    let limit = params.limit()?;
+    let limit = params.limit();
     let sinks = inbox.sinks.get().ok_or_else(|| no_sink(&name))?;
     let found = sinks.given_up(&name, params.after.unwrap_or(0), limit).await.map_err(failed)?;
     let found = found.ok_or_else(|| no_sink(&name))?;
@@ -322,6 +322,7 @@ struct Again {
 async fn again(
     State(inbox): State<Arc<Shared>>,
     PathText(name): PathText,
+    _: NoBody,
 ) -> Result<Answer<Again>, ApiError> {
     let sinks = inbox.sinks.get().ok_or_else(|| no_sink(&name))?;
     let given_up = sinks.given_up(&name, 0, AGAIN_MAX).await.map_err(failed)?;

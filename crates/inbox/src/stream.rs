@@ -9,9 +9,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use axum::extract::State;
-use hookit_contract::{BranchId, BrandId, OrderStatus};
+use hookit_contract::{BranchId, BrandId, OrderStatus, StatusCodes};
 use hookit_server::routes::{Routes, get};
-use hookit_server::{ApiError, Faults, LAST_EVENT_ID, Live, LiveEvent, LiveEvents, Params};
+use hookit_server::{ApiError, Faults, LAST_EVENT_ID, Live, LiveEvent, LiveEvents, Parameters, Params};
 use hookit_store::inbox::Change;
 use http::HeaderMap;
 use schemars::JsonSchema;
@@ -53,6 +53,13 @@ struct StreamParams {
     status: Option<String>,
 }
 
+impl Parameters for StreamParams {
+    fn check(&self, faults: &mut Faults) {
+        // Which code stands for what makes no difference here.
+        statuses(self.status.as_deref(), &StatusCodes::default(), faults);
+    }
+}
+
 /// Which changes somebody wants to hear of.
 struct Wanted {
     statuses: Vec<OrderStatus>,
@@ -85,14 +92,12 @@ struct Reader {
 async fn stream(
     State(inbox): State<Arc<Shared>>,
     headers: HeaderMap,
-    params: Result<Params<StreamParams>, ApiError>,
+    Params(params): Params<StreamParams>,
     live: Result<Live, ApiError>,
 ) -> Result<LiveEvents, ApiError> {
-    let Params(params) = params?;
     let mut faults = Faults::default();
     let statuses = statuses(params.status.as_deref(), &inbox.config.codes, &mut faults);
     let (brand_id, branch_id) = ids(params.brand_id, params.branch_id, &mut faults);
-    faults.unless(params.after.is_none_or(|after| after >= 0), "after", "expected 0 or more");
     let seen = headers
         .get(LAST_EVENT_ID)
         .map(|id| id.to_str().ok().and_then(|id| id.parse().ok()).filter(|id| *id >= 0));

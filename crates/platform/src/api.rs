@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use axum::extract::State;
 use bytes::{BufMut as _, Bytes, BytesMut};
-use hookit_contract::ErrorCode;
-use hookit_server::{Answer, ApiError};
-use hookit_store::platform::{Cancelled, Changed, Replayed, StoredOrder};
+use hookit_contract::{ErrorCode, Timestamp};
+use hookit_server::{Answer, ApiError, Fault, Faults};
+use hookit_store::platform::{Cancelled, Changed, Invalid, Replayed, StoredOrder};
 use hookit_store::{Condition, Error};
 
 use crate::Shared;
@@ -44,7 +44,7 @@ pub(crate) fn stored(changed: Changed) -> Result<StoredOrder> {
             ErrorCode::StateIdempotencyConflict,
             format!("id: there is an order {id} already; a new order needs a new id, or none"),
         )),
-        Changed::Invalid(invalid) => Err(ApiError::invalid(invalid.to_string())),
+        Changed::Invalid(invalid) => Err(ApiError::faulty(invalid.iter().map(fault).collect())),
         Changed::MoveRefused(refusal) => {
             Err(ApiError::new(ErrorCode::StateInvalidTransition, format!("status: {refusal}")))
         }
@@ -52,6 +52,18 @@ pub(crate) fn stored(changed: Changed) -> Result<StoredOrder> {
             ErrorCode::StateInvalidTransition,
             format!("cart: the order has ended in {status}, so its cart is final"),
         )),
+    }
+}
+
+/// What is wrong with a record or a registration, as an answer shows it.
+pub(crate) fn fault(invalid: &Invalid) -> Fault {
+    let text = invalid.to_string();
+    match invalid.field() {
+        Some(field) => {
+            let message = text.strip_prefix(field).and_then(|text| text.strip_prefix(": ")).unwrap_or(&text);
+            Fault::new(field, message)
+        }
+        None => Fault::new("body", text),
     }
 }
 
@@ -78,6 +90,16 @@ pub(crate) fn cancelled(cancelled: Cancelled) -> Result<()> {
         )),
         Cancelled::NoSuchDelivery => Err(ApiError::not_found("there is no such delivery")),
     }
+}
+
+/// Takes down a stretch of time that ends before it begins.
+pub(crate) fn check_stretch(
+    faults: &mut Faults,
+    (from, begins): (&str, Option<Timestamp>),
+    (to, ends): (&str, Option<Timestamp>),
+) {
+    let is_backward = begins.zip(ends).is_some_and(|(begins, ends)| ends < begins);
+    faults.unless(!is_backward, to, format!("expected a time that is not before {from}"));
 }
 
 pub(crate) fn no_such_order() -> ApiError {

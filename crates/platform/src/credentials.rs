@@ -236,13 +236,21 @@ pub(crate) async fn metrics_readers_only(
 pub(crate) struct CallingPartner(Arc<Partner>);
 
 impl CallingPartner {
-    /// The partner, whose credential must have this scope.
-    pub(crate) fn with(&self, scope: Scope) -> Result<&Partner> {
+    /// Refuses a credential without this scope.
+    pub(crate) fn check(&self, scope: Scope) -> Result<()> {
         if !self.0.scopes.iter().any(|s| s == scope.as_str()) {
             let message = format!("Authorization: this credential lacks the scope {}", scope.as_str());
             return Err(ApiError::new(ErrorCode::AuthForbidden, message));
         }
-        Ok(&self.0)
+        Ok(())
+    }
+}
+
+impl std::ops::Deref for CallingPartner {
+    type Target = Partner;
+
+    fn deref(&self) -> &Partner {
+        &self.0
     }
 }
 

@@ -14,6 +14,7 @@ mod console;
 mod credentials;
 mod dispatcher;
 mod metrics;
+mod once;
 mod operator;
 mod order_schema;
 mod partner;
@@ -188,10 +189,14 @@ impl Platform {
     /// The HTTP side.
     pub fn router(&self) -> Router {
         let probes = Routes::new("Status")
-            .route("/healthz", get(async || Answer::ok(&"ok")).named("getHealth", "The process is up."))
+            .route(
+                "/healthz",
+                get(async || Answer::ok(&"ok")).lenient().named("getHealth", "The process is up."),
+            )
             .route(
                 "/readyz",
                 get(api::ready)
+                    .lenient()
                     .named("getReadiness", "The store takes changes, and answers from its file.")
                     .details("Where the last commit failed, for want of room on the disk for example, the answer is 503 until one does not."),
             )

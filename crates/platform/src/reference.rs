@@ -39,7 +39,7 @@ The platform keeps klikit's orders, and posts every change of one, signed, to th
 
 Every answer is `{\"request_id\", \"data\"}` or `{\"request_id\", \"error\": {\"code\", \"message\", \"details\"?}}`; the \
 codes are a closed list. Operators send `Authorization: Bearer` and their token to `/v1/operator`, partners \
-`Authorization: Basic` with `partner_key:secret_key` to `/v1/partner`. Unknown fields and parameters are refused by name, and `details` has everything that is wrong with a body, by path. \
+`Authorization: Basic` with `partner_key:secret_key` to `/v1/partner`. Unknown fields and parameters are refused by name, and `details` has everything that is wrong with a request, by path. \
 `traceparent` is taken over as the request's id.\n\n\
 Every answer to a valid credential of a partner says in `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset` how \
 many reads, or writes, the credential may make in a minute, how many are left, and in how many seconds all of them are there \

@@ -16,6 +16,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use tracing::Instrument as _;
 
+use crate::faults::shortened;
 use crate::{Fault, RequestId};
 
 /// A good answer: a status and the JSON text of `data`, which is a `T`.
@@ -250,19 +251,28 @@ pub async fn envelope(mut request: Request, next: Next) -> Response {
 }
 
 /// What is written to whoever speaks HTTP where TLS was expected.
-pub(crate) fn without_tls() -> Vec<u8> {
-    let refused = ApiError::invalid("this port speaks TLS alone; expected https");
-    let body = wrap(&RequestId::of(&HeaderMap::new()), Content::Error(refused));
+pub(crate) fn without_tls() -> Bytes {
+    envelope_alone(ApiError::invalid("this port speaks TLS alone; expected https"))
+}
+
+/// A refusal as the bytes of a whole answer, for what no router gets to see. The connection ends with it.
+pub(crate) fn envelope_alone(refused: ApiError) -> Bytes {
+    let request_id = RequestId::of(&HeaderMap::new());
+    let status = refused.code().http_status();
+    let reason =
+        StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
+    tracing::debug!(request_id = request_id.as_str(), status, message = refused.message(), "refused unread");
+    let body = wrap(&request_id, Content::Error(refused));
     let head = format!(
-        "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        "HTTP/1.1 {status} {reason}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
         body.len()
     );
-    [head.as_bytes(), &body].concat()
+    [head.as_bytes(), &body].concat().into()
 }
 
 /// The fallback of a router: no such path.
 pub async fn not_found(request: Request) -> ApiError {
-    ApiError::not_found(format!("there is nothing at {}", request.uri().path()))
+    ApiError::not_found(format!("there is nothing at {}", shown(request.uri().path())))
 }
 
 /// The fallback of a path: not with this method.
@@ -270,8 +280,15 @@ pub async fn method_not_allowed(request: Request) -> ApiError {
     // Which methods are is said by the router, in `Allow`.
     let message = format!(
         "{} takes no {}; the Allow header says what it takes",
-        request.uri().path(),
+        shown(request.uri().path()),
         request.method()
     );
     ApiError::new(ErrorCode::RequestMethodNotAllowed, message)
+}
+
+/// Characters of a path that are given back to whoever asked for it.
+const PATH_SHOWN_MAX: usize = 200;
+
+fn shown(path: &str) -> String {
+    shortened(path.to_owned(), PATH_SHOWN_MAX)
 }

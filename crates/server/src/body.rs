@@ -1,15 +1,13 @@
-//! Reading request bodies and query parameters, bounded in bytes and time, with errors that name the field.
+//! Reading request bodies, bounded in bytes, time and depth, with errors that name the field.
 
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::extract::{FromRequest, Request};
 use bytes::{Bytes, BytesMut};
-use hookit_contract::ErrorCode;
-use http::Uri;
-use http::request::Parts;
+use hookit_contract::{ErrorCode, RecordError, depth_fits};
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use schemars::JsonSchema;
@@ -17,7 +15,6 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::faults::FAULTS_MAX;
 use crate::{ApiError, Fault, Limits, shape, wrong};
 
 /// Reads a body of at most `bytes_max` bytes within `timeout`.
@@ -174,6 +171,9 @@ fn parse<T: DeserializeOwned + JsonSchema>(bytes: &[u8]) -> Result<T, ApiError> 
     if text.trim_ascii().is_empty() {
         return Err(Fault::new("body", "missing; expected an object").into());
     }
+    if !depth_fits(bytes) {
+        return Err(Fault::new("body", RecordError::TooDeep.to_string()).into());
+    }
     let not_json = |error| ApiError::from(Fault::new("body", format!("not JSON: {error}")));
     let mut reader = serde_json::Deserializer::from_str(text);
     let Object(value) = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
@@ -189,40 +189,4 @@ fn parse<T: DeserializeOwned + JsonSchema>(bytes: &[u8]) -> Result<T, ApiError> 
     })?;
     reader.end().map_err(not_json)?;
     Ok(value)
-}
-
-/// A request's query parameters as a value. The error names each parameter that is not as expected.
-#[derive(Clone, Debug)]
-pub struct Params<T>(pub T);
-
-impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        query(&parts.uri).map(Params).map_err(|first| ApiError::faulty(query_faults::<T>(&parts.uri, first)))
-    }
-}
-
-fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Fault> {
-    Query::try_from_uri(uri).map(|Query(value)| value).map_err(|rejection| {
-        let text = rejection.body_text();
-        let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
-        let (name, text) = text.split_once(": ").unwrap_or(("", text));
-        wrong::in_words("query", name, text)
-    })
-}
-
-/// The faults of a query, first the one at which its reading stopped: each parameter is read by itself.
-fn query_faults<T: DeserializeOwned>(uri: &Uri, first: Fault) -> Vec<Fault> {
-    let alone = |parameter: &str| query::<T>(&format!("/?{parameter}").parse().ok()?).err();
-    let each = uri.query().unwrap_or_default().split('&').filter_map(alone);
-    let mut faults = vec![first];
-    for fault in each {
-        // By itself it may miss another one.
-        let is_new = fault.message != wrong::MISSING && faults.iter().all(|known| known.path != fault.path);
-        if is_new && faults.len() < FAULTS_MAX {
-            faults.push(fault);
-        }
-    }
-    faults
 }

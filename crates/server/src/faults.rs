@@ -5,8 +5,11 @@ use serde::Serialize;
 
 use crate::ApiError;
 
-/// Faults that are told of one request. Whoever has more has another problem than the fiftieth.
-pub(crate) const FAULTS_MAX: usize = 50;
+/// Faults that are told of one request, as many as of a record. Whoever has more has another problem than the fiftieth.
+pub(crate) const FAULTS_MAX: usize = hookit_contract::RECORD_FAULTS_MAX;
+
+/// Characters of a path that are told: a field that nobody knows may have a name of any length.
+const PATH_MAX: usize = 100;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -20,8 +23,17 @@ pub struct Fault {
 impl Fault {
     /// This is wrong with that field.
     pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Fault { path: path.into(), message: message.into() }
+        Fault { path: shortened(path.into(), PATH_MAX), message: message.into() }
     }
+}
+
+/// A sender's words, given back to it so far.
+pub(crate) fn shortened(mut words: String, chars_max: usize) -> String {
+    if let Some((end, _)) = words.char_indices().nth(chars_max) {
+        words.truncate(end);
+        words.push('…');
+    }
+    words
 }
 
 impl From<Fault> for ApiError {
@@ -34,11 +46,18 @@ impl From<Fault> for ApiError {
 #[derive(Debug, Default)]
 pub struct Faults(Vec<Fault>);
 
+impl From<Vec<Fault>> for Faults {
+    fn from(faults: Vec<Fault>) -> Self {
+        Faults(faults)
+    }
+}
+
 impl Faults {
-    /// Takes one down, unless there are very many already.
+    /// Takes one down, unless it is there or there are very many already.
     pub fn add(&mut self, path: impl Into<String>, message: impl Into<String>) {
-        if self.0.len() < FAULTS_MAX {
-            self.0.push(Fault::new(path, message));
+        let fault = Fault::new(path, message);
+        if self.0.len() < FAULTS_MAX && !self.0.contains(&fault) {
+            self.0.push(fault);
         }
     }
 

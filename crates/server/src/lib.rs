@@ -14,6 +14,7 @@ mod live;
 mod minute;
 pub mod openapi;
 pub mod page;
+mod params;
 mod request;
 pub mod routes;
 mod secret;
@@ -22,16 +23,18 @@ mod shape;
 mod stalled;
 mod tasks;
 mod tls;
+mod unparsed;
 mod unread;
 mod wrong;
 
 pub use answer::{Answer, ApiError, envelope, method_not_allowed, not_found};
-pub use body::{JsonBody, NoBody, Object, OptionalBody, Params, RawBody, read_body};
+pub use body::{JsonBody, NoBody, Object, OptionalBody, RawBody, read_body};
 pub use clock::SystemClock;
 pub use faults::{Fault, Faults};
 pub use guesses::Guesses;
 pub use live::{LAST_EVENT_ID, Live, LiveEvent, LiveEvents};
 pub use minute::Minute;
+pub use params::{Parameters, Params};
 pub use request::{
     IDEMPOTENCY_KEY_MAX, PathId, PathText, RequestId, bearer, idempotency_key, is_named_locally, peer,
 };

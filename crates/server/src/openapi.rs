@@ -164,7 +164,11 @@ impl Document {
             }
         }
         for Other { status, said, content } in &operation.others {
-            let schema = (content.schema)(&mut self.given);
+            let mut schema = (content.schema)(&mut self.given).to_value();
+            // What is refused for its head alone never came to the handler, which answers in its own form.
+            if Operation::OF_THE_HEAD.iter().any(|code| code.http_status() == *status) {
+                schema = json!({"anyOf": [schema, {"$ref": reference("Refusal")}]});
+            }
             answers.insert(
                 status.to_string(),
                 json!({"description": said, "content": {content.media_type: {"schema": schema}}}),

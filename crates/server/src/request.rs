@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::uri::Authority;
 use http::{Extensions, HeaderMap, header};
 
+use crate::routes::IDEMPOTENCY_KEY;
 use crate::{ApiError, random_hex};
 
 /// A request's id: in every answer and in every log line about it. Taken from `traceparent` where there is a valid
@@ -50,11 +51,10 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let invalid = || ApiError::invalid("id: expected an integer above zero in the path");
-        let PathText(text) = PathText::from_request_parts(parts, state).await.map_err(|_| invalid())?;
-        // Digits alone: `+7` would be a second name for 7.
-        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-        text.parse().ok().filter(|id| digits && *id > 0).map(PathId).ok_or_else(invalid)
+        let nothing = || ApiError::not_found("id: expected an integer above zero in the path");
+        let PathText(text) = PathText::from_request_parts(parts, state).await.map_err(|_| nothing())?;
+        // As it is written in answers, and in no other way: `+7` or `07` would be a second name for 7.
+        text.parse().ok().filter(|id: &i64| *id > 0 && id.to_string() == text).map(PathId).ok_or_else(nothing)
     }
 }
 
@@ -93,7 +93,7 @@ pub const IDEMPOTENCY_KEY_MAX: usize = 255;
 /// # Errors
 /// `request_invalid` where it is given twice, empty, too long, or has other than visible ASCII characters.
 pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let mut values = headers.get_all("idempotency-key").iter();
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else { return Ok(None) };
     let text = value.to_str().unwrap_or_default();
     let fits =

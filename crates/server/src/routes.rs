@@ -11,12 +11,20 @@ use std::collections::BTreeSet;
 use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::handler::Handler;
+use axum::middleware::{self, Next};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use hookit_contract::ErrorCode;
 use http::{HeaderMap, Method};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use crate::{Answer, ApiError, JsonBody, NoBody, Object, OptionalBody, Params, PathId, PathText, RawBody};
+use crate::faults::Faults;
+use crate::params::pairs;
+use crate::{
+    Answer, ApiError, JsonBody, NoBody, Object, OptionalBody, Parameters, Params, PathId, PathText, RawBody,
+};
+
+/// The header that a write is known by when it is asked for again.
+pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
 /// Makes the schema of a type.
 pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
@@ -83,9 +91,11 @@ pub struct Content {
 }
 
 impl Operation {
-    /// What any call may be refused with.
-    pub const REFUSALS: [ErrorCode; 3] =
-        [ErrorCode::RequestHeaderTooLarge, ErrorCode::Internal, ErrorCode::Unavailable];
+    /// What any call may be refused with, for the request's head alone.
+    pub const OF_THE_HEAD: [ErrorCode; 2] = [ErrorCode::RequestInvalid, ErrorCode::RequestHeaderTooLarge];
+
+    /// What else any call may be refused with.
+    pub const REFUSALS: [ErrorCode; 2] = [ErrorCode::Internal, ErrorCode::Unavailable];
 
     fn new(method: Method) -> Self {
         Operation {
@@ -104,7 +114,7 @@ impl Operation {
             answer: None,
             statuses: BTreeSet::from([200]),
             answer_headers: &[],
-            refusals: BTreeSet::from(Operation::REFUSALS),
+            refusals: [&Operation::OF_THE_HEAD[..], &Operation::REFUSALS].concat().into_iter().collect(),
             others: Vec::new(),
         }
     }
@@ -116,11 +126,7 @@ impl Operation {
     }
 
     fn reads_a_body(&mut self) {
-        self.refusals.extend([
-            ErrorCode::RequestInvalid,
-            ErrorCode::RequestTooLarge,
-            ErrorCode::RequestTimeout,
-        ]);
+        self.refusals.extend([ErrorCode::RequestTooLarge, ErrorCode::RequestTimeout]);
     }
 }
 
@@ -193,21 +199,19 @@ impl Input for PathId {
     fn describe(operation: &mut Operation) {
         operation.path_id =
             Some(|_| schemars::json_schema!({"type": "integer", "format": "int64", "minimum": 1}));
-        operation.refusals.insert(ErrorCode::RequestInvalid);
+        operation.refusals.insert(ErrorCode::ResourceNotFound);
     }
 }
 
 impl Input for PathText {
     fn describe(operation: &mut Operation) {
         operation.path_id = Some(|_| schemars::json_schema!({"type": "string", "minLength": 1}));
-        operation.refusals.insert(ErrorCode::RequestInvalid);
     }
 }
 
-impl<T: JsonSchema> Input for Params<T> {
+impl<T: Parameters> Input for Params<T> {
     fn describe(operation: &mut Operation) {
         operation.query = Some(T::json_schema);
-        operation.refusals.insert(ErrorCode::RequestInvalid);
     }
 }
 
@@ -280,7 +284,12 @@ impl Output for axum::response::Response {
 pub struct Call<S> {
     handler: MethodRouter<S>,
     operation: Operation,
+    guard: Option<Guard<S>>,
+    is_lenient: bool,
 }
+
+/// Puts a call behind something that lets requests pass or not.
+type Guard<S> = Box<dyn FnOnce(MethodRouter<S>) -> MethodRouter<S>>;
 
 macro_rules! methods {
     ($($(#[$doc:meta])* $name:ident $filter:ident)*) => {$(
@@ -293,7 +302,7 @@ macro_rules! methods {
         {
             let mut operation = Operation::new(Method::$filter);
             H::describe(&mut operation);
-            Call { handler: on(MethodFilter::$filter, handler), operation }
+            Call { handler: on(MethodFilter::$filter, handler), operation, guard: None, is_lenient: false }
         }
     )*};
 }
@@ -360,6 +369,19 @@ impl<S> Call<S> {
         self
     }
 
+    /// Puts it behind a layer that lets requests pass or not. Whoever does not pass learns nothing of what the call expects.
+    pub fn behind(mut self, guard: impl FnOnce(MethodRouter<S>) -> MethodRouter<S> + 'static) -> Self {
+        self.guard = Some(Box::new(guard));
+        self
+    }
+
+    /// Passes over parameters and an `Idempotency-Key` that it does not know, where every other call refuses them: for what
+    /// strangers and their machines ask, who add such things and are not to hear that something is wrong here.
+    pub fn lenient(mut self) -> Self {
+        self.is_lenient = true;
+        self
+    }
+
     /// A header that it reads.
     pub fn header(mut self, name: &'static str, what_for: &'static str, is_required: bool) -> Self {
         self.operation.headers.push((name, what_for, is_required));
@@ -388,6 +410,37 @@ impl<S> Call<S> {
     }
 }
 
+/// Refuses what a call would pass over without a word: parameters, where it takes none, and on a write the key under which it is to
+/// be done once, where it would be done again.
+fn strict<S: Clone + Send + Sync + 'static>(
+    handler: MethodRouter<S>,
+    operation: &Operation,
+) -> MethodRouter<S> {
+    let takes_parameters = operation.query.is_some();
+    let mut headers = operation.headers.iter();
+    let takes_key =
+        operation.method.is_safe() || headers.any(|(name, ..)| name.eq_ignore_ascii_case(IDEMPOTENCY_KEY));
+    if takes_parameters && takes_key {
+        return handler;
+    }
+    let refuse = move |request: Request, next: Next| async move {
+        let mut faults = Faults::default();
+        if !takes_parameters {
+            for (name, _) in pairs(request.uri()) {
+                faults.add(name, "unknown parameter; this call takes none");
+            }
+        }
+        if !takes_key && request.headers().contains_key(IDEMPOTENCY_KEY) {
+            faults.add(IDEMPOTENCY_KEY, "this call takes none: it would be done again each time");
+        }
+        match faults.none(()) {
+            Ok(()) => Ok(next.run(request).await),
+            Err(refusal) => Err(refusal),
+        }
+    };
+    handler.route_layer(middleware::from_fn(refuse))
+}
+
 /// A router with the description of everything in it.
 #[must_use = "routes are reached once they are served"]
 pub struct Routes<S = ()> {
@@ -404,7 +457,13 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
 
     /// Adds a call. A path may be given again for another method.
     pub fn route(mut self, path: &str, call: Call<S>) -> Self {
-        let Call { handler, mut operation } = call;
+        let Call { mut handler, mut operation, guard, is_lenient } = call;
+        if !is_lenient {
+            handler = strict(handler, &operation);
+        }
+        if let Some(guard) = guard {
+            handler = guard(handler);
+        }
         path.clone_into(&mut operation.path);
         operation.group = self.group;
         self.operations.push(operation);

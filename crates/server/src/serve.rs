@@ -12,6 +12,7 @@ use axum::extract::{ConnectInfo, Request};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use hookit_contract::ErrorCode;
+use http::{Version, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1::Connection;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -22,10 +23,12 @@ use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
 use crate::answer::{envelope, method_not_allowed, not_found};
+use crate::faults::shortened;
 use crate::live::Streams;
 use crate::stalled::Stalled;
+use crate::unparsed::{Turn, Unparsed};
 use crate::unread::Unread;
-use crate::{ApiError, Certificate};
+use crate::{ApiError, Certificate, Faults};
 
 /// What a listener takes, and what it does beyond it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +73,7 @@ impl Default for Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IsSecure(pub bool);
 
-/// Beyond this many bytes of head hyper itself answers 431, without our envelope; below it we do.
+/// Beyond this many bytes of head hyper itself answers 431; below it we do, and name what is too large.
 const HYPER_HEAD_BYTES_MAX: usize = 1_500_000;
 
 /// Connections that wait in the system's queue, where the system allows so many.
@@ -161,13 +164,15 @@ async fn listen(
         // Answers are small and waited for.
         let _ = stream.set_nodelay(true);
         let is_secure = IsSecure(certificate.is_some());
-        let service = service(router.clone(), peer, is_secure, limits, streams.clone());
+        let turn = Turn::default();
+        let service = service(router.clone(), peer, is_secure, limits, streams.clone(), turn.clone());
         let builder = builder.clone();
         let (certificate, stop, broken_off) = (certificate.clone(), stop.clone(), broken_off.clone());
         connections.spawn(async move {
             let _place = place;
             let Some(certificate) = certificate else {
-                return converse(builder.serve_connection(TokioIo::new(Stalled::after(limits.write_timeout, stream)), service), peer, stop, broken_off).await;
+                let stream = TokioIo::new(Unparsed::new(Stalled::after(limits.write_timeout, stream), turn, limits.head_bytes_max));
+                return converse(builder.serve_connection(stream, service), peer, stop, broken_off).await;
             };
             // A place is taken from the first byte on, so who dawdles here holds up nobody but itself.
             let accepted = tokio::select! {
@@ -176,7 +181,8 @@ async fn listen(
             };
             match accepted {
                 Ok(Ok(Some(stream))) => {
-                    converse(builder.serve_connection(TokioIo::new(Stalled::after(limits.write_timeout, stream)), service), peer, stop, broken_off).await;
+                    let stream = TokioIo::new(Unparsed::new(Stalled::after(limits.write_timeout, stream), turn, limits.head_bytes_max));
+                    converse(builder.serve_connection(stream, service), peer, stop, broken_off).await;
                 }
                 Ok(Ok(None)) => tracing::debug!(%peer, "a connection came without TLS"),
                 Ok(Err(error)) => tracing::debug!(%peer, %error, "a handshake failed"),
@@ -225,9 +231,11 @@ fn service(
     is_secure: IsSecure,
     limits: Limits,
     streams: Streams,
+    turn: Turn,
 ) -> impl hyper::service::Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> {
     hyper::service::service_fn(move |request: Request<Incoming>| {
-        let (mut router, streams) = (router.clone(), streams.clone());
+        let (mut router, streams, turn) = (router.clone(), streams.clone(), turn.clone());
+        turn.begin();
         async move {
             let unread = Unread::of(&request, limits.body_timeout);
             let mut request = request.map(|body| Body::new(unread.watch(body)));
@@ -236,7 +244,7 @@ fn service(
             request.extensions_mut().insert(streams);
             let response = router.call(request).await;
             unread.discard().await;
-            response
+            response.map(|response| response.map(|body| turn.watch(body)))
         }
     })
 }
@@ -248,13 +256,34 @@ async fn check_head(limits: Limits, mut request: Request, next: Next) -> Respons
     if total > limits.head_bytes_max {
         let largest = request.headers().iter().max_by_key(|header| size(*header));
         let what = match largest {
-            Some((name, value)) if value.len() > line => format!("header {name}: {} bytes", value.len()),
+            Some((name, value)) if value.len() > line => {
+                format!("header {}: {} bytes", shortened(name.to_string(), NAME_SHOWN_MAX), value.len())
+            }
             _ => format!("path: {line} bytes"),
         };
         let limit = limits.head_bytes_max;
         let message = format!("{what}; request line and headers together may have at most {limit}");
         return ApiError::new(ErrorCode::RequestHeaderTooLarge, message).into_response();
     }
+    if let Err(refusal) = check_singles(&request) {
+        return refusal.into_response();
+    }
     request.extensions_mut().insert(limits);
     next.run(request).await
+}
+
+/// Characters of a header's name that are given back to whoever sent it.
+const NAME_SHOWN_MAX: usize = 100;
+
+/// Refuses a head that two readers could read differently: who is calling, and which host is meant, is said once.
+fn check_singles(request: &Request) -> Result<(), ApiError> {
+    let mut faults = Faults::default();
+    for (name, shown) in [(header::AUTHORIZATION, "Authorization"), (header::HOST, "Host")] {
+        let is_repeated = request.headers().get_all(name).iter().nth(1).is_some();
+        faults.unless(!is_repeated, shown, "given more than once");
+    }
+    let needs_host = request.version() == Version::HTTP_11;
+    let is_missing = needs_host && !request.headers().contains_key(header::HOST);
+    faults.unless(!is_missing, "Host", "missing; HTTP/1.1 asks for it");
+    faults.none(())
 }

@@ -33,6 +33,20 @@ pub(crate) fn faults<T: JsonSchema>(text: &str, first: Fault) -> Vec<Fault> {
     faults
 }
 
+/// What is wrong with a parameter of this schema that can be read: a number or a length out of bounds, or a word that is not known.
+pub(crate) fn out_of_bounds(schema: &Value, name: &str, text: &str) -> Option<Fault> {
+    let mut walk = Walk { definitions: &Value::Null, faults: Vec::new() };
+    match (kinds(schema).contains(&"integer"), text.parse()) {
+        (true, Ok(number)) => walk.integer(schema, number, name),
+        (true, Err(_)) => {}
+        (false, _) => match words(schema) {
+            Some(known) => walk.word(&known, &Tree::Text(text.to_owned()), name),
+            None => walk.text(schema, text, name),
+        },
+    }
+    walk.faults.pop()
+}
+
 /// A value as it was sent: a field may be given more than once.
 enum Tree {
     Null,
@@ -224,7 +238,7 @@ impl<'s> Walk<'s> {
                 None if schema["additionalProperties"] == false => {
                     let known: Vec<&str> =
                         known.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
-                    self.add(&below(&wrong::shortened(name)), wrong::unknown_field(&known));
+                    self.add(&below(name), wrong::unknown_field(&known));
                 }
                 None => {}
             }

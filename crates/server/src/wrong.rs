@@ -5,6 +5,7 @@
 //! second could put a password into an answer.
 
 use crate::Fault;
+use crate::faults;
 
 /// What is said of a field that has to be there.
 pub(crate) const MISSING: &str = "missing";
@@ -28,10 +29,10 @@ pub(crate) fn in_words(whole: &str, path: &str, cause: &str) -> Fault {
         return Fault::new(field(name), MISSING);
     }
     if let Some(name) = quoted(cause, "duplicate field ") {
-        return Fault::new(field(&shortened(name)), "given more than once");
+        return Fault::new(field(name), "given more than once");
     }
     if let Some((name, known)) = unknown(cause, "unknown field ") {
-        return Fault::new(field(&shortened(name)), format!("unknown field; {}", known.replace('`', "")));
+        return Fault::new(field(name), format!("unknown field; {}", known.replace('`', "")));
     }
     if let Some((word, known)) = unknown(cause, "unknown variant ") {
         let message = format!("{:?} is not known; {}", shortened(word), known.replace('`', ""));
@@ -86,11 +87,8 @@ fn unknown<'t>(text: &'t str, before: &str) -> Option<(&'t str, &'t str)> {
     Some((&text[..end], &text[end + 3..]))
 }
 
-pub(crate) fn shortened(word: &str) -> String {
-    match word.char_indices().nth(QUOTED_MAX) {
-        Some((end, _)) => format!("{}…", &word[..end]),
-        None => word.to_owned(),
-    }
+fn shortened(word: &str) -> String {
+    faults::shortened(word.to_owned(), QUOTED_MAX)
 }
 
 /// What was found and what was expected, by kind.
@@ -171,7 +169,9 @@ mod tests {
     #[test]
     fn a_long_word_of_the_sender_is_not_given_back_whole() {
         let long = "é".repeat(5_000);
-        let text = in_words("body", ".", &format!("unknown field `{long}`, expected `a`"));
-        assert!(text.path.chars().count() < 200, "{text:?}");
+        for path in [".", &long, "parts[7]", &format!("parts[7].{long}")] {
+            let told = in_words("body", path, &format!("unknown field `{long}`, expected `a`"));
+            assert!(told.path.chars().count() <= 101 && told.path.ends_with("é…"), "{told:?}");
+        }
     }
 }

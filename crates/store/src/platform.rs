@@ -30,7 +30,7 @@ use hookit_contract::{
 };
 
 pub use self::attempts::{Attempt, Phases, Verdict};
-pub use self::audit::{AUDIT_LOOKS_MAX, AuditEntry, AuditPage, AuditQuery, Caller};
+pub use self::audit::{AUDIT_ACTIONS, AUDIT_LOOKS_MAX, AuditEntry, AuditPage, AuditQuery, Caller};
 pub use self::deliveries::{
     Cancelled, DELIVERY_LOOKS_MAX, DeadLetters, DeliveriesOf, Delivery, DeliveryPage, DeliveryQuery,
     EndReason, NothingToSend, Payload, PendingDelivery, PendingPage, Replayed,
@@ -38,7 +38,7 @@ pub use self::deliveries::{
 pub use self::events::{EventPage, EventQuery, EventsRead, StoredEvent};
 pub use self::expiry::Expiry;
 pub use self::figures::{Activity, Counts, Figures, Queue, Ticks};
-pub use self::once::{KEYS_KEPT, Once, OnceKey, PartnerMoveRequest, PartnerMoved};
+pub use self::once::{KEYS_KEPT, Once, OnceKey, OperatorKey, PartnerMoveRequest, PartnerMoved};
 pub use self::orders::{
     Change, Changed, Invalid, LatelyChanged, OrderEvent, OrderQuery, OrderSearch, OrdersFound,
     RECORD_BYTES_MAX, Reason, StoredOrder,
@@ -75,6 +75,15 @@ pub trait Store: Send + Sync {
     /// Changes many orders, one after the other, in one transaction: what became of each, in their order. A change that
     /// is refused leaves the others as they are; an error undoes all of them.
     async fn changes(&self, changes: Vec<Change>, now: Timestamp) -> Result<Vec<Changed>, Error>;
+
+    /// Changes an order as an operator or a surface asks, once for a key: what became of it is kept in the transaction that did
+    /// it, and whoever asks again within [`KEYS_KEPT`] hears it again. A record that cannot be an order leaves no key behind.
+    async fn change_once(
+        &self,
+        key: OperatorKey,
+        change: Change,
+        now: Timestamp,
+    ) -> Result<Once<Changed>, Error>;
 
     /// Moves an order as a partner asks, once for a key: what became of it is kept in the transaction that did it, and whoever
     /// asks again within [`KEYS_KEPT`] hears it again.

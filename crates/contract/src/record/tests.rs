@@ -85,6 +85,14 @@ fn a_wrong_field_is_named_with_what_was_expected_and_found() {
     ] {
         assert_eq!(record(input).brand_ids().unwrap_err().to_string(), expected);
     }
+    let all = record(r#"{"brands":[7,{"id":1},{},{"id":0}]}"#).brand_ids_or_faults().unwrap_err();
+    let paths: Vec<_> = all.iter().filter_map(RecordError::field).collect();
+    assert_eq!(paths, ["brands[0]", "brands[2].id", "brands[3].id"]);
+    let many = record(&format!("{{\"brands\":[{}1]}}", "1,".repeat(999))).brand_ids_or_faults();
+    assert_eq!(many.unwrap_err().len(), crate::RECORD_FAULTS_MAX);
+    let deep = format!("{{\"a\":{}{}}}", "[".repeat(500_000), "]".repeat(500_000));
+    assert_eq!(Record::parse(deep.clone()).unwrap_err(), RecordError::TooDeep);
+    assert_eq!(Record::kept(deep.clone()).unwrap().bytes(), &deep);
     let brands = record(r#"{"brands":[{"id":5,"title":"x"},{"title":"y","id":6},{"id":5}]}"#).brand_ids();
     assert_eq!(brands, Ok(vec![BrandId(5), BrandId(6)]));
     assert_eq!(Record::parse("[1]").unwrap_err().to_string(), "expected an object, found an array");

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use hookit_contract::{KnownStatus, OrderId, OrderStatus, Record};
-use hookit_server::page::{Tone, age, badge, empty, exact, field, select, table};
-use hookit_server::{Params, PathId};
+use hookit_server::PathId;
+use hookit_server::page::{Query, Tone, age, badge, empty, exact, field, select, table};
 use hookit_store::inbox::ViewedOrder;
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -32,7 +32,7 @@ pub(super) struct Asked {
 pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
     visit: Visit,
-    Params(asked): Params<Asked>,
+    Query(asked): Query<Asked>,
 ) -> Result<Response> {
     let given =
         |text: Option<String>| text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());

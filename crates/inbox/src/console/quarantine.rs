@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use hookit_contract::ErrorCode;
-use hookit_server::page::{Form, Tone, age, empty, note, see_other};
-use hookit_server::{ApiError, Params};
+use hookit_server::ApiError;
+use hookit_server::page::{Form, Query, Tone, age, empty, note, see_other};
 use hookit_store::inbox::Quarantined;
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -36,7 +36,7 @@ pub(super) struct Asked {
 pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
     visit: Visit,
-    Params(asked): Params<Asked>,
+    Query(asked): Query<Asked>,
 ) -> Result<Response> {
     let mut items = shared.store.quarantine(asked.after, SHOWN + 1).await.map_err(failed)?;
     let is_more = items.len() > SHOWN;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use hookit_contract::ErrorCode;
-use hookit_server::page::{Door, Led};
-use hookit_server::{ApiError, Params, Secret};
+use hookit_server::page::{Door, Led, Query};
+use hookit_server::{ApiError, Secret};
 use maud::html;
 
 use super::{Holder, SITE, Visit};
@@ -26,7 +26,7 @@ pub(super) const DOOR: Door = Door {
 };
 
 /// Also for who is signed in: with the write token one may do more.
-pub(super) async fn show(Params(led): Params<Led>) -> Response {
+pub(super) async fn show(Query(led): Query<Led>) -> Response {
     DOOR.page(&DOOR.next(led))
 }
 

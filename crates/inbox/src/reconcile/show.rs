@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use hookit_contract::{DeliveryId, ErrorCode, OrderId, Timestamp};
 use hookit_server::routes::{Routes, get, post};
-use hookit_server::{Answer, ApiError};
+use hookit_server::{Answer, ApiError, NoBody};
 use hookit_store::inbox::{HealedOrder, ReconcileRun, RunCause};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -154,7 +154,7 @@ struct Asked {
 }
 
 /// Asks for a run at once.
-async fn ask(State(inbox): State<Arc<Shared>>) -> Result<Answer<Asked>, ApiError> {
+async fn ask(State(inbox): State<Arc<Shared>>, _: NoBody) -> Result<Answer<Asked>, ApiError> {
     if inbox.config.partner_api.is_none() {
         return Err(ApiError::new(ErrorCode::Unavailable, crate::partner::NO_CREDENTIAL));
     }

@@ -17,6 +17,7 @@ mod sinks;
 mod status;
 mod strangers;
 mod stream;
+mod strict;
 mod stub;
 mod trouble;
 mod view;

@@ -37,6 +37,11 @@ fn calls() -> Vec<Call> {
     calls.collect()
 }
 
+/// Method and path of every call of the document.
+pub(crate) fn named_calls() -> impl Iterator<Item = (String, String)> {
+    calls().into_iter().map(|call| (call.method, call.path))
+}
+
 /// Fails where a call answers with a status that its description does not have.
 pub(crate) fn assert_documented(method: &str, path: &str, answer: &Answer) {
     let path = path.split(['?', '#']).next().unwrap();

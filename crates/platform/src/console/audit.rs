@@ -5,8 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use hookit_contract::TokenId;
-use hookit_server::Params;
-use hookit_server::page::{empty, exact, field, pager, table};
+use hookit_server::page::{Query, empty, exact, field, pager, table};
 use hookit_store::platform::AuditQuery;
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -70,7 +69,7 @@ impl Filter {
 async fn list(
     State(shared): State<Arc<Shared>>,
     visit: Visit,
-    Params(filter): Params<Filter>,
+    Query(filter): Query<Filter>,
 ) -> Result<Response> {
     let page = shared.store.audit(filter.query()?).await.map_err(store_error)?;
     let columns =

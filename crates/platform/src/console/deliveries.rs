@@ -8,9 +8,9 @@ use axum::extract::State;
 use axum::response::Response;
 use hookit_contract::{DeliveryId, DeliverySeq, DeliveryState, EndpointId, EventType, OrderId};
 use hookit_server::page::{
-    Tone, age, duration, empty, exact, facts, field, note, pager, see_other, select, table, until,
+    Query, Tone, age, duration, empty, exact, facts, field, note, pager, see_other, select, table, until,
 };
-use hookit_server::{ApiError, Params, PathText};
+use hookit_server::{ApiError, PathText};
 use hookit_store::platform::{Attempt, Delivery, DeliveryQuery, EndReason};
 use http::Method;
 use maud::{Markup, html};
@@ -77,7 +77,7 @@ impl Filter {
 async fn list(
     State(shared): State<Arc<Shared>>,
     visit: Visit,
-    Params(filter): Params<Filter>,
+    Query(filter): Query<Filter>,
 ) -> Result<Response> {
     let page = shared.store.deliveries(filter.query()?).await.map_err(store_error)?;
     let deliveries = page.deliveries;

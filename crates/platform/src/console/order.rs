@@ -6,8 +6,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use hookit_contract::{DeliveryState, EndpointId, OrderId, Record};
-use hookit_server::page::{Tone, age, exact, facts, live, note, table};
-use hookit_server::{ApiError, Live, LiveEvents, Params, PathId};
+use hookit_server::page::{Query, Tone, age, exact, facts, live, note, table};
+use hookit_server::{ApiError, Live, LiveEvents, PathId};
 use hookit_store::platform::{Attempt, Delivery, DeliveryQuery, OrderEvent};
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -48,7 +48,7 @@ async fn show(
     State(shared): State<Arc<Shared>>,
     visit: Visit,
     PathId(id): PathId,
-    Params(shown): Params<Shown>,
+    Query(shown): Query<Shown>,
 ) -> Result<Response> {
     let order_id = OrderId(id);
     let order = shared.store.order(order_id).await.map_err(store_error)?.ok_or_else(no_such_order)?;

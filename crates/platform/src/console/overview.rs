@@ -6,8 +6,10 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::Response;
 use hookit_contract::Timestamp;
-use hookit_server::page::{Axes, Series, Tone, chart, chips, count, duration, figure, live, note, share};
-use hookit_server::{ApiError, Live, LiveEvents, Params};
+use hookit_server::page::{
+    Axes, Query, Series, Tone, chart, chips, count, duration, figure, live, note, share,
+};
+use hookit_server::{ApiError, Live, LiveEvents};
 use hookit_store::platform::{PastFigures, PastQuery, Span};
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -75,7 +77,7 @@ struct Shown {
 async fn show(
     State(shared): State<Arc<Shared>>,
     visit: Visit,
-    Params(Shown { range }): Params<Shown>,
+    Query(Shown { range }): Query<Shown>,
 ) -> Result<Response> {
     let now = stands(shared.clone(), visit.clone()).await?;
     let past = past(&shared, visit.now, range).await?;

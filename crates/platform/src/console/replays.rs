@@ -7,10 +7,10 @@ use axum::extract::State;
 use axum::response::Response;
 use hookit_contract::{DeliveryState, EventType, ReplayId};
 use hookit_server::page::{
-    Form, Tone, age, badge, count, empty, exact, facts, field, live, note, pager, see_other, select, share,
-    table,
+    Form, Query, Tone, age, badge, count, empty, exact, facts, field, live, note, pager, see_other, select,
+    share, table,
 };
-use hookit_server::{ApiError, Fault, Live, LiveEvents, Object, Params, PathId};
+use hookit_server::{ApiError, Fault, Live, LiveEvents, Object, PathId};
 use hookit_store::platform::{Replay, ReplayKind, ReplayRequest, ReplayState, SteerReplay};
 use http::Method;
 use maud::{Markup, html};
@@ -133,11 +133,7 @@ struct From {
     before: Option<i64>,
 }
 
-async fn list(
-    State(shared): State<Arc<Shared>>,
-    visit: Visit,
-    Params(from): Params<From>,
-) -> Result<Response> {
+async fn list(State(shared): State<Arc<Shared>>, visit: Visit, Query(from): Query<From>) -> Result<Response> {
     let replays = shared.store.replays(from.before.map(ReplayId), PAGE).await.map_err(store_error)?;
     let next = replays.last().filter(|_| replays.len() == PAGE);
     let next = next.map(|last| format!("{LIST}?before={}", last.replay_id));
@@ -219,7 +215,7 @@ fn form(fields: &Fields) -> Markup {
 async fn counted(
     State(shared): State<Arc<Shared>>,
     visit: Visit,
-    Params(fields): Params<Fields>,
+    Query(fields): Query<Fields>,
 ) -> Result<Response> {
     let (request, _) = fields.wish()?.request()?;
     let deliveries = replays::count(&shared, request.clone()).await?;

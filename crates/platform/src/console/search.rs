@@ -7,8 +7,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use hookit_contract::{BranchId, BrandId, DeliveryId, EndpointId, EventType, OrderId, Record, WebhookId};
-use hookit_server::Params;
-use hookit_server::page::{age, badge, count, duration, empty, see_other, table};
+use hookit_server::page::{Query, age, badge, count, duration, empty, see_other, table};
 use hookit_store::platform::{Delivery, LatelyChanged, Partner, StoredOrder, Webhook};
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -60,7 +59,7 @@ struct Place {
 async fn show(
     State(shared): State<Arc<Shared>>,
     visit: Visit,
-    Params(sought): Params<Sought>,
+    Query(sought): Query<Sought>,
 ) -> Result<Response> {
     let sought = sought.q.unwrap_or_default();
     let sought: String = sought.trim().trim_start_matches('#').chars().take(SOUGHT_CHARS_MAX).collect();

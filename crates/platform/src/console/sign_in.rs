@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use hookit_contract::ErrorCode;
-use hookit_server::page::{Door, Knock, Led, see_other};
-use hookit_server::{ApiError, Params};
+use hookit_server::ApiError;
+use hookit_server::page::{Door, Knock, Led, Query, see_other};
 use hookit_store::platform::Role;
 use http::Method;
 use maud::html;
@@ -32,7 +32,7 @@ pub(super) const DOOR: Door = Door {
 
 pub(super) async fn show(
     State(shared): State<Arc<Shared>>,
-    Params(led): Params<Led>,
+    Query(led): Query<Led>,
     request: Request,
 ) -> Response {
     let next = DOOR.next(led);

@@ -29,7 +29,7 @@ pub(super) fn parsed<T: std::str::FromStr>(
 
 /// A moment as people write it, or as a browser's field gives it: without a zone it is UTC.
 pub(super) fn moment(field: &str, text: &str) -> Result<Timestamp> {
-    [text.to_owned(), format!("{text}Z"), format!("{text}:00Z")]
+    [text.to_owned(), format!("{text}Z"), format!("{}:00Z", text.trim_end_matches('Z'))]
         .iter()
         .find_map(|text| Timestamp::parse(text).ok())
         .ok_or_else(|| Fault::new(field, "expected a time like 2026-03-01T18:30, in UTC").into())

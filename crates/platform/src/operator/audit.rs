@@ -5,14 +5,14 @@ use std::sync::Arc;
 use axum::extract::State;
 use hookit_contract::{Timestamp, TokenId};
 use hookit_server::routes::{Routes, get};
-use hookit_server::{Answer, Params};
-use hookit_store::platform::{AuditEntry, AuditQuery};
+use hookit_server::{Answer, Faults, Parameters, Params};
+use hookit_store::platform::{AUDIT_ACTIONS, AuditEntry, AuditQuery};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::page_limit;
+use super::{PAGE_DEFAULT, PAGE_MAX};
 use crate::Shared;
-use crate::api::{Result, store_error};
+use crate::api::{self, Result, store_error};
 use crate::credentials::FIRST_OPERATOR;
 
 pub(super) fn routes() -> Routes<Arc<Shared>> {
@@ -27,13 +27,28 @@ pub(super) fn routes() -> Routes<Arc<Shared>> {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListParams {
+    /// 0 for the token that the platform was started with.
+    #[schemars(range(min = 0))]
     token_id: Option<i64>,
+    #[schemars(extend("enum" = AUDIT_ACTIONS))]
     action: Option<String>,
     target: Option<String>,
+    /// Done at this time or later.
     since: Option<Timestamp>,
+    /// Done before this time.
     until: Option<Timestamp>,
+    /// The `next_before` of the page before.
+    #[schemars(range(min = 1))]
     before: Option<i64>,
+    /// Items on the page; 100 where it is left out.
+    #[schemars(range(min = 1, max = PAGE_MAX))]
     limit: Option<usize>,
+}
+
+impl Parameters for ListParams {
+    fn check(&self, faults: &mut Faults) {
+        api::check_stretch(faults, ("since", self.since), ("until", self.until));
+    }
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -84,7 +99,7 @@ async fn list(
         target: params.target,
         since: params.since,
         until: params.until,
-        limit: page_limit(params.limit)?,
+        limit: params.limit.unwrap_or(PAGE_DEFAULT),
     };
     let page = shared.store.audit(query).await.map_err(store_error)?;
     Ok(Answer::ok(&List {

@@ -9,12 +9,12 @@ use hookit_contract::{
     EventType, OrderId, Timestamp, WebhookId,
 };
 use hookit_server::routes::{Routes, get, post};
-use hookit_server::{Answer, ApiError, NoBody, Params, PathText};
+use hookit_server::{Answer, ApiError, Faults, NoBody, Parameters, Params, PathText};
 use hookit_store::platform::{Attempt, Delivery, DeliveryPage, DeliveryQuery, EndReason, Verdict};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{By, PAGE_MAX, page_limit};
+use super::{By, PAGE_DEFAULT, PAGE_MAX};
 use crate::Shared;
 use crate::api::{self, Result, micros, store_error};
 use crate::credentials::{Acting, Operator};
@@ -51,7 +51,9 @@ pub(super) fn routes() -> Routes<Arc<Shared>> {
 #[serde(deny_unknown_fields)]
 struct ListParams {
     state: Option<DeliveryState>,
+    #[schemars(range(min = 1))]
     endpoint_id: Option<i64>,
+    #[schemars(range(min = 1))]
     order_id: Option<i64>,
     event_type: Option<EventType>,
     /// Made at this time or later.
@@ -59,10 +61,17 @@ struct ListParams {
     /// Made before this time.
     until: Option<Timestamp>,
     /// The `next_before` of the page before.
+    #[schemars(range(min = 1))]
     before: Option<i64>,
     /// Items on the page; 100 where it is left out.
     #[schemars(range(min = 1, max = PAGE_MAX))]
     limit: Option<usize>,
+}
+
+impl Parameters for ListParams {
+    fn check(&self, faults: &mut Faults) {
+        api::check_stretch(faults, ("since", self.since), ("until", self.until));
+    }
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -177,7 +186,6 @@ async fn list(
     State(shared): State<Arc<Shared>>,
     Params(params): Params<ListParams>,
 ) -> Result<Answer<List<'static>>> {
-    let limit = page_limit(params.limit)?;
     let query = DeliveryQuery {
         before: params.before.map(DeliverySeq),
         state: params.state,
@@ -186,7 +194,7 @@ async fn list(
         event_type: params.event_type,
         since: params.since,
         until: params.until,
-        limit,
+        limit: params.limit.unwrap_or(PAGE_DEFAULT),
     };
     let DeliveryPage { deliveries, next_before } =
         shared.store.deliveries(query).await.map_err(store_error)?;
@@ -222,7 +230,7 @@ async fn cancel(
     Params(by): Params<By>,
     _: NoBody,
 ) -> Result<Answer<Shown<'static>>> {
-    let (id, by) = (DeliveryId::from(id), by.name(&operator)?);
+    let (id, by) = (DeliveryId::from(id), by.name(&operator));
     api::cancelled(store.cancel_delivery(&id, &by, shared.clock.now()).await.map_err(store_error)?)?;
     tracing::info!(delivery_id = %id, by, "a delivery was cancelled");
     let found = shared.store.delivery(&id).await.map_err(store_error)?;

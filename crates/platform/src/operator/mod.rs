@@ -17,12 +17,11 @@ use std::sync::Arc;
 
 use axum::middleware;
 use hookit_server::routes::Routes;
-use hookit_server::{ApiError, Fault};
+use hookit_server::{Fault, Faults, Parameters};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::Shared;
-use crate::api::Result;
 use crate::credentials::{OPERATOR_TOKEN, Operator, REFUSALS, operator_only};
 
 /// Where the operator API is.
@@ -49,16 +48,6 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Routes {
 /// Items on one page.
 const PAGE_MAX: usize = 1000;
 const PAGE_DEFAULT: usize = 100;
-
-/// How many items a page may have, where `wished` asks for so many.
-fn page_limit(wished: Option<usize>) -> Result<usize> {
-    let limit = wished.unwrap_or(PAGE_DEFAULT);
-    if (1..=PAGE_MAX).contains(&limit) {
-        Ok(limit)
-    } else {
-        Err(ApiError::invalid(format!("limit: expected 1 to {PAGE_MAX}")))
-    }
-}
 
 /// Characters of an operator's name.
 const OPERATOR_NAME_MAX: usize = 100;
@@ -87,12 +76,17 @@ struct By {
     by: Option<String>,
 }
 
+impl Parameters for By {
+    fn check(&self, faults: &mut Faults) {
+        if let Some(by) = &self.by {
+            faults.of(checked_name("by", by));
+        }
+    }
+}
+
 impl By {
     /// The name that was given, or else the caller's.
-    fn name(self, operator: &Operator) -> Result<String> {
-        match self.by {
-            Some(by) => Ok(checked_name("by", &by)?),
-            None => Ok(operator.name.to_string()),
-        }
+    fn name(&self, operator: &Operator) -> String {
+        self.by.as_deref().unwrap_or(&operator.name).trim().to_owned()
     }
 }

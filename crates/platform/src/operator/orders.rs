@@ -11,15 +11,17 @@ use hookit_contract::{
     Timestamp,
 };
 use hookit_server::routes::{Routes, get, patch, post, put};
-use hookit_server::{Answer, Fault, Faults, JsonBody, Params, PathId, RawBody};
-use hookit_store::platform::{Change, OrderQuery, Reason};
+use hookit_server::{Answer, Fault, Faults, JsonBody, Parameters, Params, PathId, RawBody, idempotency_key};
+use hookit_store::platform::{Change, OperatorKey, OrderQuery, Reason, Store};
+use http::HeaderMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{PAGE_MAX, page_limit};
+use super::{PAGE_DEFAULT, PAGE_MAX};
 use crate::Shared;
 use crate::api::{self, Result, no_such_order, store_error};
-use crate::credentials::Acting;
+use crate::credentials::{Acting, Operator};
+use crate::once;
 use crate::order_schema::{CartEdit, NewOrder, Order, OrderPage};
 
 /// Fields in one cart edit. A record has a little over a hundred; every field given is looked for in it.
@@ -38,27 +40,31 @@ pub(super) fn routes() -> Routes<Arc<Shared>> {
         .route("/orders", get(list).named("listOrders", "Records by id, a page at a time."))
         .route(
             "/orders",
-            post(create)
+            once::may_be_keyed(post(create))
                 .named("createOrder", "A new order; the answer is the stored record.")
+                .details(
+                    "A surface that did not hear the answer asks again under the same `Idempotency-Key`, and there is one order. Or \
+                     it gives the order an `id` of its own, and hears that it is there already.",
+                )
                 .takes::<NewOrder>("application/json")
-                .created()
-                .refuses(&[ErrorCode::StateIdempotencyConflict]),
+                .created(),
         )
         .route("/orders/bulk", super::bulk::call())
         .route("/orders/{id}", get(one).named("readOrder", "The record as it stands.").refuses(&[missing]))
         .route(
             "/orders/{id}/status",
-            patch(move_to)
+            once::may_be_keyed(patch(move_to))
                 .named("moveOrder", "Moves an order to another status.")
                 .details(
                     "A move goes forward and may skip steps; one to where the order is changes nothing, and neither does ACCEPTED, \
                      PREPARING or READY for an order whose courier is assigned or has arrived.",
                 )
+                .takes::<MoveBody>("application/json")
                 .refuses(&[missing, state]),
         )
         .route(
             "/orders/{id}/cart",
-            put(edit_cart)
+            once::may_be_keyed(put(edit_cart))
                 .named(
                     "editCart",
                     "Replaces the cart and what follows from it, field by field, never merged.",
@@ -68,15 +74,47 @@ pub(super) fn routes() -> Routes<Arc<Shared>> {
         )
 }
 
+/// A change of an order as it is asked for: by whom, and under which key, where there is one.
+struct Asking {
+    store: Arc<dyn Store>,
+    key: Option<OperatorKey>,
+}
+
+impl Asking {
+    /// What of a request's head says so; `call` and `id` are what its key stands for together with its body.
+    fn of(
+        headers: &HeaderMap,
+        Acting(store): Acting,
+        operator: &Operator,
+        (call, id): (&str, &str),
+        body: &[u8],
+    ) -> Result<Asking> {
+        let key = idempotency_key(headers)?;
+        let key = key.map(|key| once::operator_key(operator.token_id, key, call, id, body));
+        Ok(Asking { store, key })
+    }
+
+    /// Makes the change, or says what became of it before.
+    async fn make(self, shared: &Shared, change: Change) -> Result<Answer<Order>> {
+        let now = shared.clock.now();
+        let changed = match self.key {
+            None => self.store.change(change, now).await.map_err(store_error)?,
+            Some(key) => once::done(self.store.change_once(key, change, now).await.map_err(store_error)?)?,
+        };
+        api::changed(changed)
+    }
+}
+
 async fn create(
     State(shared): State<Arc<Shared>>,
-    Extension(Acting(store)): Extension<Acting>,
+    Extension(acting): Extension<Acting>,
+    Extension(operator): Extension<Operator>,
+    headers: HeaderMap,
     RawBody(body): RawBody,
 ) -> Result<Answer<Order>> {
+    let asking = Asking::of(&headers, acting, &operator, ("create an order", ""), &body)?;
     let record = object(body)?;
-    let change = Change::Create { record };
-    let changed = store.change(change, shared.clock.now()).await.map_err(store_error)?;
-    api::changed(changed).map(Answer::created)
+    asking.make(&shared, Change::Create { record }).await.map(Answer::created)
 }
 
 /// A body that is kept as it is written.
@@ -155,24 +193,29 @@ impl MoveBody {
 
 async fn move_to(
     State(shared): State<Arc<Shared>>,
-    Extension(Acting(store)): Extension<Acting>,
+    Extension(acting): Extension<Acting>,
+    Extension(operator): Extension<Operator>,
     PathId(id): PathId,
-    JsonBody(body): JsonBody<MoveBody>,
+    headers: HeaderMap,
+    RawBody(body): RawBody,
 ) -> Result<Answer<Order>> {
-    let change = body.change(&shared.codes, OrderId(id))?;
-    api::changed(store.change(change, shared.clock.now()).await.map_err(store_error)?)
+    let asking = Asking::of(&headers, acting, &operator, ("move an order", &id.to_string()), &body)?;
+    let JsonBody(asked) = JsonBody::<MoveBody>::parse(&body)?;
+    asking.make(&shared, asked.change(&shared.codes, OrderId(id))?).await
 }
 
 async fn edit_cart(
     State(shared): State<Arc<Shared>>,
-    Extension(Acting(store)): Extension<Acting>,
+    Extension(acting): Extension<Acting>,
+    Extension(operator): Extension<Operator>,
     PathId(id): PathId,
+    headers: HeaderMap,
     RawBody(body): RawBody,
 ) -> Result<Answer<Order>> {
+    let asking = Asking::of(&headers, acting, &operator, ("edit a cart", &id.to_string()), &body)?;
     let fields = object(body)?;
     check_cart_edit(&fields)?;
-    let change = Change::EditCart { order_id: OrderId(id), fields };
-    api::changed(store.change(change, shared.clock.now()).await.map_err(store_error)?)
+    asking.make(&shared, Change::EditCart { order_id: OrderId(id), fields }).await
 }
 
 fn check_cart_edit(fields: &Record) -> Result<()> {
@@ -210,18 +253,22 @@ async fn one(State(shared): State<Arc<Shared>>, PathId(id): PathId) -> Result<An
 #[serde(deny_unknown_fields)]
 struct ListParams {
     /// The `next_after` of the page before.
+    #[schemars(range(min = 0))]
     after: Option<i64>,
     /// Items on the page; 100 where it is left out.
     #[schemars(range(min = 1, max = PAGE_MAX))]
     limit: Option<usize>,
+    #[schemars(range(min = 1))]
     business_id: Option<i64>,
 }
+
+impl Parameters for ListParams {}
 
 async fn list(
     State(shared): State<Arc<Shared>>,
     Params(params): Params<ListParams>,
 ) -> Result<Answer<OrderPage>> {
-    let limit = page_limit(params.limit)?;
+    let limit = params.limit.unwrap_or(PAGE_DEFAULT);
     let query = OrderQuery {
         after: params.after.map(OrderId),
         business_id: params.business_id.map(BusinessId),

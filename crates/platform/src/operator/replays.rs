@@ -8,7 +8,7 @@ use hookit_contract::{
     DeliveryState, EndpointId, ErrorCode, EventType, OrderId, ReplayId, Timestamp, WebhookId,
 };
 use hookit_server::routes::{Routes, get, post};
-use hookit_server::{Answer, ApiError, Fault, Faults, JsonBody, NoBody, Object, Params, PathId};
+use hookit_server::{Answer, ApiError, Fault, Faults, JsonBody, NoBody, Object, Parameters, Params, PathId};
 use hookit_store::platform::{
     CountReplay, OPEN_REPLAYS_MAX, Replay, ReplayFilter, ReplayKind, ReplayRequest, StartReplay, SteerReplay,
     SteeredReplay, Store,
@@ -16,7 +16,7 @@ use hookit_store::platform::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::page_limit;
+use super::{PAGE_DEFAULT, PAGE_MAX};
 use crate::Shared;
 use crate::api::{Result, store_error};
 use crate::credentials::Acting;
@@ -78,9 +78,12 @@ pub(crate) struct Wish {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "ReplayFilter")]
 pub(crate) struct Filter {
+    #[schemars(range(min = 1))]
     pub(crate) endpoint_id: Option<i64>,
     /// Needed where what it `missed` is asked for.
+    #[schemars(range(min = 1))]
     pub(crate) webhook_id: Option<i64>,
+    #[schemars(range(min = 1))]
     pub(crate) order_id: Option<i64>,
     pub(crate) event_type: Option<EventType>,
     /// One in which a delivery has ended.
@@ -130,6 +133,10 @@ impl Wish {
 impl Filter {
     fn check(&self, kind: ReplayKind, faults: &mut Faults) {
         let Filter { endpoint_id, webhook_id, order_id, event_type, state, since, until } = self;
+        for (name, id) in [("endpoint_id", endpoint_id), ("webhook_id", webhook_id), ("order_id", order_id)] {
+            let message = "expected an integer above zero";
+            faults.unless(id.is_none_or(|id| id > 0), format!("filter.{name}"), message);
+        }
         if kind == ReplayKind::Missed {
             let message = "missing; expected the registration whose missed events are to be sent";
             faults.unless(webhook_id.is_some(), "filter.webhook_id", message);
@@ -300,9 +307,15 @@ pub(crate) fn no_such_replay() -> ApiError {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListParams {
+    /// The `next_before` of the page before.
+    #[schemars(range(min = 1))]
     before: Option<i64>,
+    /// Items on the page; 100 where it is left out.
+    #[schemars(range(min = 1, max = PAGE_MAX))]
     limit: Option<usize>,
 }
+
+impl Parameters for ListParams {}
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Replays")]
@@ -312,7 +325,7 @@ struct List {
 }
 
 async fn list(State(shared): State<Arc<Shared>>, Params(params): Params<ListParams>) -> Result<Answer<List>> {
-    let limit = page_limit(params.limit)?;
+    let limit = params.limit.unwrap_or(PAGE_DEFAULT);
     let replays = shared.store.replays(params.before.map(ReplayId), limit).await.map_err(store_error)?;
     let next_before = replays.last().filter(|_| replays.len() == limit).map(|last| last.replay_id);
     Ok(Answer::ok(&List { replays: replays.iter().map(Shown::of).collect(), next_before }))

@@ -113,7 +113,8 @@ pub(crate) async fn issued(
             format!("name: a token of the name {name} is in use; revoke it first, or take another name");
         ApiError::new(ErrorCode::StateIdempotencyConflict, message)
     };
-    if name == FIRST_OPERATOR {
+    // In the audit log one could not be told from the other, whatever its case.
+    if name.to_lowercase() == FIRST_OPERATOR {
         return Err(taken());
     }
     let secret = new_operator_token();

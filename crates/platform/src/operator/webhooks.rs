@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 use super::By;
 use crate::Shared;
-use crate::api::{Result, store_error};
+use crate::api::{self, Result, store_error};
 use crate::credentials::{Acting, Operator};
 use crate::payload::basic_auth_place;
 
@@ -241,7 +241,7 @@ async fn register(
         PutWebhook::Created(webhook) => show(&shared, &webhook).await.map(Answer::created),
         PutWebhook::Updated { webhook, .. } | PutWebhook::Unchanged(webhook) => show(&shared, &webhook).await,
         PutWebhook::NoSuchPartner => Err(Fault::new("partner_id", "there is no such partner").into()),
-        PutWebhook::Invalid(invalid) => Err(ApiError::invalid(invalid.to_string())),
+        PutWebhook::Invalid(invalid) => Err(api::fault(&invalid).into()),
     }
 }
 
@@ -313,7 +313,7 @@ async fn remove(
     Params(by): Params<By>,
     _: NoBody,
 ) -> Result<Answer<Removed>> {
-    let (webhook_id, by) = (WebhookId(id), by.name(&operator)?);
+    let (webhook_id, by) = (WebhookId(id), by.name(&operator));
     if !store.remove_webhook(webhook_id, &by, shared.clock.now()).await.map_err(store_error)? {
         return Err(ApiError::not_found("there is no such registration"));
     }

@@ -9,37 +9,35 @@ use hookit_contract::{
     Timestamp, WebhookId,
 };
 use hookit_server::routes::{Routes, get, post};
-use hookit_server::{Answer, NoBody, Params, PathText};
+use hookit_server::{Answer, NoBody, Parameters, Params, PathText};
 use hookit_store::platform::{Attempt, Delivery, DeliveryQuery};
 use http::HeaderMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::cursor::{self, List as CursorOf};
-use super::{PAGE_MAX, once, page_limit};
+use super::cursor::{Cursor, DELIVERIES};
+use super::{PAGE_DEFAULT, PAGE_MAX, scoped};
 use crate::Shared;
 use crate::api::{self, Result, micros, store_error};
 use crate::credentials::{CallingPartner, Scope};
+use crate::once;
 
 pub(super) fn routes() -> Routes<Arc<Shared>> {
     Routes::new(super::GROUP)
         .route(
             "/deliveries",
-            get(list)
+            scoped(get(list), Scope::WebhooksRead)
                 .named("listOwnDeliveries", "The partner's own deliveries with their attempts, newest first.")
                 .details(
                     "A page may have fewer than asked for, and none at all; the end is where `next_before` is null. `log` has the \
                      newest 20 attempts.",
-                )
-                .needs(Scope::WebhooksRead.as_str()),
+                ),
         )
         .route(
             "/deliveries/{id}/replay",
-            once::keyed(post(replay))
+            once::keyed(scoped(post(replay), Scope::WebhooksWrite))
                 .named("replayOwnDelivery", "Sends a delivery again that has ended, with the same id and bytes.")
-                .needs(Scope::WebhooksWrite.as_str())
                 .refuses(&[
-                    ErrorCode::RequestInvalid,
                     ErrorCode::RequestTooLarge,
                     ErrorCode::RequestTimeout,
                     ErrorCode::ResourceNotFound,
@@ -52,13 +50,16 @@ pub(super) fn routes() -> Routes<Arc<Shared>> {
 #[serde(deny_unknown_fields)]
 struct ListParams {
     state: Option<DeliveryState>,
+    #[schemars(range(min = 1))]
     order_id: Option<i64>,
     /// The `next_before` of the page before.
-    before: Option<String>,
+    before: Option<Cursor<DELIVERIES>>,
     /// Items on the page; 50 where it is left out.
     #[schemars(range(min = 1, max = PAGE_MAX))]
     limit: Option<usize>,
 }
+
+impl Parameters for ListParams {}
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "OwnDeliveryOrder")]
@@ -141,28 +142,25 @@ fn names_addresses(outcome: AttemptOutcome) -> bool {
 #[schemars(rename = "OwnDeliveries")]
 struct List<'a> {
     deliveries: Vec<Shown<'a>>,
-    next_before: Option<String>,
+    next_before: Option<Cursor<DELIVERIES>>,
 }
 
 async fn list(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<CallingPartner>,
-    params: Result<Params<ListParams>>,
+    Params(params): Params<ListParams>,
 ) -> Result<Answer<List<'static>>> {
-    let partner = caller.with(Scope::WebhooksRead)?;
-    let Params(params) = params?;
-    let before = params.before.map(|before| cursor::place(CursorOf::Deliveries, "before", &before));
     let query = DeliveryQuery {
-        before: before.transpose()?.map(DeliverySeq),
+        before: params.before.map(|Cursor(place)| DeliverySeq(place)),
         state: params.state,
         order_id: params.order_id.map(OrderId),
-        limit: page_limit(params.limit)?,
+        limit: params.limit.unwrap_or(PAGE_DEFAULT),
         ..DeliveryQuery::default()
     };
-    let page = shared.store.deliveries_of(&partner.partner_id, query).await.map_err(store_error)?;
+    let page = shared.store.deliveries_of(&caller.partner_id, query).await.map_err(store_error)?;
     Ok(Answer::ok(&List {
         deliveries: page.deliveries.iter().map(Shown::of).collect(),
-        next_before: page.next_before.map(|seq| cursor::cursor(CursorOf::Deliveries, seq.0)),
+        next_before: page.next_before.map(|seq| Cursor(seq.0)),
     }))
 }
 
@@ -176,18 +174,16 @@ struct Again<'a> {
 async fn replay(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<CallingPartner>,
+    PathText(id): PathText,
     headers: HeaderMap,
-    id: Result<PathText>,
     request: Request,
 ) -> Result<Answer<Again<'static>>> {
-    let partner = caller.with(Scope::WebhooksWrite)?;
-    let PathText(id) = id?;
     let key = once::key(&headers)?;
     NoBody::from_request(request, &()).await?;
-    let key = once::once_key(partner, key, "replay a delivery", &id, b"");
+    let key = once::once_key(&caller, key, "replay a delivery", &id, b"");
     let id = DeliveryId::from(id);
     let replayed = shared.store.replay_once(key, &id, shared.clock.now()).await.map_err(store_error)?;
     api::replayed(once::done(replayed)?)?;
-    tracing::info!(delivery_id = %id, partner_id = %partner.partner_id, "a partner replays a delivery");
+    tracing::info!(delivery_id = %id, partner_id = %caller.partner_id, "a partner replays a delivery");
     Ok(Answer::ok(&Again { delivery_id: &id, state: DeliveryState::Pending }))
 }

@@ -7,13 +7,13 @@ use axum::extract::State;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use hookit_contract::{Actor, ErrorCode, EventType, OrderId, StatusCodes, Timestamp};
 use hookit_server::routes::{Routes, get};
-use hookit_server::{Answer, ApiError, Params};
+use hookit_server::{Answer, ApiError, Fault, Parameters, Params};
 use hookit_store::platform::{EventPage, EventQuery, EventsRead, StoredEvent};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::cursor::{self, List};
-use super::{PAGE_MAX, page_limit};
+use super::cursor::{self, Cursor, EVENTS};
+use super::{PAGE_DEFAULT, PAGE_MAX};
 use crate::Shared;
 use crate::api::{Result, store_error};
 use crate::credentials::{CallingPartner, Scope};
@@ -25,14 +25,13 @@ const PAGE_BYTES_MAX: usize = 8 << 20;
 pub(super) fn routes() -> Routes<Arc<Shared>> {
     Routes::new(super::GROUP).route(
         "/events",
-        get(list)
+        super::scoped(get(list), Scope::WebhooksRead)
             .named("listEvents", "What happened to the business's orders, in order and without gaps.")
             .details(
                 "Without `after` from the earliest that is kept on. `next_after` is always there and moves on, also where nothing \
                  happened: ask with it again, at once where `has_more` is true. A cursor behind which events were removed for \
                  their age gets 410: read the orders anew, and go on without one.",
             )
-            .needs(Scope::WebhooksRead.as_str())
             .refuses(&[ErrorCode::RequestCursorExpired]),
     )
 }
@@ -41,11 +40,13 @@ pub(super) fn routes() -> Routes<Arc<Shared>> {
 #[serde(deny_unknown_fields)]
 struct ListParams {
     /// The `next_after` of the page before.
-    after: Option<String>,
+    after: Option<Cursor<EVENTS>>,
     /// Items on the page; 50 where it is left out.
     #[schemars(range(min = 1, max = PAGE_MAX))]
     limit: Option<usize>,
 }
+
+impl Parameters for ListParams {}
 
 /// An event, but for its record, which comes behind it as it is kept.
 #[derive(Serialize, JsonSchema)]
@@ -114,7 +115,7 @@ fn written(page: &EventPage, codes: &StatusCodes) -> Bytes {
         out.put_slice(&event.record);
         out.put_u8(b'}');
     }
-    let next = cursor::cursor(List::Events, page.next);
+    let next = Cursor::<EVENTS>(page.next);
     out.put_slice(format!("],\"next_after\":\"{next}\",\"has_more\":{}}}", page.more).as_bytes());
     out.freeze()
 }
@@ -122,19 +123,17 @@ fn written(page: &EventPage, codes: &StatusCodes) -> Bytes {
 async fn list(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<CallingPartner>,
-    params: Result<Params<ListParams>>,
+    Params(params): Params<ListParams>,
 ) -> Result<Answer<Page>> {
-    let partner = caller.with(Scope::WebhooksRead)?;
-    let Params(params) = params?;
     let query = EventQuery {
-        business_id: partner.business_id,
-        after: params.after.map(|after| cursor::place(List::Events, "after", &after)).transpose()?,
-        limit: page_limit(params.limit)?,
+        business_id: caller.business_id,
+        after: params.after.map(|Cursor(place)| place),
+        limit: params.limit.unwrap_or(PAGE_DEFAULT),
         record_bytes_max: PAGE_BYTES_MAX,
     };
     match shared.store.events(query).await.map_err(store_error)? {
         EventsRead::Page(page) => Ok(Answer::raw(written(&page, &shared.codes))),
-        EventsRead::Ahead => Err(cursor::malformed("after")),
+        EventsRead::Ahead => Err(Fault::new("after", cursor::EXPECTED).into()),
         EventsRead::Expired => Err(ApiError::new(
             ErrorCode::RequestCursorExpired,
             "after: events behind this cursor are not kept any more; read the orders anew, and go on without a cursor",

@@ -1,24 +1,24 @@
 //! The Partner API, a file a noun.
 //!
-//! Who is calling is asked by the layer around all of them, and what that credential allows first thing in each: whoever may
+//! Who is calling is asked by the layer around all of them, and what that credential allows by one around each: whoever may
 //! not make a call learns nothing of what it expects. What belongs to another business is not found, rather than forbidden.
 
 mod cursor;
 mod deliveries;
 mod events;
-mod once;
 mod orders;
 mod webhooks;
 
 use std::sync::Arc;
 
-use axum::middleware;
+use axum::Extension;
+use axum::extract::Request;
+use axum::middleware::{self, Next};
 use hookit_server::ApiError;
-use hookit_server::routes::Routes;
+use hookit_server::routes::{Call, Routes};
 
 use crate::Shared;
-use crate::api::Result;
-use crate::credentials::{PARTNER_CREDENTIAL, REFUSALS, partners_only};
+use crate::credentials::{CallingPartner, PARTNER_CREDENTIAL, REFUSALS, Scope, partners_only};
 use crate::rates;
 
 /// The heading of all of them.
@@ -41,11 +41,11 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Routes {
 const PAGE_MAX: usize = 200;
 const PAGE_DEFAULT: usize = 50;
 
-/// How many items a page may have, where `wished` asks for so many.
-fn page_limit(wished: Option<usize>) -> Result<usize> {
-    let limit = wished.unwrap_or(PAGE_DEFAULT);
-    match (1..=PAGE_MAX).contains(&limit) {
-        true => Ok(limit),
-        false => Err(ApiError::invalid(format!("limit: expected 1 to {PAGE_MAX}"))),
-    }
+/// A call for whose credential has this scope.
+fn scoped(call: Call<Arc<Shared>>, scope: Scope) -> Call<Arc<Shared>> {
+    let pass = move |Extension(caller): Extension<CallingPartner>, request: Request, next: Next| async move {
+        caller.check(scope)?;
+        Ok::<_, ApiError>(next.run(request).await)
+    };
+    call.needs(scope.as_str()).behind(move |handler| handler.route_layer(middleware::from_fn(pass)))
 }

@@ -7,19 +7,20 @@ use axum::Extension;
 use axum::extract::{FromRequest as _, Request, State};
 use hookit_contract::{
     BranchId, BrandId, BusinessId, ErrorCode, FULFILLMENT_STATUSES, GivenReason, KnownStatus, OrderId,
-    OrderStatus, PartnerMove, StatusCodes, Timestamp,
+    PartnerMove, StatusCodes, Timestamp,
 };
 use hookit_server::routes::{Routes, get, patch};
-use hookit_server::{Answer, ApiError, Fault, JsonBody, Params, PathId, RawBody};
+use hookit_server::{Answer, ApiError, Fault, Faults, JsonBody, Parameters, Params, PathId, RawBody};
 use hookit_store::platform::{OrderSearch, PartnerMoveRequest, PartnerMoved, Reason};
 use http::HeaderMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::once;
+use super::scoped;
 use crate::Shared;
 use crate::api::{self, Result, no_such_order, store_error};
 use crate::credentials::{CallingPartner, Scope};
+use crate::once;
 use crate::operator::orders::TextOrCode;
 use crate::order_schema::{Order, OrdersFound};
 
@@ -31,46 +32,42 @@ const SIZE_MAX: u64 = 1000;
 const SIZE_DEFAULT: u64 = 100;
 
 pub(super) fn routes() -> Routes<Arc<Shared>> {
-    let (read, missing) = (Scope::OrdersRead.as_str(), ErrorCode::ResourceNotFound);
+    let (read, missing) = (Scope::OrdersRead, ErrorCode::ResourceNotFound);
     Routes::new(super::GROUP)
         .route(
             "/orders",
-            get(list)
+            scoped(get(list), read)
                 .named("listOwnOrders", "Orders by the time of their creation, the earliest first.")
                 .details(
                     "`created_from` is inclusive and `created_to` exclusive, at most 90 days apart; without them the last 90 days. \
                      `status` is a code or a name. What is new comes behind the pages that were read, and moves nothing on them.",
                 )
-                .needs(read)
                 .refuses(&[ErrorCode::RequestInvalidRange]),
         )
         .route(
             "/orders/statuses",
-            get(statuses).named("listStatuses", "What the codes in `status` mean.").needs(read),
+            scoped(get(statuses), read).named("listStatuses", "What the codes in `status` mean."),
         )
         .route(
             "/orders/fulfillment-statuses",
-            get(fulfillment_statuses)
-                .named("listFulfillmentStatuses", "What the codes in `fulfillment_status_id` mean.")
-                .needs(read),
+            scoped(get(fulfillment_statuses), read)
+                .named("listFulfillmentStatuses", "What the codes in `fulfillment_status_id` mean."),
         )
         .route(
             "/orders/{id}",
-            get(one)
+            scoped(get(one), read)
                 .named("getOrder", "The record, byte for byte the one in the webhook.")
-                .needs(read)
                 .refuses(&[missing]),
         )
         .route(
             "/orders/{id}/status",
-            once::keyed(patch(move_to))
+            once::keyed(scoped(patch(move_to), Scope::OrdersWrite))
                 .named("moveOwnOrder", "Moves an order; the answer is its record.")
                 .details(
                     "`rejected` is the refusal of a PLACED order, which ends in CANCELLED. `rejected` and `cancelled` need a \
                      `reason_code`, an integer or a text. `accepted` and `ready` for an order whose courier is assigned or has \
                      arrived are accepted and change nothing.",
                 )
-                .needs(Scope::OrdersWrite.as_str())
                 .takes::<MoveBody>("application/json")
                 .refuses(&[missing, ErrorCode::StateInvalidTransition]),
         )
@@ -79,12 +76,10 @@ pub(super) fn routes() -> Routes<Arc<Shared>> {
 async fn one(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<CallingPartner>,
-    id: Result<PathId>,
+    PathId(id): PathId,
 ) -> Result<Answer<Order>> {
-    let partner = caller.with(Scope::OrdersRead)?;
-    let PathId(id) = id?;
     let order = shared.store.order(OrderId(id)).await.map_err(store_error)?;
-    let order = order.filter(|o| o.business_id == partner.business_id).ok_or_else(no_such_order)?;
+    let order = order.filter(|o| o.business_id == caller.business_id).ok_or_else(no_such_order)?;
     Ok(Answer::raw(order.record))
 }
 
@@ -97,7 +92,7 @@ struct ListParams {
     /// Orders on a page; 100 where it is left out.
     #[schemars(range(min = 1, max = SIZE_MAX))]
     size: Option<u64>,
-    /// A code, or a name in any case.
+    /// A code, which is zero or above, or a name in any case.
     status: Option<String>,
     #[schemars(range(min = 1))]
     brand_id: Option<i64>,
@@ -116,26 +111,25 @@ struct Page {
     search: OrderSearch,
 }
 
+impl Parameters for ListParams {
+    fn check(&self, faults: &mut Faults) {
+        // Which code stands for what makes no difference here.
+        let is_status = |text: &String| StatusCodes::default().read(text).is_some();
+        let message = || format!("expected a status code, or one of {}", KnownStatus::names());
+        faults.unless(self.status.as_ref().is_none_or(is_status), "status", message());
+        api::check_stretch(faults, ("created_from", self.created_from), ("created_to", self.created_to));
+    }
+}
+
 impl ListParams {
     fn read(self, business_id: BusinessId, codes: &StatusCodes, now: Timestamp) -> Result<Page> {
         let (number, size) = (self.page.unwrap_or(1), self.size.unwrap_or(SIZE_DEFAULT));
-        if number == 0 {
-            return Err(ApiError::invalid("page: expected 1 or more"));
-        }
-        if !(1..=SIZE_MAX).contains(&size) {
-            return Err(ApiError::invalid(format!("size: expected 1 to {SIZE_MAX}")));
-        }
-        for (name, id) in [("brand_id", self.brand_id), ("branch_id", self.branch_id)] {
-            if id.is_some_and(|id| id <= 0) {
-                return Err(ApiError::invalid(format!("{name}: expected an integer above zero")));
-            }
-        }
         let (created_from, created_to) = self.window(now)?;
         let search = OrderSearch {
             business_id,
             created_from,
             created_to,
-            status: self.status.map(|text| status(&text, codes)).transpose()?,
+            status: self.status.and_then(|text| codes.read(&text)),
             brand_id: self.brand_id.map(BrandId),
             branch_id: self.branch_id.map(BranchId),
             skip: (number - 1).saturating_mul(size),
@@ -154,7 +148,6 @@ impl ListParams {
             return Ok((Timestamp::from_millis(to.as_millis().saturating_sub(back)), to));
         };
         let message = match self.created_to {
-            Some(to) if from > to => "created_to: expected a time that is not before created_from",
             Some(to) if to.since(from) > WINDOW_MAX => {
                 "created_from: expected a time at most 90 days before created_to"
             }
@@ -163,28 +156,16 @@ impl ListParams {
             }
             _ => return Ok((from, to)),
         };
-        let is_range = from <= to;
-        let code = if is_range { ErrorCode::RequestInvalidRange } else { ErrorCode::RequestInvalid };
-        Err(ApiError::new(code, message))
+        Err(ApiError::new(ErrorCode::RequestInvalidRange, message))
     }
-}
-
-/// A status by its name, in any case, or by its code, which may be one that has no name.
-fn status(text: &str, codes: &StatusCodes) -> Result<OrderStatus> {
-    codes.read(text).ok_or_else(|| {
-        ApiError::invalid(format!("status: expected a status code, or one of {}", KnownStatus::names()))
-    })
 }
 
 async fn list(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<CallingPartner>,
-    params: Result<Params<ListParams>>,
+    Params(params): Params<ListParams>,
 ) -> Result<Answer<OrdersFound>> {
-    let partner = caller.with(Scope::OrdersRead)?;
-    let Params(params) = params?;
-    let Page { number, size, search } =
-        params.read(partner.business_id, &shared.codes, shared.clock.now())?;
+    let Page { number, size, search } = params.read(caller.business_id, &shared.codes, shared.clock.now())?;
     let found = shared.store.find_orders(search).await.map_err(store_error)?;
     let further = format!("\"page\":{number},\"size\":{size},\"total\":{}", found.total);
     Ok(Answer::raw(api::order_page(&found.orders, &further)))
@@ -197,18 +178,13 @@ struct Code {
     status: &'static str,
 }
 
-async fn statuses(
-    State(shared): State<Arc<Shared>>,
-    Extension(caller): Extension<CallingPartner>,
-) -> Result<Answer<Vec<Code>>> {
-    caller.with(Scope::OrdersRead)?;
+async fn statuses(State(shared): State<Arc<Shared>>) -> Answer<Vec<Code>> {
     let row = |status: KnownStatus| Code { id: shared.codes.code(status), status: status.name() };
-    Ok(Answer::ok(&KnownStatus::ALL.map(row).into()))
+    Answer::ok(&KnownStatus::ALL.map(row).into())
 }
 
-async fn fulfillment_statuses(Extension(caller): Extension<CallingPartner>) -> Result<Answer<Vec<Code>>> {
-    caller.with(Scope::OrdersRead)?;
-    Ok(Answer::ok(&FULFILLMENT_STATUSES.map(|(id, status)| Code { id, status }).into()))
+async fn fulfillment_statuses() -> Answer<Vec<Code>> {
+    Answer::ok(&FULFILLMENT_STATUSES.map(|(id, status)| Code { id, status }).into())
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -237,19 +213,17 @@ impl MoveBody {
 async fn move_to(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<CallingPartner>,
+    PathId(id): PathId,
     headers: HeaderMap,
-    id: Result<PathId>,
     request: Request,
 ) -> Result<Answer<Order>> {
-    let partner = caller.with(Scope::OrdersWrite)?;
-    let PathId(id) = id?;
     let key = once::key(&headers)?;
     let RawBody(bytes) = RawBody::from_request(request, &()).await?;
     let JsonBody(MoveBody { status: asked, reason_code, occurred_at }) = JsonBody::parse(&bytes)?;
     let reason = MoveBody::reason(reason_code, asked)?;
-    let key = once::once_key(partner, key, "move an order", &id.to_string(), &bytes);
+    let key = once::once_key(&caller, key, "move an order", &id.to_string(), &bytes);
     let request = PartnerMoveRequest {
-        business_id: partner.business_id,
+        business_id: caller.business_id,
         order_id: OrderId(id),
         asked,
         reason,

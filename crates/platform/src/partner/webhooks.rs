@@ -18,9 +18,8 @@ use crate::credentials::{CallingPartner, Scope};
 pub(super) fn routes() -> Routes<Arc<Shared>> {
     Routes::new(super::GROUP).route(
         "/webhooks",
-        get(list)
-            .named("listOwnWebhooks", "The URLs registered for the credential's business.")
-            .needs(Scope::WebhooksRead.as_str()),
+        super::scoped(get(list), Scope::WebhooksRead)
+            .named("listOwnWebhooks", "The URLs registered for the credential's business."),
     )
 }
 
@@ -64,7 +63,6 @@ async fn list(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<CallingPartner>,
 ) -> Result<Answer<List<'static>>> {
-    let partner = caller.with(Scope::WebhooksRead)?;
-    let webhooks = shared.store.webhooks_of(partner.business_id).await.map_err(store_error)?;
+    let webhooks = shared.store.webhooks_of(caller.business_id).await.map_err(store_error)?;
     Ok(Answer::ok(&List { webhooks: webhooks.iter().map(Shown::of).collect() }))
 }

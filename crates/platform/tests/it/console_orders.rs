@@ -78,7 +78,7 @@ async fn an_orders_page_tells_what_happened_what_it_led_to_and_what_changed() {
     let text = page(&browser, &format!("/console/orders/{id}?version=9")).await;
     assert!(text.contains("The record of version 9 is not kept"), "{text}");
     browser.get("/console/orders/404").await.expect(404);
-    browser.get("/console/orders/x").await.expect(400);
+    browser.get("/console/orders/x").await.expect(404);
     running.stop().await;
 }
 

@@ -305,7 +305,7 @@ async fn another_businesss_order_is_not_found_and_a_scope_that_is_missing_is_for
     not_ours.is_refused(404, "resource_not_found", "there is no such order");
     assert_eq!(not_ours.error(), not_there.error());
     let bad = platform.call_as(Some(&partner.basic()), "GET", "/v1/partner/orders/x", "").await;
-    bad.is_refused(400, "request_invalid", "id: expected an integer above zero in the path");
+    bad.is_refused(404, "resource_not_found", "id: expected an integer above zero in the path");
 
     let body = json!({"name": "Reports", "business_id": 7, "scopes": ["orders:write", "webhooks:read"]});
     let issued = platform.call("POST", "/v1/operator/partners", body.to_string()).await.expect(201).data();

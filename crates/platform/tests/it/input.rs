@@ -322,7 +322,7 @@ async fn a_partner_with_a_wrong_field_is_refused_by_its_name() {
         (good.to_string().replace("7", "1E400"), "business_id: number out of range".to_owned()),
         (good.to_string().replace("POS", "\\ud800"), "name: a \\u escape of half a character".to_owned()),
         (
-            good.to_string().replace("7", &format!("{}{}", "[".repeat(10_000), "]".repeat(10_000))),
+            good.to_string().replace("7", &format!("{}{}", "[".repeat(60), "]".repeat(60))),
             "business_id: expected an integer, found an array".to_owned(),
         ),
         (but(&good, "scope", json!([])), {
@@ -499,12 +499,16 @@ async fn an_id_in_a_path_that_is_none_and_a_parameter_that_is_none_are_refused_b
     let stage = Stage::set().await;
     let an_id = "id: expected an integer above zero in the path";
     for id in ["x", "0", "-1", "+1", "1.0", "0x1", "9223372036854775808", "%20", "%ff", "1%00"] {
-        stage.invalid("GET", &format!("/v1/operator/orders/{id}"), "", an_id).await;
-        stage.invalid("PATCH", &format!("/v1/operator/orders/{id}/status"), r#"{"status":4}"#, an_id).await;
-        stage.invalid("PUT", &format!("/v1/operator/orders/{id}/cart"), r#"{"cart":[]}"#, an_id).await;
-        stage.invalid("GET", &format!("/v1/operator/businesses/{id}"), "", an_id).await;
         let hierarchy = r#"{"name":"A","brands":[]}"#;
-        stage.invalid("PUT", &format!("/v1/operator/businesses/{id}"), hierarchy, an_id).await;
+        for (method, path, body) in [
+            ("GET", format!("/v1/operator/orders/{id}"), ""),
+            ("PATCH", format!("/v1/operator/orders/{id}/status"), r#"{"status":4}"#),
+            ("PUT", format!("/v1/operator/orders/{id}/cart"), r#"{"cart":[]}"#),
+            ("GET", format!("/v1/operator/businesses/{id}"), ""),
+            ("PUT", format!("/v1/operator/businesses/{id}"), hierarchy),
+        ] {
+            stage.refused(method, &path, body, NOT_FOUND, an_id).await;
+        }
     }
     let states = "expected one of pending, delivered, dead, cancelled, superseded";
     for (path, query, message) in [

@@ -32,4 +32,5 @@ mod replay_jobs;
 mod restart;
 mod retention;
 mod retry;
+mod strict;
 mod tokens;

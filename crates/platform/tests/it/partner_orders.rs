@@ -83,7 +83,7 @@ async fn a_page_of_orders_that_cannot_be_is_refused_by_its_parameter() {
     };
     let (long_ago, longer_ago, recently) = (ago(89 * DAY), ago(91 * DAY), ago(HOUR));
     for (query, code, message) in [
-        ("page=0", "request_invalid", "page: expected 1 or more"),
+        ("page=0", "request_invalid", "page: expected an integer above zero"),
         ("page=-1", "request_invalid", "page: expected an integer"),
         ("size=0", "request_invalid", "size: expected 1 to 1000"),
         ("size=1001", "request_invalid", "size: expected 1 to 1000"),

@@ -1,15 +1,16 @@
-//! Forms: read within a bound, and taken only from our own pages.
+//! Forms: read within a bound, and taken only from our own pages. And the queries of pages.
 
 use axum::body::Body;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use hookit_contract::ErrorCode;
+use http::request::Parts;
 use http::{HeaderMap, header};
 use maud::{Markup, html};
 use serde::de::DeserializeOwned;
 use url::form_urlencoded;
 
 use super::Session;
-use crate::{ApiError, Limits, RawBody, Secret, read_body, wrong};
+use crate::{ApiError, Limits, RawBody, Secret, params, read_body, wrong};
 
 /// Bytes of a form.
 pub const FORM_BYTES_MAX: usize = 64 << 10;
@@ -37,6 +38,19 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Form<T> {
         let value = serde_urlencoded::from_str(&text)
             .map_err(|error| ApiError::from(wrong::in_words("form", "", &error.to_string())))?;
         Ok(Form(value))
+    }
+}
+
+/// The query of a page's address as a value: the fields of a form that only asks, or where a list goes on.
+#[derive(Clone, Debug)]
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let faulty = |first| ApiError::faulty(params::faults_of_reading::<T>(&parts.uri, first));
+        params::query(&parts.uri).map(Query).map_err(faulty)
     }
 }
 

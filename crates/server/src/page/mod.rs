@@ -23,7 +23,7 @@ mod session;
 pub use assets::assets;
 pub use chart::{Axes, Series, chart, spark};
 pub use door::{Door, Knock, Led};
-pub use form::{FORM_BYTES_MAX, Form, check_form, csrf_field};
+pub use form::{FORM_BYTES_MAX, Form, Query, check_form, csrf_field};
 pub use fresh::follow;
 pub use headers::{is_page_wanted, protected, see_other};
 pub use layout::{Frame, Section, SignedIn, Site};

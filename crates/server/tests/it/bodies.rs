@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::routing::{get, post};
-use hookit_server::{Answer, JsonBody, Limits, NoBody, Object, Params, RawBody};
+use hookit_server::{Answer, Faults, JsonBody, Limits, NoBody, Object, Parameters, Params, RawBody};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -34,8 +34,21 @@ enum Kind {
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Query {
+    #[schemars(range(min = 1, max = 100))]
     limit: Option<u32>,
     kind: Option<Kind>,
+    #[schemars(length(min = 2, max = 5))]
+    text: Option<String>,
+    #[schemars(range(min = 0))]
+    from: Option<i64>,
+    to: Option<i64>,
+}
+
+impl Parameters for Query {
+    fn check(&self, faults: &mut Faults) {
+        let is_stretch = self.from.zip(self.to).is_none_or(|(from, to)| from <= to);
+        faults.unless(is_stretch, "to", "expected no less than from");
+    }
 }
 
 fn router() -> Router {
@@ -109,24 +122,59 @@ async fn everything_that_is_wrong_in_a_body_is_told_at_once() {
 async fn what_is_wrong_in_the_parameters_is_told_by_name() {
     let (address, _tasks) = listen(router(), Limits::default()).await;
     let answer = call(address, "GET /query?limit=7&kind=small", "", "").await;
-    assert_eq!(answer.json()["data"], json!({"limit": 7, "kind": "small"}));
+    let data = json!({"limit": 7, "kind": "small", "text": null, "from": null, "to": null});
+    assert_eq!(answer.json()["data"], data);
     for (query, message) in [
         ("limit=seven", "limit: expected an integer"),
         ("limit=", "limit: expected an integer"),
         ("limit=99999999999", "limit: expected an integer"),
         ("limit=1&limit=2", "limit: given more than once"),
-        ("lmit=1", "lmit: unknown field; expected limit or kind"),
+        ("lmit=1", "lmit: unknown field; expected one of limit, kind, text, from, to"),
         ("kind=huge", "kind: \"huge\" is not known; expected small or large"),
         ("kind=small&limit=x&&lmit=1&kind=huge&lmit=2", "limit: expected an integer (and 2 more in details)"),
     ] {
         let answer = call(address, &format!("GET /query?{query}"), "", "").await;
         answer.is_refused(400, "request_invalid", message);
     }
-    let answer = call(address, "GET /query?kind=huge&limit=x&limit=7&a%26b=1", "", "").await;
-    let details = answer.json()["error"]["details"].clone();
-    let paths: Vec<_> =
-        details.as_array().unwrap().iter().map(|fault| fault["path"].as_str().unwrap()).collect();
-    assert_eq!(paths, ["kind", "limit", "a&b"]);
+    for (query, expect) in [
+        ("kind=huge&limit=x&limit=7&a%26b=1", &["kind", "limit", "a&b"][..]),
+        // What is out of bounds is told together with what cannot be read, and with what does not go together.
+        ("limit=0&kind=huge&text=x&from=-1", &["kind", "limit", "text", "from"]),
+        ("limit=101&text=123456&from=5&to=4", &["limit", "text", "to"]),
+    ] {
+        let answer = call(address, &format!("GET /query?{query}"), "", "").await;
+        let details = answer.json()["error"]["details"].clone();
+        let paths: Vec<_> =
+            details.as_array().unwrap().iter().map(|fault| fault["path"].as_str().unwrap()).collect();
+        assert_eq!(paths, expect, "{query}");
+    }
+    for (query, message) in [
+        ("limit=0", "limit: expected 1 to 100"),
+        ("text=x", "text: expected 2 to 5 characters"),
+        ("from=-1", "from: expected an integer, zero or above"),
+        ("from=5&to=4", "to: expected no less than from"),
+    ] {
+        let answer = call(address, &format!("GET /query?{query}"), "", "").await;
+        answer.is_refused(400, "request_invalid", message);
+    }
+    let long = "x".repeat(5_000);
+    let answer = call(address, &format!("GET /query?{long}=1"), "", "").await;
+    let path = answer.json()["error"]["details"][0]["path"].as_str().unwrap().to_owned();
+    assert_eq!(path, format!("{}…", "x".repeat(100)));
+}
+
+#[tokio::test]
+async fn a_body_is_taken_to_a_depth() {
+    let (address, _tasks) = listen(router(), Limits::default()).await;
+    let nested =
+        |levels: usize| format!("{{\"name\":{}1{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1));
+    let answer = call(address, "POST /json", "", &nested(64)).await;
+    answer.is_refused(400, "request_invalid", "name: expected a string, found an array");
+    let message = "body: nested too deeply: at most 64 levels of arrays and objects are taken";
+    for levels in [65, 500_000] {
+        let answer = call(address, "POST /json", "", &nested(levels)).await;
+        answer.is_refused(400, "request_invalid", message);
+    }
 }
 
 #[tokio::test]

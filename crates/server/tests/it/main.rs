@@ -5,6 +5,7 @@
 mod answers;
 mod bodies;
 mod client;
+mod heads;
 mod limits;
 mod live;
 mod stop;

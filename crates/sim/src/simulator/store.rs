@@ -16,10 +16,10 @@ use hookit_store::platform::{
     AddToken, Attempt, AuditPage, AuditQuery, Business, Caller, Cancelled, Change, Changed, CountReplay,
     DeadLetters, DeliveriesOf, Delivery, DeliveryPage, DeliveryQuery, Endpoint, EventQuery, EventsRead,
     Expiry, Figures, Held, HoldReason, LatelyChanged, NewToken, NewWebhook, NothingToSend, Once, OnceKey,
-    OperatorToken, OrderEvent, OrderQuery, OrderSearch, OrdersFound, Partner, PartnerChange, PartnerChanged,
-    PartnerMoveRequest, PartnerMoved, PastFigures, PastQuery, Payload, PendingDelivery, PendingPage,
-    PutBusiness, PutWebhook, Replay, ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay,
-    SteeredReplay, Store, StoredOrder, TokenRevoked, Webhook, WebhookAccess,
+    OperatorKey, OperatorToken, OrderEvent, OrderQuery, OrderSearch, OrdersFound, Partner, PartnerChange,
+    PartnerChanged, PartnerMoveRequest, PartnerMoved, PastFigures, PastQuery, Payload, PendingDelivery,
+    PendingPage, PutBusiness, PutWebhook, Replay, ReplayRequest, ReplayStep, Replayed, StartReplay,
+    SteerReplay, SteeredReplay, Store, StoredOrder, TokenRevoked, Webhook, WebhookAccess,
 };
 use hookit_store::{Condition, Error};
 use rand::RngExt as _;
@@ -252,6 +252,11 @@ impl Store for SimStore {
             changed.push(self.change(change, now).await?);
         }
         Ok(changed)
+    }
+
+    /// No producer has a key in a schedule.
+    async fn change_once(&self, _: OperatorKey, _: Change, _: Timestamp) -> Result<Once<Changed>, Error> {
+        Err(Error::Busy)
     }
 
     /// No partner asks in a schedule.

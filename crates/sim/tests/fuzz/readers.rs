@@ -1,7 +1,7 @@
 //! Readers that are functions: no input makes them panic, and what they take is what was written.
 
 use bytes::Bytes;
-use hookit_contract::{Changes, Envelope, Record, Timestamp, WebhookSecret};
+use hookit_contract::{Changes, Envelope, Record, Timestamp, WebhookSecret, depth_fits};
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
@@ -13,7 +13,7 @@ fn a_record_is_taken_as_it_was_written_or_not_at_all() {
     fuzz("record", 4_000, |input| {
         let json: Result<Value, _> = serde_json::from_slice(input);
         let Ok(record) = Record::parse(Bytes::copy_from_slice(input)) else {
-            assert!(!json.is_ok_and(|json| json.is_object()), "an object was refused");
+            assert!(!depth_fits(input) || !json.is_ok_and(|json| json.is_object()), "an object was refused");
             return;
         };
         assert_eq!(record.bytes(), input);

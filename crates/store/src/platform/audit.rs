@@ -5,6 +5,31 @@ use hookit_contract::{Timestamp, TokenId};
 /// Entries that one look passes over at most, so that a filter that fits nothing is no long read.
 pub const AUDIT_LOOKS_MAX: usize = 10_000;
 
+/// All that an entry can say was done, a noun and a verb.
+pub const AUDIT_ACTIONS: [&str; 21] = [
+    "order.create",
+    "order.move",
+    "order.edit_cart",
+    "delivery.replay",
+    "delivery.cancel",
+    "replay.begin",
+    "replay.pause",
+    "replay.resume",
+    "replay.cancel",
+    "partner.issue",
+    "partner.rotate_secret",
+    "partner.rotate_webhook_secret",
+    "partner.revoke",
+    "webhook.put",
+    "webhook.remove",
+    "webhook.test",
+    "endpoint.hold",
+    "endpoint.release",
+    "business.put",
+    "token.issue",
+    "token.revoke",
+];
+
 /// In whose name something is done, and with which request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
@@ -27,7 +52,7 @@ pub struct AuditEntry {
     pub caller: Caller,
     /// The name of that operator; none for the token that the platform was started with.
     pub name: Option<String>,
-    /// What: a noun and a verb.
+    /// What: one of [`AUDIT_ACTIONS`].
     pub action: String,
     /// The id of what it was done to.
     pub target: String,

@@ -1,9 +1,9 @@
-//! What a partner asks for under a key of its own, and that is done once however often it is asked for.
+//! What a partner or an operator asks for under a key of its own, and that is done once however often it is asked for.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use hookit_contract::{BusinessId, OrderId, PartnerId, PartnerMove, Timestamp};
+use hookit_contract::{BusinessId, OrderId, PartnerId, PartnerMove, Timestamp, TokenId};
 
 use super::Reason;
 
@@ -15,6 +15,17 @@ pub const KEYS_KEPT: Duration = Duration::from_secs(86_400);
 pub struct OnceKey {
     /// Whose key it is.
     pub partner_id: PartnerId,
+    /// The key.
+    pub key: String,
+    /// A hash of what is asked for: the same key may not stand for two things.
+    pub request_hash: [u8; 32],
+}
+
+/// Under which key an operator or a surface asks for a change of an order.
+#[derive(Clone, Debug)]
+pub struct OperatorKey {
+    /// Whose key it is; 0 for the token that the platform was started with.
+    pub token_id: TokenId,
     /// The key.
     pub key: String,
     /// A hash of what is asked for: the same key may not stand for two things.

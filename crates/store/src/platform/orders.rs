@@ -60,8 +60,8 @@ pub enum Changed {
     NoSuchOrder,
     /// The id is taken by another order.
     IdTaken(OrderId),
-    /// The record cannot be an order of this installation.
-    Invalid(Invalid),
+    /// The record cannot be an order of this installation, for these reasons; there is one at least.
+    Invalid(Vec<Invalid>),
     /// The order may not make this move.
     MoveRefused(MoveRefusal),
     /// The order has ended in this status; its cart is final.
@@ -109,6 +109,19 @@ pub enum Invalid {
         /// The brand.
         brand_id: BrandId,
     },
+}
+
+impl Invalid {
+    /// The field at fault, where it is one field.
+    pub fn field(&self) -> Option<&str> {
+        match self {
+            Invalid::Field(error) => error.field(),
+            Invalid::TooLarge { .. } => None,
+            Invalid::Status(_) => Some("status"),
+            Invalid::UnknownBrand { field, .. } => Some(field),
+            Invalid::UnknownBranchOfBusiness { .. } | Invalid::UnknownBranch { .. } => Some("branch_id"),
+        }
+    }
 }
 
 /// An order as it stands.

@@ -10,7 +10,7 @@ use hookit_store::platform::{
 use crate::fixture::*;
 
 /// Whole passes, until one finds nothing to do; the number of their steps.
-async fn expire(store: &impl Store, before: Timestamp) -> usize {
+pub(crate) async fn expire(store: &impl Store, before: Timestamp) -> usize {
     let (mut steps, mut place) = (1, Expiry::default());
     while let Some(next) = store.expire(before, place).await.unwrap() {
         place = next;

@@ -10,6 +10,7 @@ mod figures;
 mod fixture;
 mod inbox;
 mod mending;
+mod once;
 mod past;
 mod payloads;
 mod platform;
@@ -260,6 +261,24 @@ macro_rules! audit_suite {
     };
 }
 
+/// The platform's checks of what is done once for a key, for one backend.
+macro_rules! once_suite {
+    ($backend:ident, $open:path) => {
+        suite!(
+            $backend,
+            platform,
+            once,
+            $open,
+            [
+                a_change_under_a_key_is_made_once_and_answered_alike,
+                what_was_refused_is_refused_alike_whatever_happened_since,
+                a_record_that_is_none_leaves_no_key,
+                a_key_is_an_operators_own_for_a_day_and_its_record_stays_as_long,
+            ]
+        );
+    };
+}
+
 /// The figures' checks, for one backend.
 macro_rules! figures_suite {
     ($backend:ident, $open:path) => {
@@ -343,6 +362,7 @@ replays_suite!(sqlite_replays, crate::fixture::sqlite_platform);
 replay_jobs_suite!(sqlite_replays_jobs, crate::fixture::sqlite_platform);
 platform_suite!(sqlite_platform, crate::fixture::sqlite_platform);
 registry_suite!(sqlite_registry, crate::fixture::sqlite_platform);
+once_suite!(sqlite_once, crate::fixture::sqlite_platform);
 past_suite!(sqlite_past, crate::fixture::sqlite_platform);
 tokens_suite!(sqlite_tokens, crate::fixture::sqlite_platform);
 endings_suite!(sqlite_endings, crate::fixture::sqlite_platform);

@@ -57,10 +57,22 @@ pub(crate) async fn a_registered_hierarchy_is_asked_of_orders_and_registrations(
         ),
     ] {
         match store.change(Change::Create { record: record(text) }, at(0)).await.unwrap() {
-            Changed::Invalid(invalid) => assert!(invalid.to_string().contains(message), "{text}: {invalid}"),
+            Changed::Invalid(invalid) => {
+                let told: Vec<String> = invalid.iter().map(ToString::to_string).collect();
+                assert!(matches!(&told[..], [one] if one.contains(message)), "{text}: {told:?}");
+            }
             other => panic!("{text}: {other:?}"),
         }
     }
+    // All that is wrong at once, what follows from the hierarchy too.
+    let text = r#"{"business_id":9,"branch_id":1,"brands":[{"id":1},{"id":664}],"id":0,"status":5,"type":1,"type":2}"#;
+    let Changed::Invalid(invalid) =
+        store.change(Change::Create { record: record(text) }, at(0)).await.unwrap()
+    else {
+        panic!("{text}");
+    };
+    let paths: Vec<_> = invalid.iter().filter_map(Invalid::field).collect();
+    assert_eq!(paths, ["type", "id", "status", "brands[0].id", "branch_id"], "{invalid:?}");
     // A business without a hierarchy may name any.
     create(store, record(r#"{"business_id":10,"branch_id":1,"brands":[{"id":77}]}"#), at(0)).await;
 
@@ -87,7 +99,10 @@ pub(crate) async fn a_registered_hierarchy_is_asked_of_orders_and_registrations(
     // Replaced, not merged.
     store.put_business(hierarchy(BUSINESS, &[(664, &[1062])])).await.unwrap();
     let gone = store.change(Change::Create { record: order_of(r#"[{"id":663}]"#, "") }, at(0)).await.unwrap();
-    assert!(matches!(gone, Changed::Invalid(Invalid::UnknownBrand { .. })), "{gone:?}");
+    assert!(
+        matches!(&gone, Changed::Invalid(invalid) if matches!(invalid[..], [Invalid::UnknownBrand { .. }])),
+        "{gone:?}"
+    );
     create(store, order_of(r#"[{"id":664}]"#, ""), at(0)).await;
 }
 

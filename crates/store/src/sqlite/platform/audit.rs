@@ -10,8 +10,8 @@ use super::book::{Command, Reply};
 use super::changes::Prepared;
 use crate::Error;
 use crate::platform::{
-    AUDIT_LOOKS_MAX, AddToken, AuditEntry, AuditPage, AuditQuery, Caller, Cancelled, Changed, Held,
-    PartnerChange, PartnerChanged, PutBusiness, PutWebhook, Replayed, StartReplay, SteerReplay,
+    AUDIT_ACTIONS, AUDIT_LOOKS_MAX, AddToken, AuditEntry, AuditPage, AuditQuery, Caller, Cancelled, Changed,
+    Held, Once, PartnerChange, PartnerChanged, PutBusiness, PutWebhook, Replayed, StartReplay, SteerReplay,
     SteeredReplay, TokenRevoked,
 };
 use crate::sqlite::{failed, limit};
@@ -31,6 +31,7 @@ type Done = Option<(&'static str, String)>;
 
 fn write(db: &Connection, caller: &Caller, done: Done) -> Result<(), Error> {
     let Some((action, target)) = done else { return Ok(()) };
+    debug_assert!(AUDIT_ACTIONS.contains(&action), "{action} is not among the actions that can be asked for");
     let Caller { token_id, address, request_id, now } = caller;
     db.prepare_cached(
         "INSERT INTO audit (done_at, token_id, action, target, address, request_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -54,6 +55,9 @@ fn change(prepared: &Prepared, changed: &Changed) -> Done {
 fn done(command: &Command, reply: &Reply) -> Done {
     match (command, reply) {
         (Command::Change(prepared, _), Reply::Changed(changed)) => change(prepared, changed),
+        (Command::ChangeOnce(_, prepared, _), Reply::ChangedOnce((Once::Done(changed), true))) => {
+            change(prepared, changed)
+        }
         (Command::ReplayDelivery(delivery_id, _), Reply::Replayed(Replayed::Done)) => {
             Some(("delivery.replay", delivery_id.to_string()))
         }

@@ -14,16 +14,16 @@ use super::registry::Registry;
 use super::replays::{self, jobs};
 use super::tally::{self, Moved, Tallied};
 use super::{
-    PlatformOptions, Published, attempts, audit, changes, deliveries, endings, expiry, once, past, reads,
-    registrations, tokens,
+    PlatformOptions, Published, attempts, audit, changes, deliveries, endings, expiry, once, operator_once,
+    past, reads, registrations, tokens,
 };
 use crate::Error;
 use crate::fanout::Event;
 use crate::platform::{
     Activity, AddToken, Attempt, Business, Caller, Cancelled, Changed, Counts, EndpointSettings, Held,
-    HoldReason, Invalid, NewToken, NewWebhook, Once, OnceKey, Partner, PartnerChange, PartnerChanged,
-    PartnerMoveRequest, PartnerMoved, PastFigures, PendingDelivery, PutBusiness, PutWebhook, Reason,
-    ReplayRequest, Replayed, StartReplay, SteerReplay, SteeredReplay, TokenRevoked,
+    HoldReason, Invalid, NewToken, NewWebhook, Once, OnceKey, OperatorKey, Partner, PartnerChange,
+    PartnerChanged, PartnerMoveRequest, PartnerMoved, PastFigures, PendingDelivery, PutBusiness, PutWebhook,
+    Reason, ReplayRequest, Replayed, StartReplay, SteerReplay, SteeredReplay, TokenRevoked,
 };
 use crate::sqlite::ids::DeliveryIds;
 use crate::sqlite::writer::Book;
@@ -34,7 +34,8 @@ pub(super) enum Command {
     Named(Box<Command>, Arc<Caller>),
     NoteTest(WebhookId),
     Change(Prepared, Timestamp),
-    Changes(Vec<Result<Prepared, Invalid>>, Timestamp),
+    Changes(Vec<Result<Prepared, Vec<Invalid>>>, Timestamp),
+    ChangeOnce(OperatorKey, Prepared, Timestamp),
     MoveOnce(OnceKey, PartnerMoveRequest, Timestamp),
     Attempts(Vec<Attempt>, Timestamp),
     GiveUp(Vec<DeliverySeq>, Timestamp),
@@ -67,6 +68,7 @@ impl Command {
             // They make deliveries, or change what the registry says.
             Command::Change(..)
             | Command::Changes(..)
+            | Command::ChangeOnce(..)
             | Command::MoveOnce(..)
             | Command::AddPartner(_)
             | Command::ChangePartner(..)
@@ -97,6 +99,7 @@ pub(super) enum Reply {
     Noted(()),
     Changed(Changed),
     ManyChanged(Vec<Changed>),
+    ChangedOnce(operator_once::Outcome),
     MovedOnce(Once<PartnerMoved>),
     Attempts(()),
     GivenUp(()),
@@ -274,6 +277,7 @@ impl Book for PlatformBook {
                 Command::Changes(many, _) => {
                     many.iter().map(|one| EMPTY + one.as_ref().map_or(0, Prepared::bytes)).sum()
                 }
+                Command::ChangeOnce(key, prepared, _) => key.key.len() + prepared.bytes(),
                 Command::MoveOnce(key, request, _) => {
                     let reason = request.reason.as_ref();
                     key.key.len()
@@ -353,6 +357,9 @@ impl Book for PlatformBook {
                 })
                 .collect::<Result<_, _>>()
                 .map(Reply::ManyChanged),
+            Command::ChangeOnce(key, change, now) => {
+                operator_once::change(db, tick, &self.codes, key, change, *now).map(Reply::ChangedOnce)
+            }
             Command::MoveOnce(key, request, now) => {
                 once::move_order(db, tick, &self.codes, key, request, *now).map(Reply::MovedOnce)
             }

@@ -1,16 +1,18 @@
 //! Changes of orders: the checks against the order as it stands, the new record, the event.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use hookit_contract::{
     Actor, BranchId, BrandId, BusinessId, Changes, EventType, KnownStatus, MoveVerdict, OWNED_FIELDS,
-    OrderId, OrderStatus, OwnedFields, Record, RecordError, StatusCodes, Timestamp, check_move,
-    check_partner_move,
+    OrderId, OrderStatus, OwnedFields, RECORD_FAULTS_MAX, Record, RecordError, StatusCodes, Timestamp,
+    check_move, check_partner_move,
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::book::Tick;
 use super::order_rows::{CurrentOrder, current};
+use super::registry::Registry;
 use crate::Error;
 use crate::fanout::Event;
 use crate::platform::{
@@ -60,9 +62,14 @@ pub(super) struct NewOrder {
 }
 
 impl Prepared {
-    pub(super) fn new(change: Change, codes: &StatusCodes) -> Result<Self, Invalid> {
+    /// Checks a change as far as can be done without the order.
+    pub(super) fn new(
+        change: Change,
+        codes: &StatusCodes,
+        registry: RegistryNow<'_>,
+    ) -> Result<Self, Vec<Invalid>> {
         match change {
-            Change::Create { record } => NewOrder::read(record, codes).map(Prepared::Create),
+            Change::Create { record } => NewOrder::read(record, codes, registry).map(Prepared::Create),
             Change::Move { order_id, to, actor, reason, occurred_at } => {
                 Ok(Prepared::Move { order_id, to, actor, reason, occurred_at })
             }
@@ -73,6 +80,14 @@ impl Prepared {
                 }
                 Ok(Prepared::EditCart { order_id, edit, bytes: fields.bytes().len() })
             }
+        }
+    }
+
+    /// The order that it is about, where that is there already.
+    pub(super) fn order_id(&self) -> Option<OrderId> {
+        match self {
+            Prepared::Create(_) => None,
+            Prepared::Move { order_id, .. } | Prepared::EditCart { order_id, .. } => Some(*order_id),
         }
     }
 
@@ -87,33 +102,70 @@ impl Prepared {
     }
 }
 
+/// The registry as it is by now. Only where a record is refused anyway is it asked for, so that all that is wrong is told at once.
+pub(super) type RegistryNow<'a> = &'a (dyn Fn() -> Arc<Registry> + Sync);
+
 impl NewOrder {
-    fn read(record: Record, codes: &StatusCodes) -> Result<Self, Invalid> {
-        record.refuse_repeated(&OWNED_FIELDS)?;
-        record.refuse_repeated(&READ_FIELDS)?;
-        let missing = |field, expected| RecordError::Missing { field: Cow::Borrowed(field), expected };
-        let id = record.id()?;
-        let business_id = record.business_id()?.ok_or_else(|| missing("business_id", AN_ID))?;
-        let branch_id = record.branch_id()?.ok_or_else(|| missing("branch_id", AN_ID))?;
-        let brands = record.brand_ids()?;
-        if brands.is_empty() {
-            return Err(match record.get("brands") {
-                None | Some("null") => missing("brands", BRANDS),
-                Some(_) => RecordError::Invalid {
-                    field: Cow::Borrowed("brands"),
-                    expected: BRANDS,
-                    found: "an empty array",
-                },
+    /// The id that the surface gave it.
+    pub(super) fn id(&self) -> Option<OrderId> {
+        self.id
+    }
+
+    fn read(record: Record, codes: &StatusCodes, registry: RegistryNow<'_>) -> Result<Self, Vec<Invalid>> {
+        let repeated = record.repeated(&OWNED_FIELDS).chain(record.repeated(&READ_FIELDS));
+        let mut faults: Vec<Invalid> = repeated.map(Invalid::from).collect();
+        let business_id = record.business_id().and_then(|id| id.ok_or_else(|| missing("business_id", AN_ID)));
+        let branch_id = record.branch_id().and_then(|id| id.ok_or_else(|| missing("branch_id", AN_ID)));
+        let id = or_fault(record.id(), &mut faults).flatten();
+        let business_id = or_fault(business_id, &mut faults);
+        let branch_id = or_fault(branch_id, &mut faults);
+        let brands = match record.brand_ids_or_faults() {
+            Ok(brands) => {
+                if brands.is_empty() {
+                    faults.push(no_brands(&record).into());
+                }
+                brands
             }
-            .into());
-        }
-        let status = match record.status(codes)? {
+            Err(of_brands) => {
+                faults.extend(of_brands.into_iter().map(Invalid::from));
+                Vec::new()
+            }
+        };
+        let status = match or_fault(record.status(codes), &mut faults).flatten() {
             None => KnownStatus::Placed,
             Some(OrderStatus::Known(status)) if !status.has_ended() => status,
-            Some(other) => return Err(Invalid::Status(other)),
+            Some(other) => {
+                faults.push(Invalid::Status(other));
+                KnownStatus::Placed
+            }
         };
-        Ok(NewOrder { record, id, business_id, branch_id, brands, status })
+        if let (Some(business_id), Some(branch_id), []) = (business_id, branch_id, &faults[..]) {
+            return Ok(NewOrder { record, id, business_id, branch_id, brands, status });
+        }
+        if let Some(business_id) = business_id {
+            faults.extend(registry().check_order(business_id, branch_id, &brands));
+        }
+        faults.truncate(RECORD_FAULTS_MAX);
+        Err(faults)
     }
+}
+
+fn missing(field: &'static str, expected: &'static str) -> RecordError {
+    RecordError::Missing { field: Cow::Borrowed(field), expected }
+}
+
+/// What is wrong with the brands of a record that has none.
+fn no_brands(record: &Record) -> RecordError {
+    match record.get("brands") {
+        None | Some("null") => missing("brands", BRANDS),
+        Some(_) => {
+            RecordError::Invalid { field: Cow::Borrowed("brands"), expected: BRANDS, found: "an empty array" }
+        }
+    }
+}
+
+fn or_fault<T>(read: Result<T, RecordError>, faults: &mut Vec<Invalid>) -> Option<T> {
+    read.map_err(|fault| faults.push(fault.into())).ok()
 }
 
 pub(super) fn apply(
@@ -146,11 +198,11 @@ pub(super) fn apply(
             }
             let record = order.record.with(edit);
             if let Some(field) = FIXED_FIELDS.into_iter().find(|f| record.get(f) != order.record.get(f)) {
-                return Ok(Changed::Invalid(Invalid::Field(RecordError::Invalid {
+                return Ok(Changed::Invalid(vec![Invalid::Field(RecordError::Invalid {
                     field: Cow::Borrowed(field),
                     expected: "what it was when the order was created",
                     found: "another value",
-                })));
+                })]));
             }
             let event = Occurrence {
                 event_type: EventType::OrderCartUpdated,
@@ -218,7 +270,7 @@ fn move_order(
 /// Refuses a record that has grown too large to be delivered.
 fn too_large(record: &Record) -> Option<Changed> {
     let bytes = record.bytes().len();
-    (bytes > RECORD_BYTES_MAX).then_some(Changed::Invalid(Invalid::TooLarge { bytes }))
+    (bytes > RECORD_BYTES_MAX).then_some(Changed::Invalid(vec![Invalid::TooLarge { bytes }]))
 }
 
 /// What an event says besides the order.
@@ -237,7 +289,8 @@ fn create(
     now: Timestamp,
 ) -> Result<Changed, Error> {
     let writing = failed("creating an order");
-    if let Err(invalid) = tick.registry(db)?.check_order(new.business_id, new.branch_id, &new.brands) {
+    let invalid = tick.registry(db)?.check_order(new.business_id, Some(new.branch_id), &new.brands);
+    if !invalid.is_empty() {
         return Ok(Changed::Invalid(invalid));
     }
     let is_taken = |order_id: OrderId| {

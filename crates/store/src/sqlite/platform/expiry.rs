@@ -231,4 +231,5 @@ pub(super) const RECORDS: &str = "DELETE FROM records WHERE order_id = ?1
      AND record_id <> (SELECT o.record_id FROM orders o WHERE o.order_id = ?1)
      AND NOT EXISTS (SELECT 1 FROM events e WHERE e.event_seq = records.record_id)
      AND NOT EXISTS (SELECT 1 FROM partner_writes k WHERE k.record_id = records.record_id)
+     AND NOT EXISTS (SELECT 1 FROM operator_writes k WHERE k.record_id = records.record_id)
      AND NOT EXISTS (SELECT 1 FROM delivery_orders c WHERE c.order_id = ?1 AND c.record_id = records.record_id)";

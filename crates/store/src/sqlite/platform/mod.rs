@@ -10,6 +10,7 @@ mod expiry;
 mod fresh;
 mod lists;
 mod once;
+mod operator_once;
 mod order_rows;
 mod past;
 mod reads;
@@ -44,10 +45,10 @@ use crate::platform::{
     AddToken, Attempt, AuditPage, AuditQuery, Business, Caller, Cancelled, Change, Changed, CountReplay,
     DeadLetters, DeliveriesOf, Delivery, DeliveryPage, DeliveryQuery, Endpoint, EventQuery, EventsRead,
     Expiry, Figures, Held, HoldReason, LatelyChanged, NewToken, NewWebhook, NothingToSend, Once, OnceKey,
-    OperatorToken, OrderEvent, OrderQuery, OrderSearch, OrdersFound, Partner, PartnerChange, PartnerChanged,
-    PartnerMoveRequest, PartnerMoved, PastFigures, PastQuery, Payload, PendingPage, PutBusiness, PutWebhook,
-    Replay, ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay, SteeredReplay, Store, StoredOrder,
-    TokenRevoked, Webhook, WebhookAccess,
+    OperatorKey, OperatorToken, OrderEvent, OrderQuery, OrderSearch, OrdersFound, Partner, PartnerChange,
+    PartnerChanged, PartnerMoveRequest, PartnerMoved, PastFigures, PastQuery, Payload, PendingPage,
+    PutBusiness, PutWebhook, Replay, ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay,
+    SteeredReplay, Store, StoredOrder, TokenRevoked, Webhook, WebhookAccess,
 };
 use crate::{Condition, Error, OpenError};
 
@@ -68,6 +69,7 @@ pub(super) const KIND: Kind = Kind {
         include_str!("schema_9.sql"),
         include_str!("schema_10.sql"),
         include_str!("schema_11.sql"),
+        include_str!("schema_12.sql"),
     ],
 };
 
@@ -188,7 +190,7 @@ impl Store for PlatformStore {
 
     async fn change(&self, change: Change, now: Timestamp) -> Result<Changed, Error> {
         // What can be checked without the order is checked here, so that the writer has less to do.
-        let prepared = match Prepared::new(change, &self.codes) {
+        let prepared = match Prepared::new(change, &self.codes, &|| self.registry()) {
             Ok(prepared) => prepared,
             Err(invalid) => return Ok(Changed::Invalid(invalid)),
         };
@@ -196,8 +198,23 @@ impl Store for PlatformStore {
     }
 
     async fn changes(&self, changes: Vec<Change>, now: Timestamp) -> Result<Vec<Changed>, Error> {
-        let prepared = changes.into_iter().map(|change| Prepared::new(change, &self.codes)).collect();
+        let prepare = |change| Prepared::new(change, &self.codes, &|| self.registry());
+        let prepared = changes.into_iter().map(prepare).collect();
         reply!(self.writer.run(Command::Changes(prepared, now)).await?, ManyChanged)
+    }
+
+    async fn change_once(
+        &self,
+        key: OperatorKey,
+        change: Change,
+        now: Timestamp,
+    ) -> Result<Once<Changed>, Error> {
+        let prepared = match Prepared::new(change, &self.codes, &|| self.registry()) {
+            Ok(prepared) => prepared,
+            Err(invalid) => return Ok(Once::Done(Changed::Invalid(invalid))),
+        };
+        reply!(self.writer.run(Command::ChangeOnce(key, prepared, now)).await?, ChangedOnce)
+            .map(|(changed, _)| changed)
     }
 
     async fn move_once(

@@ -14,7 +14,7 @@ use crate::platform::{KEYS_KEPT, Once, OnceKey, PartnerMoveRequest, PartnerMoved
 use crate::sqlite::failed;
 
 /// Keys that are too old, and are removed with each that comes. More than one, so that they never gather.
-const REMOVED_WITH_EACH: i64 = 4;
+pub(super) const REMOVED_WITH_EACH: i64 = 4;
 
 /// What is kept of an outcome.
 struct Kept {
@@ -130,7 +130,7 @@ fn find(db: &Connection, key: &OnceKey, now: Timestamp) -> Result<Option<Option<
 }
 
 /// Keys of this moment or before are forgotten.
-fn oldest(now: Timestamp) -> i64 {
+pub(super) fn oldest(now: Timestamp) -> i64 {
     now.as_millis().saturating_sub(i64::try_from(KEYS_KEPT.as_millis()).unwrap_or(i64::MAX))
 }
 

@@ -68,7 +68,7 @@ pub(super) fn current(
         })
         .map_err(failed("reading an order"))?;
     let Some((order, created_at, updated_at)) = row else { return Ok(None) };
-    let record = Record::parse(order.record)
+    let record = Record::kept(order.record)
         .map_err(|e| Error::Corrupt(format!("the record of order {order_id} cannot be read: {e}")))?;
     Ok(Some(CurrentOrder {
         order_id,

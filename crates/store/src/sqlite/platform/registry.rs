@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use hookit_contract::{
-    BranchId, BrandId, BusinessId, EndpointId, EventType, PartnerId, Timestamp, WebhookId,
+    BranchId, BrandId, BusinessId, EndpointId, EventType, PartnerId, RECORD_FAULTS_MAX, Timestamp, WebhookId,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql};
 
@@ -106,18 +106,19 @@ impl Registry {
         self.addressees.get(&webhook_id)
     }
 
-    /// May an order of this business name these brands and this branch?
+    /// Why an order of this business may not name these brands and this branch; nothing where it may. Without a branch the
+    /// brands alone are looked at.
     pub(super) fn check_order(
         &self,
         business_id: BusinessId,
-        branch_id: BranchId,
+        branch_id: Option<BranchId>,
         brands: &[BrandId],
-    ) -> Result<(), Invalid> {
-        for (i, brand_id) in brands.iter().enumerate() {
+    ) -> Vec<Invalid> {
+        let checked = brands.iter().enumerate().filter_map(|(i, brand_id)| {
             let field = || format!("brands[{i}].id");
-            self.hierarchy.check(business_id, *brand_id, Some(branch_id), field)?;
-        }
-        Ok(())
+            self.hierarchy.check(business_id, *brand_id, branch_id, field).err()
+        });
+        checked.take(RECORD_FAULTS_MAX).collect()
     }
 
     /// May a registration of a partner of this business name this brand and this branch?

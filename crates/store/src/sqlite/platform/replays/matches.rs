@@ -369,7 +369,7 @@ impl<'a> Look<'a> {
         };
         let brands = String::from_utf8(record.to_vec())
             .map_err(|e| unreadable(&e))
-            .and_then(|text| Record::parse(text).map_err(|e| unreadable(&e)))
+            .and_then(|text| Record::kept(text).map_err(|e| unreadable(&e)))
             .and_then(|record| record.brand_ids().map_err(|e| unreadable(&e)))?;
         let event_type = word(&event_type, "event type")?;
         Ok(Some((Event { brands, event_type, record, ..event }, version)))

@@ -82,7 +82,8 @@ impl Traced {
     }
 
     fn change(&mut self, change: Change) {
-        let prepared = Prepared::new(change, &self.book.codes).unwrap();
+        let prepared =
+            Prepared::new(change, &self.book.codes, &|| unreachable!("there is no fault in it")).unwrap();
         self.run(&Command::Change(prepared, at(1)));
     }
 

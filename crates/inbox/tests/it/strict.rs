@@ -1,0 +1,92 @@
+//! Misuse is refused by name; but what is genuine is taken in, whatever else it brings.
+
+use hookit_server::Secret;
+use serde_json::Value;
+
+use crate::harness::{Running, SECRET, config, envelope, exchange, head, sign};
+use crate::openapi;
+
+const WRITE_TOKEN: &str = "write_me_if_you_can";
+
+#[tokio::test]
+async fn no_call_passes_over_a_parameter_or_a_key_that_it_does_not_know() {
+    let inbox =
+        Running::with(hookit_inbox::InboxConfig { write_token: Some(Secret::new(WRITE_TOKEN)), ..config() })
+            .await;
+    let authorization = format!("Bearer {WRITE_TOKEN}");
+    let mut looked_at = 0;
+    for (method, path) in openapi::named_calls() {
+        let path = path.replace("{id}", "1");
+        if ["/healthz", "/readyz"].contains(&path.as_str()) {
+            assert_eq!(
+                inbox.get(&format!("{path}?now=1")).await.status,
+                200,
+                "a monitor may add what it likes"
+            );
+            continue;
+        }
+        if path == "/webhooks/klikit" {
+            continue;
+        }
+        let ask = async |query: &str, headers: &[(&str, &str)]| {
+            let target = format!("{path}?{query}");
+            let answer = exchange(inbox.address, head(&method, &target, headers, Some(0))).await;
+            openapi::assert_documented(&method, &target, &answer);
+            answer
+        };
+        let mut headers = vec![];
+        if method != "GET" {
+            assert_eq!(ask("tpyo=1", &headers).await.status, 401, "{method} {path}");
+            headers.push(("authorization", authorization.as_str()));
+        }
+        let answer = ask("tpyo=1&more=2", &headers).await;
+        let details = answer.json()["error"]["details"].clone();
+        let told: Vec<_> =
+            details.as_array().into_iter().flatten().map(|fault| fault["path"].clone()).collect();
+        assert_eq!((answer.status, told), (400, vec![Value::from("tpyo"), "more".into()]), "{method} {path}");
+        if method != "GET" && !path.ends_with("/moves") {
+            headers.push(("idempotency-key", "k"));
+            let answer = ask("", &headers).await;
+            assert!(
+                answer.error().1.starts_with("Idempotency-Key: this call takes none"),
+                "{}",
+                answer.text()
+            );
+        }
+        looked_at += 1;
+    }
+    assert!(looked_at > 12, "{looked_at}");
+}
+
+#[tokio::test]
+async fn a_genuine_delivery_is_taken_in_whatever_it_brings_beside_it() {
+    let inbox = Running::start().await;
+    let body = envelope(&[r#"{"id":7,"status":1}"#]);
+    let signature = sign(SECRET, body.as_bytes());
+    let headers = [("x-klikit-signature", signature.as_str()), ("idempotency-key", "k")];
+    let mut request = head("POST", "/webhooks/klikit?source=klikit&v=2", &headers, Some(body.len()));
+    request.extend_from_slice(body.as_bytes());
+    exchange(inbox.address, request).await.is(200, r#"{"status":"received"}"#);
+    assert_eq!(inbox.record(7).await, r#"{"id":7,"status":1}"#);
+}
+
+#[tokio::test]
+async fn an_order_that_is_nested_too_deeply_is_kept_aside_and_its_neighbours_are_shown() {
+    let inbox = Running::start().await;
+    let deep =
+        |levels: usize| format!(r#"{{"id":8,"status":1,"a":{}{}}}"#, "[".repeat(levels), "]".repeat(levels));
+    let (fits, too_deep) = (deep(63), deep(200_000));
+    let both = envelope(&[r#"{"id":7,"status":1}"#, &too_deep]);
+    inbox.deliver("evt_1", &both).await.is(200, r#"{"status":"received"}"#);
+    inbox.deliver("evt_2", &envelope(&[&too_deep])).await.is(200, r#"{"status":"received"}"#);
+    assert_eq!(inbox.record(7).await, r#"{"id":7,"status":1}"#);
+    assert_eq!(inbox.get("/orders/8").await.status, 404);
+    let kept = inbox.get("/quarantine").await.json()["data"]["quarantine"].clone();
+    assert_eq!(kept.as_array().unwrap().len(), 2, "{kept}");
+    for item in kept.as_array().unwrap() {
+        let reason = item["reason"].as_str().unwrap();
+        assert!(reason.contains("nested too deeply: at most 64 levels"), "{reason}");
+    }
+    inbox.deliver("evt_3", &envelope(&[&fits])).await.is(200, r#"{"status":"received"}"#);
+    assert_eq!(inbox.record(8).await, fits);
+}

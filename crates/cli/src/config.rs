@@ -161,11 +161,15 @@ impl Default for Retention {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct InboxRetention {
     retention_days: u64,
+    pack_after_hours: u64,
 }
 
 impl Default for InboxRetention {
     fn default() -> Self {
-        InboxRetention { retention_days: hookit_inbox::RETENTION.as_secs() / 86_400 }
+        InboxRetention {
+            retention_days: hookit_inbox::RETENTION.as_secs() / 86_400,
+            pack_after_hours: hookit_inbox::PACK_AFTER.as_secs() / 3_600,
+        }
     }
 }
 
@@ -252,6 +256,8 @@ const PROBE_PAUSE_MIN_MS: Number = Number::new("delivery.probe_pause_min_ms", 1,
 const PROBE_PAUSE_MAX_MS: Number = Number::new("delivery.probe_pause_max_ms", 1, DAY_MS);
 const HOLD_TIME_S: Number = Number::new("delivery.hold_time_s", 1, 31_536_000);
 const RETENTION_DAYS: Number = Number::new("retention.retention_days", 1, 3_650);
+/// 0 packs nothing.
+const PACK_AFTER_HOURS: Number = Number::new("retention.pack_after_hours", 0, 87_600);
 const READS_PER_MINUTE_MAX: Number = Number::new("partner_api.reads_per_minute_max", 1, 1_000_000);
 const WRITES_PER_MINUTE_MAX: Number = Number::new("partner_api.writes_per_minute_max", 1, 1_000_000);
 const CONNECTIONS_MAX: Number = Number::new("listen.connections_max", 1, 100_000);
@@ -348,7 +354,9 @@ impl InboxFile {
         let partner_api = self.partner_api.resolve(|name| std::env::var(name).ok(), &mut problems);
         let reconcile = self.reconcile.resolve(&mut problems);
         let moves_hold_time = self.moves.resolve(&mut problems);
-        problems.within(&RETENTION_DAYS, self.retention.retention_days);
+        let InboxRetention { retention_days, pack_after_hours } = self.retention;
+        problems.within(&RETENTION_DAYS, retention_days);
+        problems.within(&PACK_AFTER_HOURS, pack_after_hours);
         let variable = |name: &str| std::env::var(name).ok();
         let secrets = receiving::secrets(&self.secrets, variable, &mut problems);
         let read_tokens = receiving::read_tokens(&self.read_tokens, variable, &mut problems);
@@ -368,7 +376,9 @@ impl InboxFile {
             partner_api,
             reconcile,
             moves_hold_time,
-            retention: Duration::from_secs(self.retention.retention_days.saturating_mul(86_400)),
+            retention: Duration::from_secs(retention_days.saturating_mul(86_400)),
+            pack_after: (pack_after_hours > 0)
+                .then(|| Duration::from_secs(pack_after_hours.saturating_mul(3_600))),
             ..defaults
         };
         Ok(InboxParts { config, limits, sinks })

@@ -139,7 +139,7 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<Exit> {
         has_write_token = config.write_token.is_some(), basic_user = config.basic_auth.as_ref().map(|auth| &auth.user),
         sources = ?config.sources, connections_max = limits.connections_max, body_bytes_max = limits.body_bytes_max,
         reconcile = ?config.partner_api.as_ref().map(|_| &config.reconcile), moves_hold_time = ?config.moves_hold_time,
-        retention = ?config.retention,
+        retention = ?config.retention, pack_after = ?config.pack_after,
         sinks = sinks.len(), "effective settings"
     );
     let running = Running::start(&args.data, args.listen, certificate, config, limits, sinks).await?;

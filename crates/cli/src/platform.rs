@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use hookit_egress::Egress;
 use hookit_platform::{MetricsAccess, Platform, PlatformConfig, Vault};
 use hookit_server::{Certificate, Limits, Secret, SystemClock, create_private_dir, private_file, random_hex};
-use hookit_store::platform::Store as _;
+use hookit_store::platform::{PartnerQuery, Store as _};
 use hookit_store::sqlite::PlatformStore;
 use tokio_util::sync::CancellationToken;
 
@@ -79,7 +79,8 @@ impl Running {
         let store = Arc::new(PlatformStore::open(data, parts.options)?);
         let key = data.join("platform.key");
         // A key made here could not open what the missing one has sealed, and would stand in the way of a restored one.
-        if !key.exists() && !store.partners().await?.is_empty() {
+        let any = PartnerQuery { after: None, newest_first: false, limit: 1 };
+        if !key.exists() && !store.partners(any).await?.is_empty() {
             return Err(exit::coded(
                 Exit::Failed,
                 format!(

@@ -1,8 +1,12 @@
 //! The envelope: the one body that all three events share.
 
+use std::fmt;
+
 use bytes::{BufMut as _, Bytes, BytesMut};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::object::{Index, depth_fits};
 use crate::{BranchId, BrandId, OrderId, Record, RecordError};
 
 /// The bytes of an envelope, made from the bytes of its records as they are kept. Compact, keys in the contract's
@@ -72,28 +76,10 @@ impl Envelope {
     /// # Errors
     /// [`EnvelopeError`] where there is no array of orders in it.
     pub fn read(body: &Bytes) -> Result<Envelope, EnvelopeError> {
-        // However deep it is nested: each order is looked at by itself, and one that is too deep stands in nobody's way.
-        let object = Record::kept(body.clone()).map_err(EnvelopeError::Unreadable)?;
-        // Two arrays of orders: whichever were taken, the other's orders would be lost without a word.
-        object.refuse_repeated(&["orders"]).map_err(EnvelopeError::Unreadable)?;
-        let orders = object.get("orders").ok_or(EnvelopeError::NoOrders { found: "nothing" })?;
-        let orders = match the_only(orders, body) {
-            Some(record) => vec![record],
-            None => each(orders, body)?,
-        };
-        let id = |name| object.get(name).and_then(|text| text.parse().ok());
-        Ok(Envelope {
-            brand_id: id("brand_id").map(BrandId),
-            branch_id: id("branch_id").map(BranchId),
-            orders: orders
-                .into_iter()
-                .map(|(bytes, record)| {
-                    let record =
-                        record.and_then(|record| record.refuse_repeated(&DECIDING_FIELDS).map(|()| record));
-                    EnvelopeOrder { record, bytes }
-                })
-                .collect(),
-        })
+        match at_once(body) {
+            Some(envelope) => Ok(envelope),
+            None => step_by_step(body),
+        }
     }
 
     /// The orders that can be read and say which order they are, in the order of the envelope.
@@ -105,27 +91,112 @@ impl Envelope {
     }
 }
 
-/// An element of `orders` with its bytes.
-type Element = (Bytes, Result<Record, RecordError>);
-
-/// The element of an array that has but one, and that an object, as most have: found without reading the array first. Of more than
-/// one, what stands between the brackets is no JSON.
-fn the_only(orders: &str, body: &Bytes) -> Option<Element> {
-    let between = orders.strip_prefix('[')?.strip_suffix(']')?;
-    // White space as JSON has it.
-    let element = between.trim_matches([' ', '\t', '\n', '\r']);
-    let record = Record::within(body, element).ok()?;
-    Some((record.bytes().clone(), Ok(record)))
+/// Reads a body of the usual form, orders that are objects with fields, in one go; nothing where it is another, which is to be
+/// told what is wrong with it, or has a part that can be read all the same.
+fn at_once(body: &Bytes) -> Option<Envelope> {
+    // One of its orders may be too deep: which one is found step by step.
+    if !depth_fits(body) {
+        return None;
+    }
+    let text = std::str::from_utf8(body).ok()?;
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let envelope = reader.deserialize_map(Usual { text, body }).ok()?;
+    reader.end().ok()?;
+    Some(envelope)
 }
 
-fn each(orders: &str, body: &Bytes) -> Result<Vec<Element>, EnvelopeError> {
+/// Reads an envelope of the usual form; any other is an error that nobody sees.
+struct Usual<'t> {
+    text: &'t str,
+    body: &'t Bytes,
+}
+
+impl<'t> Visitor<'t> for Usual<'t> {
+    type Value = Envelope;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an envelope")
+    }
+
+    fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<Envelope, A::Error> {
+        let unusual = || A::Error::custom("unusual");
+        let (mut brand_id, mut branch_id, mut orders) = (None, None, None);
+        while let Some(key) = map.next_key::<&'t RawValue>()? {
+            match key.get() {
+                // Of two the last one would count, or none.
+                "\"orders\"" if orders.is_some() => return Err(unusual()),
+                "\"orders\"" => {
+                    orders = Some(map.next_value_seed(UsualOrders { text: self.text, body: self.body })?)
+                }
+                "\"brand_id\"" => brand_id = map.next_value::<&RawValue>()?.get().parse().ok().map(BrandId),
+                "\"branch_id\"" => {
+                    branch_id = map.next_value::<&RawValue>()?.get().parse().ok().map(BranchId)
+                }
+                escaped if escaped.contains('\\') => return Err(unusual()),
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        let orders = orders.filter(|orders| !orders.is_empty()).ok_or_else(unusual)?;
+        Ok(Envelope { brand_id, branch_id, orders })
+    }
+}
+
+struct UsualOrders<'t> {
+    text: &'t str,
+    body: &'t Bytes,
+}
+
+impl<'t> DeserializeSeed<'t> for UsualOrders<'t> {
+    type Value = Vec<EnvelopeOrder>;
+
+    fn deserialize<D: Deserializer<'t>>(self, deserializer: D) -> Result<Vec<EnvelopeOrder>, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'t> Visitor<'t> for UsualOrders<'t> {
+    type Value = Vec<EnvelopeOrder>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("orders")
+    }
+
+    fn visit_seq<A: SeqAccess<'t>>(self, mut elements: A) -> Result<Vec<EnvelopeOrder>, A::Error> {
+        let mut orders = Vec::new();
+        while let Some(indexed) = elements.next_element_seed(Index { text: self.text, start: None })? {
+            let record = Record::indexed(self.body, indexed).ok_or_else(|| A::Error::custom("unusual"))?;
+            orders.push(order(record.bytes().clone(), Ok(record)));
+        }
+        Ok(orders)
+    }
+}
+
+/// Reads a body part by part, so that what can be read of it is, and what cannot be is told.
+fn step_by_step(body: &Bytes) -> Result<Envelope, EnvelopeError> {
+    // However deep it is nested: each order is looked at by itself, and one that is too deep stands in nobody's way.
+    let object = Record::kept(body.clone()).map_err(EnvelopeError::Unreadable)?;
+    // Two arrays of orders: whichever were taken, the other's orders would be lost without a word.
+    object.refuse_repeated(&["orders"]).map_err(EnvelopeError::Unreadable)?;
+    let orders = object.get("orders").ok_or(EnvelopeError::NoOrders { found: "nothing" })?;
     let elements: Vec<&RawValue> = serde_json::from_str(orders)
         .map_err(|_| EnvelopeError::NoOrders { found: crate::object::kind(orders) })?;
     if elements.is_empty() {
         return Err(EnvelopeError::EmptyOrders);
     }
-    let element = |raw: &RawValue| (body.slice_ref(raw.get().as_bytes()), Record::within(body, raw.get()));
-    Ok(elements.into_iter().map(element).collect())
+    let element =
+        |raw: &RawValue| order(body.slice_ref(raw.get().as_bytes()), Record::within(body, raw.get()));
+    let id = |name| object.get(name).and_then(|text| text.parse().ok());
+    Ok(Envelope {
+        brand_id: id("brand_id").map(BrandId),
+        branch_id: id("branch_id").map(BranchId),
+        orders: elements.into_iter().map(element).collect(),
+    })
+}
+
+/// An element of `orders`, whose record is one where what decides stands in it once.
+fn order(bytes: Bytes, record: Result<Record, RecordError>) -> EnvelopeOrder {
+    let record = record.and_then(|record| record.refuse_repeated(&DECIDING_FIELDS).map(|()| record));
+    EnvelopeOrder { bytes, record }
 }
 
 #[cfg(test)]
@@ -173,6 +244,45 @@ mod tests {
         assert_eq!(ids, [Some(OrderId(1)), None, Some(OrderId(2)), None, Some(OrderId(5))]);
         let ids: Vec<_> = envelope.records().map(|(id, _)| id).collect();
         assert_eq!(ids, [OrderId(1), OrderId(2), OrderId(5)]);
+    }
+
+    #[test]
+    fn both_ways_of_reading_find_the_same() {
+        for text in [
+            r#"{"brand_id":663,"branch_id":1062,"orders":[{"id":42}]}"#,
+            " { \"x\" : [1,{}] ,\"orders\" : [ {\t\"id\" : 1 ,\"st\\u0061tus\":2 } , { \"id\":2}\n] , \"branch_id\":\"7\",\"brand_id\":1,\"brand_id\":2}\r\n",
+            r#"{"orders":[{"id":5,"x":1,"x":{"}":"]"}},{"id":1,"id":2}],"brand_id":1.0}"#,
+            r#"{"orders":[{"名前":"Gửi 🍜 \u0022","id":9}]}"#,
+        ] {
+            let body = Bytes::from(text);
+            let (at_once, step_by_step) = (at_once(&body).unwrap(), step_by_step(&body).unwrap());
+            assert_eq!(
+                (at_once.brand_id, at_once.branch_id),
+                (step_by_step.brand_id, step_by_step.branch_id),
+                "{text}"
+            );
+            assert_eq!(at_once.orders.len(), step_by_step.orders.len(), "{text}");
+            for (one, other) in at_once.orders.iter().zip(&step_by_step.orders) {
+                assert_eq!(one.bytes, other.bytes, "{text}");
+                assert_eq!(one.bytes.as_ptr(), other.bytes.as_ptr(), "both share the body's memory");
+                match (&one.record, &other.record) {
+                    (Ok(one), Ok(other)) => assert_eq!(one, other, "{text}"),
+                    (one, other) => assert_eq!(one.as_ref().err(), other.as_ref().err(), "{text}"),
+                }
+            }
+        }
+        for text in [
+            r#"{"orders":[{}]}"#,
+            r#"{"orders":[null,{"id":1}]}"#,
+            r#"{"orders":[]}"#,
+            r#"{"orders":{}}"#,
+            r#"{"orders":[{"id":1}],"orders":[{"id":2}]}"#,
+            r#"{"ord\u0065rs":[{"id":1}]}"#,
+            r#"{"orders":[{"id":1}]} x"#,
+            "[]",
+        ] {
+            assert!(at_once(&Bytes::from(text)).is_none(), "{text}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use serde::de::{Deserializer as _, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// Where one field stands in the text. Offsets in bytes; a text over 4 GiB is refused long before.
@@ -19,6 +19,9 @@ pub(crate) struct Field {
     /// Whether the key is written with escapes, so that its bytes alone do not say what it is.
     pub(crate) is_escaped: bool,
 }
+
+/// Of a text so many bytes for each of its fields, about: room for all of them is made at once.
+const BYTES_PER_FIELD: usize = 24;
 
 /// A part of a text that is known to be UTF-8 as a whole; only this part is looked at again.
 pub(crate) fn slice<'t>(text: &'t [u8], range: &Range<u32>) -> &'t str {
@@ -46,36 +49,66 @@ impl Field {
 /// # Errors
 /// serde_json's, with line and column, where the text is not exactly one JSON object.
 pub(crate) fn index(text: &str) -> Result<Vec<Field>, serde_json::Error> {
-    struct Index<'t>(&'t str);
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let fields = reader.deserialize_map(Index { text, start: Some(0) })?;
+    reader.end()?;
+    Ok(fields.0)
+}
 
-    impl<'t> Visitor<'t> for Index<'t> {
-        type Value = Vec<Field>;
+/// Reads an object's fields from where a reader of `text` stands. What they are counted from is either known or the
+/// object's own brace.
+#[derive(Clone, Copy)]
+pub(crate) struct Index<'t> {
+    pub(crate) text: &'t str,
+    pub(crate) start: Option<u32>,
+}
 
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
+impl<'t> Index<'t> {
+    /// Where a part of the text stands in it: `&RawValue`s borrow from it, so a difference of addresses is an offset.
+    pub(crate) fn offset(&self, part: &str) -> u32 {
+        (part.as_ptr().addr() - self.text.as_ptr().addr()) as u32
+    }
+}
 
-        fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<Vec<Field>, A::Error> {
-            // `&RawValue`s borrow from the text, so a difference of addresses is an offset into it.
-            let offset = |part: &str| (part.as_ptr().addr() - self.0.as_ptr().addr()) as u32;
-            let mut fields = Vec::with_capacity(128);
-            while let Some((key, value)) = map.next_entry::<&'t RawValue, &'t RawValue>()? {
-                let (key, value) = (key.get(), value.get());
-                let (k, v) = (offset(key), offset(value));
-                fields.push(Field {
-                    key: k + 1..k + key.len() as u32 - 1,
-                    value: v..v + value.len() as u32,
-                    is_escaped: key.contains('\\'),
-                });
-            }
-            Ok(fields)
-        }
+/// Fields, and where the object begins that they were counted from; nothing where it has none and nobody knew.
+pub(crate) type Indexed = (Vec<Field>, Option<u32>);
+
+impl<'t> Visitor<'t> for Index<'t> {
+    type Value = Indexed;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
     }
 
-    let mut reader = serde_json::Deserializer::from_str(text);
-    let fields = reader.deserialize_map(Index(text))?;
-    reader.end()?;
-    Ok(fields)
+    fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<Indexed, A::Error> {
+        let mut start = self.start;
+        let mut fields = Vec::with_capacity((self.text.len() / BYTES_PER_FIELD).clamp(4, 128));
+        while let Some((key, value)) = map.next_entry::<&'t RawValue, &'t RawValue>()? {
+            let (key, value) = (key.get(), value.get());
+            let from = *start.get_or_insert_with(|| brace_before(self.text, self.offset(key)));
+            let (k, v) = (self.offset(key) - from, self.offset(value) - from);
+            fields.push(Field {
+                key: k + 1..k + key.len() as u32 - 1,
+                value: v..v + value.len() as u32,
+                is_escaped: key.contains('\\'),
+            });
+        }
+        Ok((fields, start))
+    }
+}
+
+impl<'t> DeserializeSeed<'t> for Index<'t> {
+    type Value = Indexed;
+
+    fn deserialize<D: Deserializer<'t>>(self, deserializer: D) -> Result<Indexed, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+/// Where the brace stands that an object's first key comes after.
+fn brace_before(text: &str, key: u32) -> u32 {
+    let before = text.as_bytes()[..key as usize].trim_ascii_end();
+    before.len() as u32 - 1
 }
 
 /// Levels of arrays and objects within each other that are taken: of a record, and of any other JSON that is posted to us. A

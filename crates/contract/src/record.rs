@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 
-use crate::object::{self, DEPTH_MAX, Field, depth_fits, slice};
+use crate::object::{self, DEPTH_MAX, Field, Indexed, depth_fits, slice};
 use crate::status::{Actor, KnownStatus, MoveVerdict, OrderStatus, StatusCodes, check_move};
 use crate::{BranchId, BrandId, BusinessId, OrderId, Timestamp};
 
@@ -30,7 +30,7 @@ pub const OWNED_FIELDS: [&str; 13] = [
 ];
 
 /// An order record: valid JSON, an object, exactly as it was written.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     text: Bytes,
     fields: Vec<Field>,
@@ -148,6 +148,15 @@ impl Record {
             return Err(RecordError::TooDeep);
         }
         Ok(Record { fields: index(part)?, text: text.slice_ref(part.as_bytes()) })
+    }
+
+    /// Takes an object of a text whose fields are known, counted from its brace; nothing where it has none.
+    pub(crate) fn indexed(text: &Bytes, (fields, start): Indexed) -> Option<Record> {
+        let start = start? as usize;
+        let last = start + fields.last()?.value.end as usize;
+        // Behind the last value there is nothing but white space before the brace.
+        let end = last + text[last..].iter().position(|byte| *byte == b'}')? + 1;
+        Some(Record { text: text.slice(start..end), fields })
     }
 
     /// The record's bytes, as they came or as the last change left them.

@@ -76,6 +76,8 @@ pub struct InboxConfig {
     pub moves_hold_time: Duration,
     /// How long what came is kept once it is over.
     pub retention: Duration,
+    /// Where nothing has come of an order for so long, the bodies of its earlier states are packed. None where they never are.
+    pub pack_after: Option<Duration>,
     /// Seed of the jitter of pauses. Any number; another one after each start.
     pub jitter_seed: u64,
     /// Which code stands for which status, for the names that the history shows.
@@ -105,6 +107,7 @@ impl InboxConfig {
             reconcile: ReconcileConfig::default(),
             moves_hold_time: crate::moves::HOLD_TIME,
             retention: crate::retention::RETENTION,
+            pack_after: Some(crate::retention::PACK_AFTER),
             jitter_seed: 0,
             codes: StatusCodes::default(),
         }

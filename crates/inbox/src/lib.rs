@@ -11,6 +11,7 @@
 mod config;
 mod console;
 mod counters;
+mod deliveries;
 mod moves;
 mod partner;
 mod quarantine;
@@ -40,7 +41,7 @@ pub use counters::{Counters, RefusalReason};
 pub use moves::HOLD_TIME as MOVES_HOLD_TIME;
 pub use partner::PartnerApiConfig;
 pub use reconcile::{ReconcileConfig, ReconcileStatus, ReconcileWay};
-pub use retention::RETENTION;
+pub use retention::{PACK_AFTER, RETENTION};
 pub use sources::Sources;
 pub use status::{InboxActivity, InboxStatus, ReconcileLine, SinkLine};
 
@@ -64,7 +65,7 @@ struct Shared {
     basic_auth: Option<Secret>,
     config: InboxConfig,
     /// Bytes of large bodies that may still be taken into memory.
-    body_room: Semaphore,
+    body_room: Arc<Semaphore>,
     counters: LiveCounters,
     recent: Recent,
     refused: RefusedOrders,
@@ -108,7 +109,7 @@ impl Inbox {
             clock,
             secrets: config.secrets.iter().map(keyed).collect(),
             basic_auth: config.basic_auth.as_ref().map(BasicAuth::credentials),
-            body_room: Semaphore::new(config.large_bodies_bytes_max),
+            body_room: Arc::new(Semaphore::new(config.large_bodies_bytes_max)),
             counters: LiveCounters::default(),
             recent: Recent::default(),
             refused: RefusedOrders::default(),
@@ -121,7 +122,7 @@ impl Inbox {
         })))
     }
 
-    /// Starts what goes on beside the requests: removing what is old and, where there is a Partner API credential, asking it for what was missed, and
+    /// Starts what goes on beside the requests: removing what is old, packing what is seldom looked at and, where there is a Partner API credential, asking it for what was missed, and
     /// sending it the moves that were asked for.
     ///
     /// # Errors
@@ -144,6 +145,7 @@ impl Inbox {
     pub fn router(&self) -> Router {
         let shown = read::routes()
             .merge(stream::routes())
+            .merge(deliveries::shown())
             .merge(quarantine::shown())
             .merge(moves::shown())
             .merge(reconcile::shown())

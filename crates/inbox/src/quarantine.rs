@@ -18,7 +18,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::Shared;
-use crate::read::{Page, PageParams, failed};
+use crate::read::{PageParams, failed, written};
 
 /// What one call reads anew at most.
 const APPLIED_MAX: usize = 1_000;
@@ -87,7 +87,7 @@ struct Shown<'a> {
 
 impl<'a> Shown<'a> {
     fn of(item: &'a Quarantined) -> Self {
-        let text = std::str::from_utf8(&item.bytes).ok();
+        let (text, base64) = legible(&item.bytes);
         Shown {
             quarantine_id: item.quarantine_id,
             delivery_id: &item.delivery_id,
@@ -95,9 +95,15 @@ impl<'a> Shown<'a> {
             reason: &item.reason,
             received_at: item.received_at,
             text,
-            base64: text.is_none().then(|| STANDARD.encode(&item.bytes)),
+            base64,
         }
     }
+}
+
+/// Bytes as text where they are text, else as base64.
+pub(crate) fn legible(bytes: &[u8]) -> (Option<&str>, Option<String>) {
+    let text = std::str::from_utf8(bytes).ok();
+    (text, text.is_none().then(|| STANDARD.encode(bytes)))
 }
 
 #[derive(JsonSchema)]
@@ -112,25 +118,12 @@ async fn list(
     State(inbox): State<Arc<Shared>>,
     Params(params): Params<PageParams>,
 ) -> Result<Answer<QuarantinePage>, ApiError> {
-    let mut page = Page::new("quarantine", params.limit());
-    let mut after = params.after;
-    loop {
-        let wanted = page.wanted();
-        let found = inbox.store.quarantine(after, wanted).await.map_err(failed)?;
-        let last = found.len() < wanted;
-        for item in found {
-            if page.is_full() {
-                return Ok(page.end(after));
-            }
-            let line: Bytes =
-                serde_json::to_vec(&Shown::of(&item)).expect("texts and numbers are JSON").into();
-            page.push(&line);
-            after = Some(item.quarantine_id);
-        }
-        if last {
-            return Ok(page.end(None));
-        }
-    }
+    let page = inbox.store.quarantine(params.after, params.limit()).await.map_err(failed)?;
+    let text = |item: &Quarantined| -> Bytes {
+        serde_json::to_vec(&Shown::of(item)).expect("texts and numbers are JSON").into()
+    };
+    let next_after = page.items.last().filter(|_| page.more).map(|last| last.quarantine_id);
+    Ok(written("quarantine", &page.items, text, next_after))
 }
 
 fn not_there(id: i64) -> ApiError {
@@ -142,7 +135,7 @@ async fn one(
     PathId(id): PathId,
 ) -> Result<Answer<Shown<'static>>, ApiError> {
     let found = inbox.store.quarantine(Some(id - 1), 1).await.map_err(failed)?;
-    let item = found.into_iter().find(|item| item.quarantine_id == id).ok_or_else(|| not_there(id))?;
+    let item = found.items.into_iter().find(|item| item.quarantine_id == id).ok_or_else(|| not_there(id))?;
     Ok(Answer::ok(&Shown::of(&item)))
 }
 
@@ -231,7 +224,7 @@ pub(crate) async fn apply_all_behind(inbox: &Shared, mut after: Option<i64>) -> 
     let mut all = Several { applied: 0, renewed: 0, unreadable: 0, next_after: None };
     for looked_at in 0.. {
         let found = inbox.store.quarantine(after, 1).await.map_err(failed)?;
-        let Some(item) = found.first() else { break };
+        let Some(item) = found.items.first() else { break };
         if looked_at == APPLIED_MAX {
             all.next_after = after;
             break;

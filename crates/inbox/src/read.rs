@@ -11,7 +11,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use bytes::{BufMut as _, BytesMut};
+use bytes::{BufMut as _, Bytes, BytesMut};
 use hookit_contract::{
     BranchId, BrandId, DeliveryId, ErrorCode, KnownStatus, OrderId, OrderStatus, StatusCodes, Timestamp,
 };
@@ -19,7 +19,7 @@ use hookit_server::routes::{Routes, get};
 use hookit_server::{
     Answer, ApiError, Faults, Parameters, Params, PathId, Secret, bearer, is_named_locally, peer,
 };
-use hookit_store::inbox::{HistoryEntry, OrderFilter, ViewedOrder};
+use hookit_store::inbox::{HistoryEntry, HistoryPlace, HistoryQuery, OrderFilter};
 use hookit_store::{Condition, Error as StoreError};
 use http::{HeaderMap, header};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -36,12 +36,6 @@ const TEXT_MAX: usize = 255;
 /// Statuses that orders are looked for by.
 const STATUSES_MAX: usize = 16;
 
-/// A page ends early once it has this many bytes; `next_after` says where to go on.
-const PAGE_BYTES: usize = 16 << 20;
-
-/// So many are asked of the store at a time, so that large ones can end the page before more are read.
-const CHUNK: usize = 50;
-
 /// Headers by which a proxy says that it speaks for somebody else.
 const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
 
@@ -57,7 +51,10 @@ pub(crate) fn routes() -> Routes<Arc<Shared>> {
             "/orders",
             get(orders)
                 .named("listOrders", "Orders by their id, each as the newest record that came of it.")
-                .details("All filters have to be true of an order."),
+                .details(
+                    "All filters have to be true of an order. A page may have fewer orders than were asked for, or none, and go on \
+                     behind `next_after` all the same: so many of a large view are looked at for one page.",
+                ),
         )
         .route(
             "/orders/{id}",
@@ -66,7 +63,7 @@ pub(crate) fn routes() -> Routes<Arc<Shared>> {
         .route(
             "/orders/{id}/history",
             get(history)
-                .named("getOrderHistory", "All states of an order, in the order in which they came.")
+                .named("getOrderHistory", "The states of an order, in the order in which they came, a page at a time.")
                 .refuses(missing),
         )
 }
@@ -208,48 +205,30 @@ impl PageParams {
     }
 }
 
-/// The page being written: JSON texts in an array, until the limit or the size ends it.
-pub(crate) struct Page {
-    out: BytesMut,
-    count: usize,
-    limit: usize,
-}
-
-impl Page {
-    pub(crate) fn new(name: &str, limit: usize) -> Self {
-        let mut out = BytesMut::with_capacity(4096);
-        out.put_slice(b"{\"");
-        out.put_slice(name.as_bytes());
-        out.put_slice(b"\":[");
-        Page { out, count: 0, limit }
-    }
-
-    pub(crate) fn push(&mut self, text: &[u8]) {
-        if self.count > 0 {
-            self.out.put_u8(b',');
+/// A page of what was read, as JSON texts in an array of this name, and where to go on.
+pub(crate) fn written<T, A>(
+    name: &str,
+    items: &[T],
+    text: impl Fn(&T) -> Bytes,
+    next_after: Option<i64>,
+) -> Answer<A> {
+    let mut out = BytesMut::with_capacity(4096);
+    out.put_slice(b"{\"");
+    out.put_slice(name.as_bytes());
+    out.put_slice(b"\":[");
+    for (i, item) in items.iter().enumerate() {
+        if i > 0 {
+            out.put_u8(b',');
         }
-        self.out.put_slice(text);
-        self.count += 1;
+        out.put_slice(&text(item));
     }
-
-    pub(crate) fn is_full(&self) -> bool {
-        self.count >= self.limit || self.out.len() >= PAGE_BYTES
+    out.put_slice(b"],\"next_after\":");
+    match next_after {
+        Some(id) => out.put_slice(id.to_string().as_bytes()),
+        None => out.put_slice(b"null"),
     }
-
-    /// How many to ask of the store next: one more than may still go in, to learn whether there is more.
-    pub(crate) fn wanted(&self) -> usize {
-        (self.limit - self.count + 1).min(CHUNK)
-    }
-
-    pub(crate) fn end<T>(mut self, next_after: Option<i64>) -> Answer<T> {
-        self.out.put_slice(b"],\"next_after\":");
-        match next_after {
-            Some(id) => self.out.put_slice(id.to_string().as_bytes()),
-            None => self.out.put_slice(b"null"),
-        }
-        self.out.put_u8(b'}');
-        Answer::raw(self.out.freeze())
-    }
+    out.put_u8(b'}');
+    Answer::raw(out.freeze())
 }
 
 /// An order's record.
@@ -393,23 +372,10 @@ async fn orders(
     Params(params): Params<OrderParams>,
 ) -> Result<Answer<OrderPage>, ApiError> {
     let (filter, params) = params.read(&inbox.config.codes)?;
-    let mut page = Page::new("orders", params.limit());
-    let mut after = params.after.map(OrderId);
-    loop {
-        let wanted = page.wanted();
-        let found = inbox.store.orders(&filter, after, wanted).await.map_err(failed)?;
-        let last = found.len() < wanted;
-        for ViewedOrder { order_id, record, .. } in found {
-            if page.is_full() {
-                return Ok(page.end(after.map(|id| id.0)));
-            }
-            page.push(&record);
-            after = Some(order_id);
-        }
-        if last {
-            return Ok(page.end(None));
-        }
-    }
+    let after = params.after.map(OrderId);
+    let found = inbox.store.orders(&filter, after, params.limit()).await.map_err(failed)?;
+    let next_after = found.next_after.map(|id| id.0);
+    Ok(written("orders", &found.orders, |order| order.record.clone(), next_after))
 }
 
 async fn order(State(inbox): State<Arc<Shared>>, PathId(id): PathId) -> Result<Answer<Order>, ApiError> {
@@ -428,6 +394,39 @@ pub(crate) fn no_order(id: i64) -> ApiError {
 struct HistoryAnswer {
     order_id: OrderId,
     history: Vec<HistoryLine>,
+    /// The `after` of the next page; null on the last one.
+    next_after: Option<String>,
+}
+
+/// Which states of an order.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct HistoryParams {
+    /// The `next_after` of the page before.
+    after: Option<String>,
+    /// How many at most; 1000 where nothing is said: few orders have more.
+    #[schemars(range(min = 1, max = LIMIT_MAX))]
+    limit: Option<usize>,
+}
+
+impl Parameters for HistoryParams {
+    fn check(&self, faults: &mut Faults) {
+        let is_place = self.after.is_none() || self.place().is_some();
+        faults.unless(is_place, "after", "expected the next_after of the page before");
+    }
+}
+
+impl HistoryParams {
+    /// The place that `after` says.
+    fn place(&self) -> Option<HistoryPlace> {
+        let (delivery_seq, position) = self.after.as_deref()?.split_once('.')?;
+        Some(HistoryPlace { delivery_seq: delivery_seq.parse().ok()?, position: position.parse().ok()? })
+    }
+
+    fn query(&self, order_id: OrderId) -> HistoryQuery {
+        let limit = self.limit.unwrap_or(LIMIT_MAX);
+        HistoryQuery { order_id, after: self.place(), newest_first: false, limit }
+    }
 }
 
 /// A state of an order, and the delivery that brought it.
@@ -450,9 +449,13 @@ struct HistoryLine {
 async fn history(
     State(inbox): State<Arc<Shared>>,
     PathId(id): PathId,
+    Params(params): Params<HistoryParams>,
 ) -> Result<Answer<HistoryAnswer>, ApiError> {
     let order_id = OrderId(id);
-    let entries = inbox.store.history(order_id).await.map_err(failed)?.ok_or_else(|| no_order(id))?;
+    let query = params.query(order_id);
+    let page = inbox.store.history(query).await.map_err(failed)?.ok_or_else(|| no_order(id))?;
+    let place = |HistoryPlace { delivery_seq, position }| format!("{delivery_seq}.{position}");
+    let next_after = page.items.last().filter(|_| page.more).map(|last| place(last.place));
     let line = |entry: HistoryEntry| HistoryLine {
         status: entry.status.map(|status| inbox.config.codes.code_of(status)),
         status_name: entry.status.map(|status| status.to_string()),
@@ -464,7 +467,11 @@ async fn history(
         received_at: entry.received_at,
         applied: entry.applied,
     };
-    Ok(Answer::ok(&HistoryAnswer { order_id, history: entries.into_iter().map(line).collect() }))
+    Ok(Answer::ok(&HistoryAnswer {
+        order_id,
+        history: page.items.into_iter().map(line).collect(),
+        next_after,
+    }))
 }
 
 #[derive(Serialize, JsonSchema)]

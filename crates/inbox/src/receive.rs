@@ -16,7 +16,9 @@
 //! been refused, the sender would give up on it after its last attempt, and it would be lost.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{ConnectInfo, Request, State};
@@ -24,17 +26,18 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use hookit_contract::{DeliveryId, ErrorCode, header as klikit};
 use hookit_server::routes::{Routes, post};
-use hookit_server::{ApiError, Limits, read_body};
+use hookit_server::{ApiError, Limits, read_body_or_part};
 use hookit_store::Error as StoreError;
 use hookit_store::inbox::{Receipt, Received, RunCause, Source};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use schemars::JsonSchema;
 use serde::Serialize;
-use tokio::sync::SemaphorePermit;
+use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::config::SMALL_BODY_BYTES;
 use crate::counters::{RefusalReason, add};
-use crate::{KeyedSecret, Shared, refused};
+use crate::{Shared, refused};
 
 /// The headers that are kept with a delivery: what it says of itself and where it came from, and no credentials.
 const KEPT_HEADERS: [&str; 8] = [
@@ -93,6 +96,38 @@ enum Refusal {
     Told(RefusalReason, ApiError),
 }
 
+/// Work that is done to its end also where nobody waits for it any more. A sender that hangs up drops what was to answer it; what
+/// it sent is on its way to the disk all the same, and counts.
+struct ToTheEnd<T: Send + 'static>(Option<Pin<Box<dyn Future<Output = T> + Send>>>);
+
+impl<T: Send + 'static> ToTheEnd<T> {
+    fn of(work: impl Future<Output = T> + Send + 'static) -> Self {
+        ToTheEnd(Some(Box::pin(work)))
+    }
+}
+
+impl<T: Send + 'static> Future for ToTheEnd<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        let work = self.0.as_mut().expect("it is not asked again after its end");
+        let polled = work.as_mut().poll(context);
+        if polled.is_ready() {
+            self.0 = None;
+        }
+        polled
+    }
+}
+
+impl<T: Send + 'static> Drop for ToTheEnd<T> {
+    fn drop(&mut self) {
+        // Without a runtime the process is at its end, and what is counted ends with it.
+        if let (Some(work), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn(work);
+        }
+    }
+}
+
 async fn receive(State(inbox): State<Arc<Shared>>, request: Request) -> Response {
     match inbox.take_in(request).await {
         Ok(Receipt::Received { .. }) => answer(StatusCode::OK, "received", None),
@@ -102,7 +137,7 @@ async fn receive(State(inbox): State<Arc<Shared>>, request: Request) -> Response
 }
 
 impl Shared {
-    async fn take_in(&self, request: Request) -> Result<Receipt, Refusal> {
+    async fn take_in(self: &Arc<Self>, request: Request) -> Result<Receipt, Refusal> {
         let limits = request.extensions().get::<Limits>().copied().unwrap_or_default();
         let (head, body) = request.into_parts();
         let headers = &head.headers;
@@ -119,8 +154,7 @@ impl Shared {
             self.remember_unread(headers, body).await;
             return Err(Refusal::Unauthorized);
         }
-        // Held until the store has taken the bytes over and answered.
-        let (_room, body) = self.read(headers, body, limits).await?;
+        let (room, body) = self.read(headers, body, limits).await?;
         let secret = self.verify(headers, &body).inspect_err(|_| self.remember_refused(&body))?;
         let (delivery_id, with_id) =
             DeliveryId::received(headers.get(klikit::EVENT_ID).map(|id| id.as_bytes()), &body);
@@ -130,16 +164,31 @@ impl Shared {
 
         let received_at = self.clock.now();
         let received = Received {
-            delivery_id: delivery_id.clone(),
-            event_type: event_type.clone(),
+            delivery_id,
+            event_type,
             source: Source::Webhook,
-            secret: Some(Arc::clone(&secret.name)),
+            secret: Some(Arc::clone(&self.secrets[secret].name)),
             headers: worth_keeping(headers),
-            body: body.clone(),
+            body,
             received_at,
         };
-        let receipt = self.store.receive(received).await.map_err(Refusal::from)?;
+        let inbox = Arc::clone(self);
+        ToTheEnd::of(async move { inbox.commit(received, secret, with_id, room).await }).await
+    }
+
+    /// Commits a delivery, and counts what came of it. `_room` is its room in memory, which it takes until then.
+    async fn commit(
+        &self,
+        received: Received,
+        secret: usize,
+        with_id: bool,
+        _room: OwnedSemaphorePermit,
+    ) -> Result<Receipt, Refusal> {
+        let (delivery_id, event_type) = (received.delivery_id.clone(), received.event_type.clone());
+        let (body, received_at) = (received.body.clone(), received.received_at);
+        let receipt = self.store.receive(received).await.inspect_err(|_| self.remember_refused(&body))?;
         self.count(&receipt, with_id);
+        let secret = &self.secrets[secret];
         add(&secret.deliveries, 1);
         self.recent.count(received_at);
         let event_type = event_type.as_deref().unwrap_or("");
@@ -173,7 +222,7 @@ impl Shared {
         headers: &HeaderMap,
         body: Body,
         limits: Limits,
-    ) -> Result<(SemaphorePermit<'_>, Bytes), Refusal> {
+    ) -> Result<(OwnedSemaphorePermit, Bytes), Refusal> {
         let bytes_max = self.config.body_bytes_max;
         // Not off the header: beside `Transfer-Encoding` it would say nothing about the body.
         let announced = body.size_hint().exact();
@@ -192,14 +241,21 @@ impl Shared {
             None => bytes_max as u64,
         };
         let permits = u32::try_from(needed).expect("the configuration was checked: a body's limit fits");
-        let room = tokio::time::timeout(limits.body_timeout, self.body_room.acquire_many(permits))
-            .await
-            .map_err(|_| {
-                let message = "too many large bodies at a time";
-                Refusal::Told(RefusalReason::Busy, ApiError::unavailable(message))
-            })?
-            .expect("the semaphore is never closed");
-        let body = read_body(body, bytes_max, limits.body_timeout).await?;
+        let room = tokio::time::timeout(
+            limits.body_timeout,
+            Arc::clone(&self.body_room).acquire_many_owned(permits),
+        )
+        .await
+        .map_err(|_| {
+            let message = "too many large bodies at a time";
+            Refusal::Told(RefusalReason::Busy, ApiError::unavailable(message))
+        })?
+        .expect("the semaphore is never closed");
+        let body =
+            read_body_or_part(body, bytes_max, limits.body_timeout).await.map_err(|(error, part)| {
+                self.remember_refused(&part);
+                error
+            })?;
         Ok((room, body))
     }
 
@@ -218,8 +274,8 @@ impl Shared {
         }
     }
 
-    /// The secret that the body was signed with.
-    fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<&KeyedSecret, Refusal> {
+    /// The place of the secret that the body was signed with.
+    fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<usize, Refusal> {
         let signature = headers
             .get(klikit::SIGNATURE)
             .ok_or(Refusal::Forbidden(RefusalReason::SignatureMissing))?
@@ -227,7 +283,7 @@ impl Shared {
         // Inline: hashing a body of the largest size takes milliseconds.
         self.secrets
             .iter()
-            .find(|keyed| keyed.secret.verify(body, signature).is_ok())
+            .position(|keyed| keyed.secret.verify(body, signature).is_ok())
             .ok_or(Refusal::Forbidden(RefusalReason::SignatureWrong))
     }
 

@@ -11,6 +11,7 @@ use crate::read::{READ_TOKEN, WRITE_TOKEN};
 const GROUPS: &[(&str, &str)] = &[
     ("Receiving", "What klikit posts."),
     ("Orders", "The view: the newest state of every order, and how it came about."),
+    ("Deliveries", "What came, byte for byte."),
     ("Quarantine", "What is genuine and could not be read."),
     ("Moves", "What the partner's own people make of orders, sent on to klikit."),
     ("Reconciling", "What the inbox asked klikit for by itself, and what it healed."),

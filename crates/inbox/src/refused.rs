@@ -20,8 +20,11 @@ use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, V
 /// Orders that are remembered, those that were refused last.
 const REMEMBERED: usize = 10_000;
 
-/// So much of a body is looked at, from its beginning.
-const BYTES_MAX: usize = 64 << 10;
+/// So much of a body that is refused unread is looked at, from its beginning.
+const BEGINNING_BYTES: usize = 64 << 10;
+
+/// So much of one that is in memory: what a delivery of our platform has at most. It takes as long as looking for its signature.
+const BYTES_MAX: usize = 2 << 20;
 
 /// Orders of one body that are noted. A delivery has 50 at most, and a body of nothing but ids does not push all others out.
 const NOTED_MAX: usize = 50;
@@ -67,11 +70,11 @@ impl RefusedOrders {
 pub(crate) async fn beginning(mut body: Body) -> Bytes {
     let mut read = BytesMut::new();
     let reading = async {
-        while read.len() < BYTES_MAX
+        while read.len() < BEGINNING_BYTES
             && let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await
         {
             if let Ok(data) = frame.into_data() {
-                read.extend_from_slice(&data[..data.len().min(BYTES_MAX - read.len())]);
+                read.extend_from_slice(&data[..data.len().min(BEGINNING_BYTES - read.len())]);
             }
         }
     };
@@ -192,7 +195,7 @@ mod tests {
             assert_eq!(ids(body), expect, "{body}");
         }
         for deep in ["[", r#"{"orders":"#, r#"{"orders":["#, r#"{"orders":[{"id":"#] {
-            assert_eq!(ids(&deep.repeat(BYTES_MAX / deep.len())), [0; 0], "{deep}");
+            assert_eq!(ids(&deep.repeat(BEGINNING_BYTES / deep.len())), [0; 0], "{deep}");
         }
     }
 

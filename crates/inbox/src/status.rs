@@ -143,8 +143,8 @@ pub struct ReconcileLine {
     pub next_at: Option<Timestamp>,
     /// Orders healed since the start.
     pub healed: u64,
-    /// Of the last run: orders that never came.
-    pub never_came: u64,
+    /// Of the last run: orders of which nothing was seen.
+    pub not_seen: u64,
     /// Of the last run: orders of which something came and was refused, as far as that can be believed.
     pub was_refused: u64,
     /// Of the last run: orders of which an older state was held.
@@ -191,7 +191,7 @@ impl Shared {
                 way: status.way.map(|way| way.as_str().to_owned()),
                 next_at: status.next_at,
                 healed: status.healed,
-                never_came: counts.never_came,
+                not_seen: counts.not_seen,
                 was_refused: counts.was_refused,
                 older_held: counts.older_held,
                 quarantined: counts.quarantined,

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use axum::extract::State;
 use bytes::{BufMut as _, Bytes, BytesMut};
-use hookit_contract::{ErrorCode, Timestamp};
+use hookit_contract::{EndpointId, ErrorCode, Timestamp};
 use hookit_server::{Answer, ApiError, Fault, Faults};
-use hookit_store::platform::{Cancelled, Changed, Invalid, Replayed, StoredOrder};
+use hookit_store::platform::{
+    Cancelled, Changed, Invalid, Partner, PartnerQuery, Replayed, Store, StoredOrder,
+};
 use hookit_store::{Condition, Error};
 
 use crate::Shared;
@@ -29,6 +31,9 @@ pub(crate) fn store_error(error: Error) -> ApiError {
         Error::Database { .. } | Error::Corrupt(_) => ApiError::internal(&error),
     }
 }
+
+/// Bytes of records on a page that may end early, about; one record is on it in any case.
+pub(crate) const PAGE_BYTES_MAX: usize = 8 << 20;
 
 /// What became of a change, as an answer: the record as it stands now.
 pub(crate) fn changed(changed: Changed) -> Result<Answer<Order>> {
@@ -106,11 +111,14 @@ pub(crate) fn no_such_order() -> ApiError {
     ApiError::not_found("there is no such order")
 }
 
+/// What a page of orders begins with.
+pub(crate) const ORDERS_OPEN: &[u8] = b"{\"orders\":[";
+
 /// A page of orders, each record byte for byte as it is kept, and after them further fields, as text.
 pub(crate) fn order_page(orders: &[StoredOrder], further: &str) -> Bytes {
     let size: usize = orders.iter().map(|order| order.record.len() + 1).sum();
     let mut out = BytesMut::with_capacity(size + further.len() + 64);
-    out.put_slice(b"{\"orders\":[");
+    out.put_slice(ORDERS_OPEN);
     for (i, order) in orders.iter().enumerate() {
         if i > 0 {
             out.put_u8(b',');
@@ -123,12 +131,35 @@ pub(crate) fn order_page(orders: &[StoredOrder], further: &str) -> Bytes {
     out.freeze()
 }
 
+/// Partners that are looked at in one reading.
+const PARTNERS_AT_ONCE: usize = 500;
+
+/// The first partner that is so, of all, a part of them at a time.
+pub(crate) async fn find_partner(
+    store: &dyn Store,
+    mut is_so: impl FnMut(&Partner) -> bool,
+) -> std::result::Result<Option<Partner>, Error> {
+    let mut after = None;
+    loop {
+        let query = PartnerQuery { after, newest_first: false, limit: PARTNERS_AT_ONCE };
+        let partners = store.partners(query).await?;
+        let last = partners.last().filter(|_| partners.len() == PARTNERS_AT_ONCE);
+        after = last.map(|last| last.partner_id.clone());
+        if let Some(found) = partners.into_iter().find(|partner| is_so(partner)) {
+            return Ok(Some(found));
+        }
+        if after.is_none() {
+            return Ok(None);
+        }
+    }
+}
+
 /// `GET /readyz`: the store takes changes, and answers from its file and not from memory alone.
 pub(crate) async fn ready(State(shared): State<Arc<Shared>>) -> Result<Answer<&'static str>> {
     match shared.store.condition() {
         Condition::Writable => {}
         trouble => return Err(ApiError::unavailable(trouble.to_string())),
     }
-    shared.store.endpoints().await.map_err(store_error)?;
+    shared.store.endpoint(EndpointId(1)).await.map_err(store_error)?;
     Ok(Answer::ok(&"ready"))
 }

@@ -147,12 +147,13 @@ impl Platform {
         vault: Vault,
         sender: Arc<dyn Sender>,
     ) -> Result<Platform, StartError> {
-        for partner in store.partners().await? {
+        let unreadable = api::find_partner(&*store, |partner| {
             let next = partner.webhook_secret_next.iter().map(|(sealed, _)| sealed);
             let mut secrets = next.chain([&partner.webhook_secret]);
-            if secrets.any(|sealed| payload::webhook_secret(&vault, &partner.partner_id, sealed).is_none()) {
-                return Err(StartError::WrongKey { partner_id: partner.partner_id.to_string() });
-            }
+            secrets.any(|sealed| payload::webhook_secret(&vault, &partner.partner_id, sealed).is_none())
+        });
+        if let Some(partner) = unreadable.await? {
+            return Err(StartError::WrongKey { partner_id: partner.partner_id.to_string() });
         }
         let (inspections, asked) = tokio::sync::mpsc::channel(INSPECTIONS_MAX);
         let started_at = clock.now();

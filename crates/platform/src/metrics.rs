@@ -7,7 +7,6 @@
 //! or something waits for it; and only so many endpoints have. Labels never hold a URL, in which a partner may have put
 //! a secret, but the endpoint's id and its host.
 
-use std::cmp::Reverse;
 use std::fmt;
 use std::sync::Arc;
 
@@ -71,6 +70,8 @@ fn families(page: &mut Page<'_>, status: &Status) -> fmt::Result {
         ticks,
         queue,
         endpoints,
+        // Which have series is decided here.
+        endpoints_left_out: _,
     } = status;
 
     page.gauge("stored_orders", "Orders", None, one(*orders))?;
@@ -113,25 +114,14 @@ fn families(page: &mut Page<'_>, status: &Status) -> fmt::Result {
 
 /// Has this endpoint something to say?
 fn is_talking(endpoint: &EndpointStatus) -> bool {
-    is_in_trouble(endpoint) || endpoint.pending > 0 || endpoint.in_flight > 0
-}
-
-fn is_in_trouble(endpoint: &EndpointStatus) -> bool {
-    endpoint.hold.is_some() || endpoint.breaker != BreakerStatus::Closed
+    endpoint.is_in_trouble() || endpoint.pending > 0 || endpoint.in_flight > 0
 }
 
 /// The endpoints that get series of their own, and how many are left out.
 fn chosen(endpoints: &[EndpointStatus]) -> (Vec<&EndpointStatus>, u64) {
     let mut chosen: Vec<&EndpointStatus> = endpoints.iter().filter(|endpoint| is_talking(endpoint)).collect();
-    let left_out = chosen.len().saturating_sub(ENDPOINTS_MAX);
-    if left_out > 0 {
-        chosen.sort_by_key(|endpoint| {
-            (!is_in_trouble(endpoint), Reverse(endpoint.pending), endpoint.endpoint_id)
-        });
-        chosen.truncate(ENDPOINTS_MAX);
-        chosen.sort_by_key(|endpoint| endpoint.endpoint_id);
-    }
-    (chosen, left_out as u64)
+    let left_out = status::keep_first(&mut chosen, ENDPOINTS_MAX);
+    (chosen, left_out)
 }
 
 fn durations(page: &mut Page<'_>, name: &str, help: &str, durations: &DurationStatus) -> fmt::Result {

@@ -3,6 +3,10 @@
 //!
 //! A handler gives back an [`Answer`] or an [`ApiError`], neither of which knows the request id; the [`envelope`]
 //! layer puts it in, so that no handler can forget it.
+//!
+//! An answer that may be too large for memory comes in [`Pieces`], each of which is made when the other end has taken those
+//! before it. Its length is known before; so where a piece cannot be had the connection ends before the answer does, and nobody
+//! takes a part of it for the whole.
 
 use std::marker::PhantomData;
 
@@ -11,6 +15,7 @@ use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::{BufMut as _, Bytes, BytesMut};
+use futures_util::{StreamExt as _, stream};
 use hookit_contract::ErrorCode;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
@@ -20,13 +25,29 @@ use crate::faults::shortened;
 use crate::{Fault, RequestId};
 
 /// A good answer: a status and the JSON text of `data`, which is a `T`.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Answer<T> {
     status: StatusCode,
-    data: Bytes,
+    data: Data,
     /// A handler says `T<'static>` and answers with a `T` that borrows: of the two, a function that takes any is one
     /// that takes a static one.
     shape: PhantomData<fn(T)>,
+}
+
+/// The text of `data`: here, or to come.
+#[derive(Debug)]
+enum Data {
+    Whole(Bytes),
+    InPieces { bytes: u64, pieces: Body },
+}
+
+/// Why the rest of an answer cannot be had.
+pub type BrokenOff = Box<dyn std::error::Error + Send + Sync>;
+
+/// A text that is made while it is taken.
+pub trait Pieces: Send + 'static {
+    /// The next piece; none at the end. Called when there is room for it.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, BrokenOff>> + Send;
 }
 
 impl<T: Serialize> Answer<T> {
@@ -39,6 +60,18 @@ impl<T: Serialize> Answer<T> {
 impl<T> Answer<T> {
     /// 200 with JSON text as it is kept, byte for byte. That it is a `T` is the caller's word.
     pub fn raw(data: Bytes) -> Self {
+        Answer { status: StatusCode::OK, data: Data::Whole(data), shape: PhantomData }
+    }
+
+    /// 200 with JSON text of so many bytes, that a `T` is, in pieces.
+    pub fn in_pieces(bytes: u64, pieces: impl Pieces) -> Self {
+        let pieces = stream::try_unfold(pieces, |mut pieces| async {
+            let piece = pieces.next().await.inspect_err(|error| {
+                tracing::warn!(error = %chain(&**error), "the rest of an answer cannot be had; its connection is ended");
+            })?;
+            Ok::<_, BrokenOff>(piece.map(|piece| (piece, pieces)))
+        });
+        let data = Data::InPieces { bytes, pieces: Body::from_stream(pieces) };
         Answer { status: StatusCode::OK, data, shape: PhantomData }
     }
 
@@ -162,13 +195,23 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 #[derive(Clone, Debug)]
 enum Content {
     Data(Bytes),
+    /// The response's body is the text, of so many bytes.
+    Body(u64),
     Error(ApiError),
 }
 
 impl<T> IntoResponse for Answer<T> {
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
-        response.extensions_mut().insert(Content::Data(self.data));
+        match self.data {
+            Data::Whole(data) => {
+                response.extensions_mut().insert(Content::Data(data));
+            }
+            Data::InPieces { bytes, pieces } => {
+                *response.body_mut() = pieces;
+                response.extensions_mut().insert(Content::Body(bytes));
+            }
+        }
         response
     }
 }
@@ -189,7 +232,27 @@ impl IntoResponse for ApiError {
     }
 }
 
-fn wrap(request_id: &RequestId, content: Content) -> Bytes {
+/// What stands before the value, of this name, and [`CLOSE`] behind it.
+fn open(request_id: &RequestId, name: &str, further_bytes: usize) -> BytesMut {
+    let mut out = BytesMut::with_capacity(128 + further_bytes);
+    out.put_slice(b"{\"request_id\":\"");
+    out.put_slice(request_id.as_str().as_bytes());
+    out.put_slice(b"\",\"");
+    out.put_slice(name.as_bytes());
+    out.put_slice(b"\":");
+    out
+}
+
+const CLOSE: &[u8] = b"}";
+
+fn wrap_data(request_id: &RequestId, data: &[u8]) -> Bytes {
+    let mut out = open(request_id, "data", data.len());
+    out.put_slice(data);
+    out.put_slice(CLOSE);
+    out.freeze()
+}
+
+fn wrap_error(request_id: &RequestId, error: &ApiError) -> Bytes {
     #[derive(Serialize)]
     struct ErrorBody<'a> {
         code: ErrorCode,
@@ -198,23 +261,20 @@ fn wrap(request_id: &RequestId, content: Content) -> Bytes {
         details: &'a [Fault],
     }
 
-    let mut out = BytesMut::with_capacity(128);
-    out.put_slice(b"{\"request_id\":\"");
-    out.put_slice(request_id.as_str().as_bytes());
-    match content {
-        Content::Data(data) => {
-            out.reserve(data.len() + 16);
-            out.put_slice(b"\",\"data\":");
-            out.put_slice(&data);
-        }
-        Content::Error(error) => {
-            out.put_slice(b"\",\"error\":");
-            let body = ErrorBody { code: error.code, message: &error.message, details: &error.details };
-            out.put_slice(&serde_json::to_vec(&body).expect("an error is plain text"));
-        }
-    }
-    out.put_u8(b'}');
+    let mut out = open(request_id, "error", 0);
+    let body = ErrorBody { code: error.code, message: &error.message, details: &error.details };
+    out.put_slice(&serde_json::to_vec(&body).expect("an error is plain text"));
+    out.put_slice(CLOSE);
     out.freeze()
+}
+
+/// A text that comes in pieces, in the envelope; and how long all of it is.
+fn wrap_pieces(request_id: &RequestId, bytes: u64, pieces: Body) -> (u64, Body) {
+    let open = open(request_id, "data", 0).freeze();
+    let length = open.len() as u64 + bytes + CLOSE.len() as u64;
+    let part = |text| stream::iter([Ok::<_, axum::Error>(text)]);
+    let all = part(open).chain(pieces.into_data_stream()).chain(part(Bytes::from_static(CLOSE)));
+    (length, Body::from_stream(all))
 }
 
 /// Takes the refusal out of a response, for whoever shows it in another form than the envelope.
@@ -243,11 +303,19 @@ pub async fn envelope(mut request: Request, next: Next) -> Response {
     let Some(content) = parts.extensions.remove::<Content>() else {
         return Response::from_parts(parts, body);
     };
-    let body = wrap(&request_id, content);
-    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     // The empty body that the parts were made with must not leave its length behind.
     parts.headers.remove(header::CONTENT_LENGTH);
-    Response::from_parts(parts, Body::from(body))
+    let body = match content {
+        Content::Data(data) => Body::from(wrap_data(&request_id, &data)),
+        Content::Error(error) => Body::from(wrap_error(&request_id, &error)),
+        Content::Body(bytes) => {
+            let (length, body) = wrap_pieces(&request_id, bytes, body);
+            parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+            body
+        }
+    };
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Response::from_parts(parts, body)
 }
 
 /// What is written to whoever speaks HTTP where TLS was expected.
@@ -262,7 +330,7 @@ pub(crate) fn envelope_alone(refused: ApiError) -> Bytes {
     let reason =
         StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
     tracing::debug!(request_id = request_id.as_str(), status, message = refused.message(), "refused unread");
-    let body = wrap(&request_id, Content::Error(refused));
+    let body = wrap_error(&request_id, &refused);
     let head = format!(
         "HTTP/1.1 {status} {reason}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
         body.len()

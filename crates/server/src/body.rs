@@ -22,50 +22,85 @@ use crate::{ApiError, Fault, Limits, shape, wrong};
 /// # Errors
 /// `request_too_large`, `request_timeout`, or `request_invalid` where the body broke off.
 pub async fn read_body(body: Body, bytes_max: usize, timeout: Duration) -> Result<Bytes, ApiError> {
-    let too_large =
-        || ApiError::new(ErrorCode::RequestTooLarge, format!("body: at most {bytes_max} bytes are taken"));
-    let late = || {
-        let message = format!("body: did not arrive within {} s", timeout.as_secs_f32());
-        ApiError::new(ErrorCode::RequestTimeout, message)
-    };
-    let reading = tokio::time::timeout(timeout, collect(body, bytes_max));
-    match reading.await.map_err(|_| late())? {
-        Ok(bytes) => Ok(bytes),
-        Err(Failed::TooLarge) => Err(too_large()),
-        Err(Failed::BrokeOff) => Err(ApiError::invalid("body: broke off before its end")),
-    }
+    read_body_or_part(body, bytes_max, timeout).await.map_err(|(error, _)| error)
 }
+
+/// The same, with what came of a body that cannot be had as a whole.
+///
+/// # Errors
+/// Those of [`read_body`].
+pub async fn read_body_or_part(
+    body: Body,
+    bytes_max: usize,
+    timeout: Duration,
+) -> Result<Bytes, (ApiError, Bytes)> {
+    let mut read = Read::default();
+    let failed = match tokio::time::timeout(timeout, read.collect(body, bytes_max)).await {
+        Ok(Ok(())) => return Ok(read.bytes()),
+        Ok(Err(Failed::TooLarge)) => {
+            ApiError::new(ErrorCode::RequestTooLarge, format!("body: at most {bytes_max} bytes are taken"))
+        }
+        Ok(Err(Failed::BrokeOff)) => ApiError::invalid("body: broke off before its end"),
+        Err(_) => {
+            let message = format!("body: did not arrive within {} s", timeout.as_secs_f32());
+            ApiError::new(ErrorCode::RequestTimeout, message)
+        }
+    };
+    Err((failed, read.bytes()))
+}
+
+/// A body up to this size is copied out of what was read from the connection.
+const COPIED_BYTES_MAX: usize = 8 << 10;
 
 enum Failed {
     TooLarge,
     BrokeOff,
 }
 
-async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Failed> {
-    let announced = body.size_hint().lower();
-    if announced > bytes_max as u64 {
-        return Err(Failed::TooLarge);
-    }
-    let mut first: Option<Bytes> = None;
-    let mut rest = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| Failed::BrokeOff)?.into_data() else { continue };
-        if first.as_ref().map_or(0, Bytes::len) + rest.len() + data.len() > bytes_max {
+/// A body as it comes. A large one that comes in one piece is not copied.
+#[derive(Default)]
+struct Read {
+    first: Option<Bytes>,
+    rest: BytesMut,
+}
+
+impl Read {
+    async fn collect(&mut self, mut body: Body, bytes_max: usize) -> Result<(), Failed> {
+        let announced = body.size_hint().lower();
+        if announced > bytes_max as u64 {
             return Err(Failed::TooLarge);
         }
-        match &first {
-            None => first = Some(data),
-            Some(head) => {
-                if rest.is_empty() {
-                    rest.reserve((announced as usize).max(head.len() + data.len()));
-                    rest.extend_from_slice(head);
-                    first = Some(Bytes::new());
+        let Read { first, rest } = self;
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| Failed::BrokeOff)?.into_data() else { continue };
+            if first.as_ref().map_or(0, Bytes::len) + rest.len() + data.len() > bytes_max {
+                return Err(Failed::TooLarge);
+            }
+            match &first {
+                None => *first = Some(data),
+                Some(head) => {
+                    if rest.is_empty() {
+                        rest.reserve((announced as usize).max(head.len() + data.len()));
+                        rest.extend_from_slice(head);
+                        *first = Some(Bytes::new());
+                    }
+                    rest.extend_from_slice(&data);
                 }
-                rest.extend_from_slice(&data);
             }
         }
+        Ok(())
     }
-    Ok(if rest.is_empty() { first.unwrap_or_default() } else { rest.freeze() })
+
+    fn bytes(self) -> Bytes {
+        match self.first {
+            // A part of what was read from the connection: a copy gives that memory back to it, which else has to get new one.
+            Some(alone) if self.rest.is_empty() && alone.len() <= COPIED_BYTES_MAX => {
+                Bytes::copy_from_slice(&alone)
+            }
+            Some(alone) if self.rest.is_empty() => alone,
+            _ => self.rest.freeze(),
+        }
+    }
 }
 
 /// A request's body, within the limits that the router carries.

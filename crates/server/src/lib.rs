@@ -27,8 +27,8 @@ mod unparsed;
 mod unread;
 mod wrong;
 
-pub use answer::{Answer, ApiError, envelope, method_not_allowed, not_found};
-pub use body::{JsonBody, NoBody, Object, OptionalBody, RawBody, read_body};
+pub use answer::{Answer, ApiError, BrokenOff, Pieces, envelope, method_not_allowed, not_found};
+pub use body::{JsonBody, NoBody, Object, OptionalBody, RawBody, read_body, read_body_or_part};
 pub use clock::SystemClock;
 pub use faults::{Fault, Faults};
 pub use guesses::Guesses;

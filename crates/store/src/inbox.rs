@@ -120,9 +120,55 @@ pub struct OrderFilter {
     pub received_until: Option<Timestamp>,
 }
 
-/// One state of an order that was received, in the order of arrival.
+/// Orders that were found.
+#[derive(Clone, Debug, Default)]
+pub struct FoundOrders {
+    /// By their id.
+    pub orders: Vec<ViewedOrder>,
+    /// Where to go on; none where there are no more. There may be more also where there are fewer than were asked for, or none.
+    pub next_after: Option<OrderId>,
+}
+
+/// Records in one [`FoundOrders`], or what is in quarantine on one [`Page`], have about so many bytes together at most; one that has
+/// more by itself comes alone.
+pub const PAGE_BYTES_MAX: usize = 16 << 20;
+
+/// Part of a list.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    /// What is on it; at least one where there is any.
+    pub items: Vec<T>,
+    /// True where there is more behind the last one.
+    pub more: bool,
+}
+
+/// The place of a state in an order's history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistoryPlace {
+    /// The place of the delivery that brought it, in the order of arrival.
+    pub delivery_seq: i64,
+    /// Its place in that delivery.
+    pub position: u32,
+}
+
+/// Which states of an order to read.
+#[derive(Clone, Copy, Debug)]
+pub struct HistoryQuery {
+    /// The order.
+    pub order_id: OrderId,
+    /// Behind this one.
+    pub after: Option<HistoryPlace>,
+    /// From the newest one back, instead of from the oldest one on.
+    pub newest_first: bool,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// One state of an order that was received.
 #[derive(Clone, Debug)]
 pub struct HistoryEntry {
+    /// Its place.
+    pub place: HistoryPlace,
     /// Its status, where the record has one.
     pub status: Option<OrderStatus>,
     /// Its version, where the record has one.
@@ -350,19 +396,20 @@ pub trait Store: Send + Sync {
     /// An order.
     async fn order(&self, order_id: OrderId) -> Result<Option<ViewedOrder>, Error>;
 
-    /// Orders that pass the filter by id, above `after`, at most `limit`.
+    /// Orders that pass the filter by id, above `after`, at most `limit` and [`PAGE_BYTES_MAX`], and as far as can be looked at in a
+    /// moment.
     async fn orders(
         &self,
         filter: &OrderFilter,
         after: Option<OrderId>,
         limit: usize,
-    ) -> Result<Vec<ViewedOrder>, Error>;
+    ) -> Result<FoundOrders, Error>;
 
-    /// All states of an order that were received, in the order of arrival; none for an order that never came.
-    async fn history(&self, order_id: OrderId) -> Result<Option<Vec<HistoryEntry>>, Error>;
+    /// States of an order that were received, by their arrival; none for an order that never came.
+    async fn history(&self, query: HistoryQuery) -> Result<Option<Page<HistoryEntry>>, Error>;
 
-    /// What is in quarantine, oldest first, above `after`, at most `limit`.
-    async fn quarantine(&self, after: Option<i64>, limit: usize) -> Result<Vec<Quarantined>, Error>;
+    /// What is in quarantine, oldest first, above `after`, at most `limit` and [`PAGE_BYTES_MAX`].
+    async fn quarantine(&self, after: Option<i64>, limit: usize) -> Result<Page<Quarantined>, Error>;
 
     /// A delivery.
     async fn delivery(&self, delivery_id: &DeliveryId) -> Result<Option<KeptDelivery>, Error>;
@@ -447,6 +494,11 @@ pub trait Store: Send + Sync {
     /// past, and deliveries, with their history, that hold no newest state of an order, no change that is kept, and nothing in
     /// quarantine. Where to go on; nowhere where the pass is at its end.
     async fn expire(&self, before: Timestamp, place: Expiry) -> Result<Option<Expiry>, Error>;
+
+    /// Packs, in a step that is short, bodies that nobody is likely to look at: those of orders of which nothing came since this
+    /// moment, but for the one with the newest state, and where it pays. They read as they did before. True where there may be
+    /// more to do.
+    async fn pack(&self, before: Timestamp) -> Result<bool, Error>;
 
     /// How much there is. Cheap: asked every second.
     async fn counts(&self) -> Result<Counts, Error>;

@@ -24,12 +24,13 @@ mod tokens;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use hookit_contract::{
     BranchId, BrandId, BusinessId, DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, ReplayId,
     Timestamp, TokenId, WebhookId,
 };
 
-pub use self::attempts::{Attempt, Phases, Verdict};
+pub use self::attempts::{ATTEMPTS_SHOWN_MAX, Attempt, Phases, Verdict};
 pub use self::audit::{AUDIT_ACTIONS, AUDIT_LOOKS_MAX, AuditEntry, AuditPage, AuditQuery, Caller};
 pub use self::deliveries::{
     Cancelled, DELIVERY_LOOKS_MAX, DeadLetters, DeliveriesOf, Delivery, DeliveryPage, DeliveryQuery,
@@ -40,18 +41,22 @@ pub use self::expiry::Expiry;
 pub use self::figures::{Activity, Counts, Figures, Queue, Ticks};
 pub use self::once::{KEYS_KEPT, Once, OnceKey, OperatorKey, PartnerMoveRequest, PartnerMoved};
 pub use self::orders::{
-    Change, Changed, Invalid, LatelyChanged, OrderEvent, OrderQuery, OrderSearch, OrdersFound,
-    RECORD_BYTES_MAX, Reason, StoredOrder,
+    Change, Changed, Invalid, LatelyChanged, OrderEvent, OrderPage, OrderQuery, OrderSearch, OrdersFound,
+    RECORD_BYTES_MAX, Reason, RecordPlace, StoredOrder,
 };
-pub use self::partners::{Brand, Business, Partner, PartnerChange, PartnerChanged, PutBusiness};
+pub use self::partners::{
+    Brand, Business, Partner, PartnerChange, PartnerChanged, PartnerQuery, PutBusiness,
+};
 pub use self::past::{PAST_DAY_KEPT, PAST_WEEK_KEPT, PastFigures, PastQuery, PastTimes, Span};
-pub use self::registrations::{Endpoint, Held, HoldReason, NewWebhook, PutWebhook, Webhook, WebhookAccess};
+pub use self::registrations::{
+    Endpoint, Held, HoldReason, NewWebhook, PutWebhook, WEBHOOKS_MAX, Webhook, WebhookAccess, WebhookQuery,
+};
 pub use self::replays::{
     CountReplay, OPEN_REPLAYS_MAX, Replay, ReplayCount, ReplayFilter, ReplayKind, ReplayRequest, ReplayState,
     ReplayStep, StartReplay, SteerReplay, SteeredReplay,
 };
 pub use self::settings::{EndpointSettings, Ordering, WebhookSettings};
-pub use self::tokens::{AddToken, NewToken, OperatorToken, Role, TOKENS_MAX, TokenRevoked};
+pub use self::tokens::{AddToken, NewToken, OperatorToken, Role, TOKENS_MAX, TokenQuery, TokenRevoked};
 use crate::{Condition, Error};
 
 /// The platform's store. Every verb is atomic, and durable (fsync) when it answers.
@@ -98,20 +103,31 @@ pub trait Store: Send + Sync {
     async fn order(&self, order_id: OrderId) -> Result<Option<StoredOrder>, Error>;
 
     /// Orders by id.
-    async fn orders(&self, query: OrderQuery) -> Result<Vec<StoredOrder>, Error>;
+    async fn orders(&self, query: OrderQuery) -> Result<OrderPage, Error>;
 
-    /// A business's orders that were created in a stretch of time, the earliest first, and how many there are.
+    /// A business's orders that were created in a stretch of time, the earliest first, and how many there are. Of each where its
+    /// record is kept and no more, so that many large ones can be read a few at a time and still are of one moment.
     async fn find_orders(&self, search: OrderSearch) -> Result<OrdersFound, Error>;
+
+    /// These records, in this order; none where one of them is kept no more. All of them are in memory: ask for few at a time.
+    async fn records(&self, record_ids: Vec<i64>) -> Result<Option<Vec<Bytes>>, Error>;
 
     /// Orders that have this name (`external_id`, `short_id`, `identity` of the record they were created with), the newest first,
     /// and behind them those with a name that begins so.
     async fn orders_named(&self, name: &str, limit: usize) -> Result<Vec<OrderId>, Error>;
 
-    /// The orders that changed last, the newest change first. Looks at a bounded number of events.
-    async fn orders_lately(&self, limit: usize) -> Result<Vec<LatelyChanged>, Error>;
+    /// The orders that changed last, the newest change first. Looks at a bounded number of events, and ends with the order whose
+    /// record passes `record_bytes_max`.
+    async fn orders_lately(&self, limit: usize, record_bytes_max: usize)
+    -> Result<Vec<LatelyChanged>, Error>;
 
-    /// Orders of a branch, those first that were created last.
-    async fn orders_of_branch(&self, branch_id: BranchId, limit: usize) -> Result<Vec<LatelyChanged>, Error>;
+    /// Orders of a branch, those first that were created last. Ends as [`Store::orders_lately`] does.
+    async fn orders_of_branch(
+        &self,
+        branch_id: BranchId,
+        limit: usize,
+        record_bytes_max: usize,
+    ) -> Result<Vec<LatelyChanged>, Error>;
 
     /// The registrations that an order of this business, branch and brand goes to, by the rule that deliveries are formed by: of each
     /// partner and event type the most specific one. Answered from memory.
@@ -122,8 +138,14 @@ pub trait Store: Send + Sync {
         brand_id: BrandId,
     ) -> Result<Vec<WebhookId>, Error>;
 
-    /// What happened to an order, the newest first: as much of it as is kept.
-    async fn events_of_order(&self, order_id: OrderId, limit: usize) -> Result<Vec<OrderEvent>, Error>;
+    /// What happened to an order, the newest first: as much of it as is kept. Records end with the one that passes
+    /// `record_bytes_max`; older events come without theirs.
+    async fn events_of_order(
+        &self,
+        order_id: OrderId,
+        limit: usize,
+        record_bytes_max: usize,
+    ) -> Result<Vec<OrderEvent>, Error>;
 
     /// Pending deliveries of an endpoint behind a place in line: replays where `after` is among theirs
     /// ([`DeliverySeq::is_among_replays`]), else those that are none.
@@ -202,7 +224,7 @@ pub trait Store: Send + Sync {
     /// Of the newest dead letters, so many as `limit`: how many are alike, the most first.
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetters>, Error>;
 
-    /// One delivery with its attempts, oldest first.
+    /// One delivery with its newest attempts ([`ATTEMPTS_SHOWN_MAX`]), oldest first.
     async fn delivery(&self, delivery_id: &DeliveryId) -> Result<Option<(Delivery, Vec<Attempt>)>, Error>;
 
     /// Keeps a new partner. Its id and key are made unique by the caller.
@@ -216,8 +238,11 @@ pub trait Store: Send + Sync {
         now: Timestamp,
     ) -> Result<PartnerChanged, Error>;
 
-    /// All partners, by the time they were issued.
-    async fn partners(&self) -> Result<Vec<Partner>, Error>;
+    /// Partners.
+    async fn partners(&self, query: PartnerQuery) -> Result<Vec<Partner>, Error>;
+
+    /// One partner.
+    async fn partner(&self, partner_id: &PartnerId) -> Result<Option<Partner>, Error>;
 
     /// The partner of a key. Answered from memory: it is asked at every call of the Partner API.
     async fn partner_by_key(&self, partner_key: &str) -> Result<Option<Partner>, Error>;
@@ -228,8 +253,8 @@ pub trait Store: Send + Sync {
     /// Revokes an operator token.
     async fn revoke_token(&self, token_id: TokenId, now: Timestamp) -> Result<TokenRevoked, Error>;
 
-    /// All operator tokens, by id, revoked ones among them.
-    async fn tokens(&self) -> Result<Vec<OperatorToken>, Error>;
+    /// Operator tokens, revoked ones among them.
+    async fn tokens(&self, query: TokenQuery) -> Result<Vec<OperatorToken>, Error>;
 
     /// The operator token of a hash, also a revoked one. Answered from memory: it is asked at every call.
     async fn token_by_hash(&self, token_hash: &[u8]) -> Result<Option<OperatorToken>, Error>;
@@ -237,11 +262,8 @@ pub trait Store: Send + Sync {
     /// Makes or changes a registration.
     async fn put_webhook(&self, webhook: NewWebhook, now: Timestamp) -> Result<PutWebhook, Error>;
 
-    /// All registrations, by id.
-    async fn webhooks(&self) -> Result<Vec<Webhook>, Error>;
-
-    /// The registrations of all partners of a business, by id.
-    async fn webhooks_of(&self, business_id: BusinessId) -> Result<Vec<Webhook>, Error>;
+    /// Registrations.
+    async fn webhooks(&self, query: WebhookQuery) -> Result<Vec<Webhook>, Error>;
 
     /// One registration, with what is needed to post to it.
     async fn webhook_access(&self, webhook_id: WebhookId) -> Result<Option<WebhookAccess>, Error>;

@@ -134,7 +134,7 @@ impl Browser {
     }
 }
 
-async fn exchange(address: SocketAddr, request: &str) -> anyhow::Result<String> {
+pub(super) async fn exchange(address: SocketAddr, request: &str) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();

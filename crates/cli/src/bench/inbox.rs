@@ -58,7 +58,7 @@ struct Template {
     version_at: usize,
 }
 
-struct Sender {
+pub(super) struct Sender {
     secret: String,
     signer: WebhookSecret,
     templates: Vec<Template>,
@@ -67,7 +67,7 @@ struct Sender {
 }
 
 impl Sender {
-    fn new() -> anyhow::Result<Self> {
+    pub(super) fn new() -> anyhow::Result<Self> {
         let secret = random_hex("whsec_", 32);
         let mut world = World::new(1);
         let mut dice = generator(2);
@@ -117,7 +117,11 @@ impl Sender {
         request
     }
 
-    fn quantiles(&self) -> Quantiles {
+    pub(super) fn secret(&self) -> &str {
+        &self.secret
+    }
+
+    pub(super) fn quantiles(&self) -> Quantiles {
         Quantiles::taken(&mut self.latency_us.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -202,7 +206,7 @@ async fn saturate(sender: &Arc<Sender>, target: &Target, until: Until) -> anyhow
 }
 
 /// Posts at a rate, whether or not those before are answered, and counts their time from when they were due.
-async fn pace(sender: &Arc<Sender>, target: &Target, time: Duration) -> anyhow::Result<()> {
+pub(super) async fn pace(sender: &Arc<Sender>, target: &Target, time: Duration) -> anyhow::Result<()> {
     let (due, pacing) = load::beats(Instant::now(), time, RATE);
     let mut posting = JoinSet::new();
     for _ in 0..CONNECTIONS {

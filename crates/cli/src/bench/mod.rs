@@ -4,7 +4,8 @@
 //! in this process, on loopback. All of it shares the machine, so ratios within a run say more than figures.
 //! `docs/benchmarks.md` has the targets and what was measured.
 //!
-//! What this module must not do: call anything inside either half. What is measured is what a client sees.
+//! What this module must not do: call anything inside either half, but to fill a store and to have it packed. What is measured is
+//! what a client sees.
 
 #![expect(clippy::disallowed_methods, reason = "a bench measures time, and owns the tasks of its load")]
 
@@ -13,12 +14,15 @@ mod bulk;
 mod console;
 mod e2e;
 mod echo;
+mod fill;
 mod growth;
 mod inbox;
 mod isolation;
 mod load;
+mod packing;
 mod relay;
 mod rig;
+mod view;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -84,6 +88,18 @@ enum Bench {
         #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(10..))]
         deliveries: u64,
     },
+    /// Each way to look for orders in a large view, beside the same in a small one.
+    View {
+        /// Orders in the large view.
+        #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..))]
+        orders: u64,
+    },
+    /// What the inbox's bodies take before and after they are packed, and what packing costs.
+    Packing {
+        /// Deliveries, four of each order.
+        #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(4..))]
+        deliveries: u64,
+    },
     /// The inbox's baseline: answers, and stores nothing.
     #[command(hide = true)]
     Echo,
@@ -115,6 +131,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         Bench::Growth { events } => figures(&growth::run(&settings, events).await?)?,
         Bench::Console { deliveries } => figures(&console::run(&settings, deliveries).await?)?,
         Bench::Inbox { deliveries } => figures(&inbox::run(&settings, deliveries).await?)?,
+        Bench::View { orders } => figures(&view::run(&settings, orders).await?)?,
+        Bench::Packing { deliveries } => figures(&packing::run(&settings, deliveries).await?)?,
         Bench::Echo => {
             echo::serve().await?;
             return Ok(Exit::Success);

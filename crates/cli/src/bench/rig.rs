@@ -74,17 +74,27 @@ impl Running {
 
     /// Processor time that it has used, in seconds.
     pub(super) fn cpu_seconds(&self) -> anyhow::Result<f64> {
-        let stat = self.proc("stat")?;
-        // The name stands in parentheses and may hold anything; the fields that count come after it.
-        let (_, fields) = stat.rsplit_once(')').context("/proc/…/stat has another form")?;
-        let ticks = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok());
-        Ok(ticks.sum::<f64>() / TICKS_PER_SECOND)
+        cpu_seconds(&self.proc("stat")?)
     }
 
     /// `kill -9`; returns when it is gone.
     pub(super) async fn kill(mut self) -> anyhow::Result<()> {
         Ok(self.child.kill().await?)
     }
+}
+
+fn cpu_seconds(stat: &str) -> anyhow::Result<f64> {
+    // The name stands in parentheses and may hold anything; the fields that count come after it.
+    let (_, fields) = stat.rsplit_once(')').context("/proc/…/stat has another form")?;
+    let ticks = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok());
+    Ok(ticks.sum::<f64>() / TICKS_PER_SECOND)
+}
+
+/// Processor time that this process has used, in seconds.
+pub(super) fn own_cpu_seconds() -> anyhow::Result<f64> {
+    cpu_seconds(
+        &std::fs::read_to_string("/proc/self/stat").context("/proc/self/stat: needed for this figure")?,
+    )
 }
 
 /// A platform on a data folder.

@@ -201,6 +201,7 @@ fn the_example_files_say_of_every_number_what_it_may_be() {
         &partner_api::PAGE_SIZE,
         &partner_api::MOVES_HOLD_TIME_S,
         &RETENTION_DAYS,
+        &PACK_AFTER_HOURS,
     ];
     for number in numbers {
         assert!(says(&inbox[number.name], number), "{}: {}", number.name, inbox[number.name]);

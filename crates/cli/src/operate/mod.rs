@@ -13,6 +13,7 @@ pub(crate) mod table;
 pub(crate) mod token;
 pub(crate) mod webhook;
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -52,6 +53,9 @@ pub(crate) struct Common {
     #[arg(long, value_enum, default_value_t = Output::Table, global = true)]
     output: Output,
 }
+
+/// Items that are asked for at a time where all of them are wanted.
+const PAGE_MAX: usize = 1_000;
 
 /// A page of what there is much of, the newest first.
 #[derive(clap::Args)]
@@ -108,6 +112,35 @@ impl Operator {
 
     async fn post(&self, path: &str) -> anyhow::Result<Reply> {
         self.send(Method::POST, path, Bytes::new()).await
+    }
+
+    /// Prints all of a list that comes in pages, from wherever the next one begins to where there is none: as a table, or its items
+    /// as they are.
+    async fn all(&self, noun: &str, columns: &[Column]) -> anyhow::Result<Exit> {
+        let mut items: Vec<Box<RawValue>> = Vec::new();
+        let mut after = None;
+        loop {
+            let query = query(&[("limit", Some(PAGE_MAX.to_string())), ("after", after)]);
+            let data: HashMap<String, Box<RawValue>> = self.get(&format!("{noun}{query}")).await?.data()?;
+            if let Some(page) = data.get(noun) {
+                items.extend(serde_json::from_str::<Vec<Box<RawValue>>>(page.get())?);
+            }
+            let next: Value =
+                data.get("next_after").map_or(Ok(Value::Null), |at| serde_json::from_str(at.get()))?;
+            if next.is_null() {
+                break;
+            }
+            after = Some(table::cell(&next));
+        }
+        if self.output == Output::Json {
+            let items = items.iter().map(|item| item.get()).collect::<Vec<_>>().join(",");
+            output::print(&format!("{{\"{noun}\":[{items}]}}\n"))?;
+            return Ok(Exit::Success);
+        }
+        let rows: Vec<Value> =
+            items.iter().map(|item| serde_json::from_str(item.get())).collect::<Result<_, _>>()?;
+        output::print(&table::rows(columns, &rows))?;
+        Ok(Exit::Success)
     }
 
     /// Prints a list of the answer: as a table, or the answer as it is.

@@ -54,7 +54,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
                 Column("SCOPES", "scopes"),
                 Column("REVOKED", "revoked_at"),
             ];
-            operator.list(&operator.get("partners").await?, "partners", &columns)
+            operator.all("partners", &columns).await
         }
         Command::Create { name, business_id, scopes } => {
             let scopes = (!scopes.is_empty()).then(|| scopes.into());

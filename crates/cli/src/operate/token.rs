@@ -40,7 +40,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
                 Column("CREATED", "created_at"),
                 Column("REVOKED", "revoked_at"),
             ];
-            operator.list(&operator.get("tokens").await?, "tokens", &columns)
+            operator.all("tokens", &columns).await
         }
         Command::Create { name, role } => {
             let body = body(vec![("name", Some(name.into())), ("role", Some(role.into()))]);

@@ -112,7 +112,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
                 Column("URL", "url"),
                 Column("HELD", "hold.reason"),
             ];
-            operator.list(&operator.get("webhooks").await?, "webhooks", &columns)
+            operator.all("webhooks", &columns).await
         }
         Command::Put(put) => operator.one(&operator.send(Method::PUT, "webhooks", put.body()?).await?),
         Command::Remove { webhook_id, by } => {

@@ -156,3 +156,72 @@ async fn the_inbox_is_measured_beside_a_server_that_only_answers() {
     ];
     figures(&["inbox", "--deliveries", "200"], &names).await;
 }
+
+#[tokio::test]
+async fn each_way_to_look_for_orders_is_measured_over_few_and_over_many() {
+    let ways = [
+        "all",
+        "all_deep",
+        "all_1000_at_a_time",
+        "placed",
+        "delivered",
+        "delivered_deep",
+        "several_statuses",
+        "no_such_status",
+        "brand",
+        "brand_deep",
+        "branch",
+        "branch_deep",
+        "id",
+        "external_id",
+        "text_of_all",
+        "text_of_many",
+        "text_of_none",
+        "last_hour",
+        "last_month",
+        "a_day_long_ago",
+        "brand_placed",
+        "brand_cancelled",
+        "brand_no_such_status",
+        "brand_last_month",
+        "branch_placed_last_hour",
+        "branch_cancelled_last_month",
+        "delivered_a_day_long_ago",
+        "text_of_all_placed",
+        "text_of_all_last_month",
+        "text_of_many_branch",
+        "order",
+        "order_history",
+        "console_overview",
+        "console_orders",
+        "console_placed",
+        "console_search",
+        "console_deep",
+        "console_order",
+        "console_quarantine",
+    ]
+    .map(|way| format!("{way}_p50_ms"));
+    let of_all = ["orders", "slowest_p50_ms", "slowest_max_ms", "ratio"];
+    let names: Vec<_> = ways.iter().map(String::as_str).chain(of_all).collect();
+    figures(&["view", "--orders", "1000"], &names).await;
+}
+
+#[tokio::test]
+async fn what_packing_saves_and_costs_is_measured() {
+    let names = [
+        "deliveries",
+        "body_bytes",
+        "bytes_per_delivery_before",
+        "bytes_per_delivery_after",
+        "share_after",
+        "cpu_us_per_packed_body",
+        "packed_bodies_per_second",
+        "read_us",
+        "packed_read_us",
+        "paced_p50_ms",
+        "paced_p99_ms",
+        "packing_paced_p50_ms",
+        "packing_paced_p99_ms",
+    ];
+    figures(&["packing", "--deliveries", "400"], &names).await;
+}

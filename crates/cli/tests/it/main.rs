@@ -16,6 +16,7 @@ mod endings;
 mod graceful;
 mod harness;
 mod kills;
+mod long_lists;
 mod moved;
 mod operate;
 mod outage;

@@ -73,7 +73,7 @@ async fn deliveries_that_were_never_made_are_made_up_for() {
     assert_eq!(shown["status"]["way"], "events", "{shown}");
     let runs = shown["runs"].as_array().unwrap();
     assert!(runs.iter().any(|run| run["older_held"].as_u64() > Some(0)), "{shown}");
-    assert!(runs.iter().any(|run| run["never_came"].as_u64() > Some(0)), "{shown}");
+    assert!(runs.iter().any(|run| run["not_seen"].as_u64() > Some(0)), "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -189,7 +189,7 @@ async fn an_inbox_restored_from_yesterdays_backup_catches_up_by_itself() {
     let run = &shown["runs"][0];
     assert_eq!((&run["cause"], &run["ended_as"]), (&json!("start"), &json!("done")), "{shown}");
     // Ten orders had not come yet, and thirty states came after those that the copy has.
-    assert_eq!((&run["never_came"], &run["older_held"]), (&json!(10), &json!(30)), "{shown}");
+    assert_eq!((&run["not_seen"], &run["older_held"]), (&json!(10), &json!(30)), "{shown}");
     platform.assert_equal_views(&scratch, &inbox, 20).await;
     inbox.assert_each_version_once((1..=15).map(|order_id| (order_id, 3))).await;
     assert_eq!(platform.count("pending").await, 0, "and the platform did nothing for it");
@@ -336,7 +336,7 @@ async fn what_was_sent_with_another_secret_is_healed_and_it_is_said_that_it_was_
     let healed: Vec<_> = shown["healed"].as_array().unwrap().iter().rev().collect();
     let why = |one: &&Value| (one["order_id"].as_i64(), one["reason"].as_str().map(str::to_owned));
     let told: Vec<_> = healed.iter().map(why).collect();
-    let expect = [(7, "was_refused"), (7, "was_refused"), (8, "never_came")];
+    let expect = [(7, "was_refused"), (7, "was_refused"), (8, "not_seen")];
     assert_eq!(told, expect.map(|(id, reason)| (Some(id), Some(reason.to_owned()))), "{shown}");
-    assert_eq!((&shown["runs"][0]["was_refused"], &shown["runs"][0]["never_came"]), (&json!(2), &json!(1)));
+    assert_eq!((&shown["runs"][0]["was_refused"], &shown["runs"][0]["not_seen"]), (&json!(2), &json!(1)));
 }

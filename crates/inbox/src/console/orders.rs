@@ -7,7 +7,7 @@ use axum::response::Response;
 use hookit_contract::{KnownStatus, OrderId, OrderStatus, Record};
 use hookit_server::PathId;
 use hookit_server::page::{Query, Tone, age, badge, empty, exact, field, select, table};
-use hookit_store::inbox::ViewedOrder;
+use hookit_store::inbox::{FoundOrders, HistoryQuery, ViewedOrder};
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -19,6 +19,9 @@ pub(super) const LIST: &str = "/console/orders";
 
 /// Orders on a page.
 const SHOWN: usize = 50;
+
+/// States of an order on its page, the newest.
+const STATES_SHOWN: usize = 300;
 
 #[derive(Deserialize)]
 pub(super) struct Asked {
@@ -40,18 +43,16 @@ pub(super) async fn list(
     let branch_id = branch.as_deref().map(|id| id.parse().unwrap_or(0));
     let params = OrderParams { text: q.clone(), status: status.clone(), branch_id, ..OrderParams::default() };
     let (filter, _) = params.read(&shared.config.codes)?;
-    let mut orders =
-        shared.store.orders(&filter, asked.after.map(OrderId), SHOWN + 1).await.map_err(failed)?;
-    let is_more = orders.len() > SHOWN;
-    orders.truncate(SHOWN);
-    let next = orders.last().filter(|_| is_more).map(|last| {
+    let FoundOrders { orders, next_after } =
+        shared.store.orders(&filter, asked.after.map(OrderId), SHOWN).await.map_err(failed)?;
+    let next = next_after.map(|next| {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         for (name, value) in [("q", &q), ("status", &status), ("branch_id", &branch)] {
             if let Some(value) = value {
                 query.append_pair(name, value);
             }
         }
-        format!("{LIST}?{}", query.append_pair("after", &last.order_id.to_string()).finish())
+        format!("{LIST}?{}", query.append_pair("after", &next.to_string()).finish())
     });
     let names = KnownStatus::ALL.map(KnownStatus::name);
     let options = [("", "any")].into_iter().chain(names.iter().map(|name| (*name, *name)));
@@ -67,7 +68,9 @@ pub(super) async fn list(
             (field("branch_id", "Branch", &branch_input))
             button type="submit" { "Show" }
         }
-        @if orders.is_empty() { (empty("There is no such order.")) } @else { (rows(&orders, &visit)) }
+        @if !orders.is_empty() { (rows(&orders, &visit)) }
+        @else if next.is_some() { (empty("None so far; there may be some further on.")) }
+        @else { (empty("There is no such order.")) }
         @if let Some(next) = &next { nav.pager aria-label="Pages" { a href=(next) rel="next" { "Next" } } }
     };
     let searched = q.unwrap_or_default();
@@ -119,7 +122,8 @@ pub(super) async fn show(
 ) -> Result<Response> {
     let order_id = OrderId(id);
     let order = shared.store.order(order_id).await.map_err(failed)?.ok_or_else(|| no_order(id))?;
-    let history = shared.store.history(order_id).await.map_err(failed)?.unwrap_or_default();
+    let query = HistoryQuery { order_id, after: None, newest_first: true, limit: STATES_SHOWN };
+    let history = shared.store.history(query).await.map_err(failed)?.ok_or_else(|| no_order(id))?;
     let columns = [
         ("Came", ""),
         ("Status", ""),
@@ -130,7 +134,7 @@ pub(super) async fn show(
         ("In the view", ""),
     ];
     let rows = html! {
-        @for entry in history.iter().rev() {
+        @for entry in &history.items {
             tr {
                 td { (exact(entry.received_at)) }
                 td { (status_badge(entry.status)) }
@@ -154,6 +158,7 @@ pub(super) async fn show(
         p { (status_badge(order.status)) " " span.quiet { "came " (age(visit.now, order.received_at)) } }
         h2 { "How it came about" }
         (table("States of the order", &columns, &rows))
+        @if history.more { p.quiet { "Older ones are not shown." } }
         h2 { "The newest record" }
         pre.scroll tabindex="0" { code { (fields) } }
     };

@@ -182,7 +182,7 @@ fn reconcile(reconcile: Option<&ReconcileLine>, healed: &[HealedOrder], now: Tim
         (
             "Healed by the last",
             html! {
-                (count(line.never_came)) " never came, " (count(line.was_refused)) " were refused, " (count(line.older_held)) " were older, " (count(line.quarantined)) " lay in quarantine"
+                (count(line.not_seen)) " were not seen, " (count(line.was_refused)) " were refused, " (count(line.older_held)) " were older, " (count(line.quarantined)) " lay in quarantine"
             },
         ),
         ("Healed since the start", html! { (count(line.healed)) }),

@@ -38,10 +38,9 @@ pub(super) async fn list(
     visit: Visit,
     Query(asked): Query<Asked>,
 ) -> Result<Response> {
-    let mut items = shared.store.quarantine(asked.after, SHOWN + 1).await.map_err(failed)?;
-    let is_more = items.len() > SHOWN;
-    items.truncate(SHOWN);
-    let next = items.last().filter(|_| is_more).map(|last| format!("{LIST}?after={}", last.quarantine_id));
+    let page = shared.store.quarantine(asked.after, SHOWN).await.map_err(failed)?;
+    let items = page.items;
+    let next = items.last().filter(|_| page.more).map(|last| format!("{LIST}?after={}", last.quarantine_id));
     let content = html! {
         @if let (Some(applied), Some(unreadable)) = (asked.applied, asked.unreadable) {
             (note(if unreadable == 0 { Tone::Good } else { Tone::Warn }, &html! {

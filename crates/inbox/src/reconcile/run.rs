@@ -166,7 +166,7 @@ impl<'a> Run<'a> {
         }
         self.row.ended = Some((ended_at, end));
         self.row.problem.clone_from(&problem);
-        let RunCounts { requests, compared, never_came, was_refused, older_held, quarantined } =
+        let RunCounts { requests, compared, not_seen, was_refused, older_held, quarantined } =
             self.row.counts;
         let (run_id, cause) = (self.row.run_id, self.row.cause.as_str());
         let healed = self.row.counts.healed();
@@ -186,7 +186,7 @@ impl<'a> Run<'a> {
                 cause,
                 requests,
                 compared,
-                never_came,
+                not_seen,
                 was_refused,
                 older_held,
                 quarantined,

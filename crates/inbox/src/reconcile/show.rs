@@ -71,7 +71,7 @@ struct ShownRun {
     ended_as: Option<&'static str>,
     requests: u64,
     compared: u64,
-    never_came: u64,
+    not_seen: u64,
     /// As far as a delivery that was refused can be believed, and only since the inbox was started.
     was_refused: u64,
     older_held: u64,
@@ -100,7 +100,7 @@ impl From<ReconcileRun> for ShownRun {
             ended_as: run.ended.map(|(_, end)| end.as_str()),
             requests: run.counts.requests,
             compared: run.counts.compared,
-            never_came: run.counts.never_came,
+            not_seen: run.counts.not_seen,
             was_refused: run.counts.was_refused,
             older_held: run.counts.older_held,
             quarantined: run.counts.quarantined,

@@ -106,9 +106,15 @@ impl Running {
 
     /// Stops serving, closes the store, and gives back its folder.
     pub(crate) async fn stop(mut self) -> tempfile::TempDir {
+        let dir = self.dir.take().expect("the store has a folder of its own");
+        self.stop_here().await;
+        dir
+    }
+
+    /// Stops serving and closes the store.
+    pub(crate) async fn stop_here(self) {
         assert!(self.tasks.stop(PATIENCE).await, "the listener did not stop");
         self.store.close().await;
-        self.dir.take().expect("the store has a folder of its own")
     }
 
     pub(crate) async fn counts(&self) -> Counts {

@@ -1,11 +1,14 @@
 //! Moves of the partner's own: sent on once, refused in the platform's words.
 
-use hookit_contract::Clock as _;
+use std::time::Duration;
+
+use hookit_contract::{Clock as _, OrderId, PartnerMove};
 use hookit_inbox::InboxConfig;
 use hookit_server::Secret;
+use hookit_store::inbox::{NewMove, Store as _};
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Running, Ticking, config, exchange, head};
+use crate::harness::{Answer, Running, Ticking, config, exchange, head, open, patiently};
 use crate::stub::Stub;
 
 const WRITE_TOKEN: &str = "a_token_that_moves";
@@ -93,6 +96,37 @@ async fn what_gets_no_answer_is_tried_again_with_the_same_key() {
     assert_eq!((moved.status, &moved.json()["data"]["state"]), (200, &json!("done")));
     let requests = stub.known().requests.iter().filter(|request| request.starts_with("PATCH")).count();
     assert_eq!(requests, 2);
+    let keys = stub.known().keys.clone();
+    assert_eq!(keys[0], keys[1], "so that the platform makes it once");
+    assert_eq!(keys[0].as_str(), moved.json()["data"]["move_id"]);
+}
+
+#[tokio::test]
+async fn a_move_that_was_asked_for_before_a_stop_is_made_after_it_under_the_key_that_it_had() {
+    let stub = Stub::start().await;
+    stub.has(Ticking::new().now(), 7, r#"{"id":7,"status":4}"#);
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    // As it is on disk when the inbox dies before the first try.
+    let asked = NewMove {
+        move_id: "mv_of_before".to_owned(),
+        key: None,
+        request_hash: [0; 32],
+        order_id: OrderId(7),
+        asked: PartnerMove::Ready,
+        body: br#"{"status":"ready"}"#[..].into(),
+        asked_at: Ticking::new().now(),
+    };
+    store.ask_move(asked).await.unwrap();
+    let settings = InboxConfig { partner_api: Some(stub.config()), ..config() };
+    let inbox = Running::on(store, settings).await;
+    patiently(async {
+        while inbox.get("/orders/7/moves").await.json()["data"]["moves"][0]["state"] != "done" {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    assert_eq!(stub.known().moves, [("mv_of_before".to_owned(), json!({"status": "ready"}))]);
 }
 
 #[tokio::test]

@@ -1,12 +1,18 @@
 //! What is taken in, what is not, and what the view is afterwards.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use hookit_contract::header;
 use hookit_egress::Networks;
 use hookit_inbox::{BasicAuth, InboxConfig, RefusalReason, Sources};
 use hookit_server::Secret;
 use hookit_store::inbox::Counts;
+use hookit_store::sqlite::{InboxOptions, InboxStore};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
-use crate::harness::{Running, SECRET, config, envelope, named, open, sign};
+use crate::harness::{Running, SECRET, config, envelope, head, named, open, patiently, sign};
 
 const RECEIVED: &str = r#"{"status":"received"}"#;
 const DUPLICATE: &str = r#"{"status":"duplicate-ignored"}"#;
@@ -330,6 +336,33 @@ async fn of_many_repeats_at_the_same_moment_exactly_one_is_received() {
     assert_eq!(answers.iter().filter(|answer| answer.text() == DUPLICATE).count(), 31);
     assert_eq!(inbox.history(42).await.len(), 1);
     assert_eq!(inbox.counts().await, Counts { orders: 1, received: 1, quarantined: 0 });
+}
+
+#[tokio::test]
+async fn what_a_sender_did_not_wait_for_is_taken_in_and_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    // The commit waits for company, long enough for the sender to be gone.
+    let options = InboxOptions { tick_min: Duration::from_millis(500), ..InboxOptions::default() };
+    let inbox = Running::on(Arc::new(InboxStore::open(dir.path(), options).unwrap()), config()).await;
+    let body = envelope(&[r#"{"id":1,"status":1}"#]);
+    let signature = sign(SECRET, body.as_bytes());
+    let headers = [(header::SIGNATURE, signature.as_str())];
+    let mut request = head("POST", "/webhooks/klikit", &headers, Some(body.len()));
+    request.extend_from_slice(body.as_bytes());
+    let mut sender = TcpStream::connect(inbox.address).await.unwrap();
+    sender.write_all(&request).await.unwrap();
+    drop(sender);
+    patiently(async {
+        while inbox.inbox.counters().received == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    assert_eq!(inbox.counts().await.received, 1);
+    let counters = inbox.inbox.counters();
+    assert_eq!((counters.applied, counters.without_id, counters.refused_in_all()), (1, 1, 0));
+    assert_eq!(inbox.inbox.deliveries_by_secret().collect::<Vec<_>>(), [("main", 1)]);
+    assert_eq!(inbox.record(1).await, r#"{"id":1,"status":1}"#);
 }
 
 #[tokio::test]

@@ -83,20 +83,20 @@ async fn what_never_came_and_what_came_no_further_is_healed_from_the_list_alone(
     assert_eq!(inbox.get("/orders/31").await.status, 404, "older than what is looked back at");
     let last = status.last.unwrap();
     assert_eq!((last.cause, last.ended.unwrap().1, last.problem), (RunCause::Start, RunEnd::Done, None));
-    assert_eq!((last.counts.never_came, last.counts.older_held, last.counts.quarantined), (17, 1, 1));
+    assert_eq!((last.counts.not_seen, last.counts.older_held, last.counts.quarantined), (17, 1, 1));
     assert_eq!((status.way, status.healed, status.failed_runs), (Some(ReconcileWay::List), 19, 0));
 
     let healed = inbox.store.healed(100).await.unwrap();
     let of = |id: i64| healed.iter().find(|healed| healed.order_id.0 == id).map(|healed| healed.reason);
     assert_eq!(of(1), Some(HealReason::OlderHeld));
-    assert_eq!((of(2), of(3), of(4)), (None, Some(HealReason::Quarantined), Some(HealReason::NeverCame)));
+    assert_eq!((of(2), of(3), of(4)), (None, Some(HealReason::Quarantined), Some(HealReason::NotSeen)));
     let delivery = inbox.store.delivery(&healed[0].delivery_id).await.unwrap().unwrap();
     assert_eq!(delivery.source, Source::Reconcile);
     assert_eq!((delivery.brand_id.unwrap().0, delivery.branch_id.unwrap().0), (663, 1062));
 
     let page = inbox.get("/console").await;
     for said in
-        ["17 never came, 0 were refused, 1 were older, 1 lay in quarantine", "Healed last", "never_came"]
+        ["17 were not seen, 0 were refused, 1 were older, 1 lay in quarantine", "Healed last", "not_seen"]
     {
         assert!(page.text().contains(said), "{said}: {}", page.text());
     }
@@ -126,7 +126,7 @@ async fn refused(inbox: &Running, body: &str) {
 
 #[tokio::test]
 async fn what_came_with_a_wrong_secret_is_healed_and_told_apart_from_what_never_came() {
-    use HealReason::{NeverCame, OlderHeld, WasRefused};
+    use HealReason::{NotSeen, OlderHeld, WasRefused};
     let stub = Stub::start().await;
     let lately = Timestamp::from_millis(days_ago(0).as_millis() - 1_000);
     let dir = tempfile::tempdir().unwrap();
@@ -147,9 +147,9 @@ async fn what_came_with_a_wrong_secret_is_healed_and_told_apart_from_what_never_
     inbox.deliver("evt_4", &is(4, 2, 4)).await;
     is(4, 4, 3);
     let counts = again(&inbox).await.last.unwrap().counts;
-    let why = [Some(WasRefused), Some(WasRefused), Some(NeverCame), Some(OlderHeld)];
+    let why = [Some(WasRefused), Some(WasRefused), Some(NotSeen), Some(OlderHeld)];
     assert_eq!(reasons(&inbox, &[1, 2, 3, 4]).await, why);
-    assert_eq!((counts.was_refused, counts.never_came, counts.older_held), (2, 1, 1));
+    assert_eq!((counts.was_refused, counts.not_seen, counts.older_held), (2, 1, 1));
     let shown = inbox.get("/reconcile").await.json()["data"].clone();
     assert_eq!(
         (&shown["runs"][0]["was_refused"], &shown["healed"].as_array().unwrap().len()),
@@ -166,7 +166,7 @@ async fn what_came_with_a_wrong_secret_is_healed_and_told_apart_from_what_never_
     refused(&inbox, &is(5, 2, 4)).await;
     let restarted = Running::on(store, asking(&stub)).await;
     runs(&restarted, 4).await;
-    assert_eq!(reasons(&restarted, &[5]).await, [Some(NeverCame)]);
+    assert_eq!(reasons(&restarted, &[5]).await, [Some(NotSeen)]);
 }
 
 #[tokio::test]
@@ -198,10 +198,54 @@ async fn what_is_refused_unread_is_told_apart_too() {
         stub.has(lately, 9, &record(9, 2, days_ago(4)));
         assert_eq!(inbox.deliver("evt_1", &body).await.status, status);
         again(&inbox).await;
-        let why = [Some(HealReason::WasRefused), Some(HealReason::NeverCame)];
+        let why = [Some(HealReason::WasRefused), Some(HealReason::NotSeen)];
         assert_eq!(reasons(&inbox, &[id, 9]).await, why, "{status}");
         stub.known().orders.clear();
     }
+}
+
+#[tokio::test]
+async fn what_is_refused_while_it_is_read_and_what_is_far_back_in_it_is_told_apart_too() {
+    let stub = Stub::start().await;
+    let lately = Timestamp::from_millis(days_ago(0).as_millis() - 1_000);
+    let inbox = Running::with(InboxConfig { body_bytes_max: 400_000, ..asking(&stub) }).await;
+    runs(&inbox, 1).await;
+    for id in 1..=5 {
+        stub.has(lately, id, &record(id, 2, days_ago(4)));
+    }
+    let long = |id: i64, bytes: usize| format!(r#"{{"id":{id},"status":1,"x":"{}"}}"#, "x".repeat(bytes));
+    // Nobody says beforehand how large it is.
+    let body = envelope(&[&long(1, 450_000), &long(2, 300_000)]);
+    let mut request = head("POST", "/webhooks/klikit", &[("transfer-encoding", "chunked")], None);
+    for piece in body.as_bytes().chunks(100_000) {
+        request.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+        request.extend_from_slice(piece);
+        request.extend_from_slice(b"\r\n");
+    }
+    request.extend_from_slice(b"0\r\n\r\n");
+    assert_eq!(exchange(inbox.address, request).await.status, 413);
+    refused(&inbox, &envelope(&[&long(3, 200_000), &long(4, 10)])).await;
+    again(&inbox).await;
+    let was_refused = Some(HealReason::WasRefused);
+    let why = [was_refused, Some(HealReason::NotSeen), was_refused, was_refused, Some(HealReason::NotSeen)];
+    assert_eq!(reasons(&inbox, &[1, 2, 3, 4, 5]).await, why, "of the second nothing was read");
+}
+
+#[tokio::test]
+async fn what_the_view_has_as_new_or_newer_stays_and_the_run_leaves_no_trace_in_it() {
+    let stub = Stub::start().await;
+    let inbox = Running::with(asking(&stub)).await;
+    runs(&inbox, 1).await;
+    let lately = Timestamp::from_millis(days_ago(0).as_millis() - 1_000);
+    stub.has(lately, 1, &record(1, 2, days_ago(5)));
+    stub.has(lately, 2, &record(2, 4, days_ago(4)));
+    inbox.deliver("evt_1", &envelope(&[&record(1, 4, days_ago(4))])).await;
+    inbox.deliver("evt_2", &envelope(&[&record(2, 4, days_ago(4))])).await;
+    let counts = again(&inbox).await.last.unwrap().counts;
+    assert_eq!((counts.compared, counts.healed()), (2, 0));
+    assert_eq!(inbox.record(1).await, record(1, 4, days_ago(4)));
+    assert_eq!((inbox.history(1).await.len(), inbox.history(2).await.len()), (1, 1));
+    assert_eq!(inbox.counts().await.received, 2);
 }
 
 #[tokio::test]
@@ -246,7 +290,7 @@ async fn what_changed_just_now_is_left_to_its_delivery_and_healed_where_that_doe
     inbox.deliver("evt_1", &envelope(&[&record(1, 4, now)])).await;
     let status = runs(&inbox, 1).await;
     assert_eq!(inbox.record(2).await, record(2, 4, now));
-    assert_eq!(status.last.unwrap().counts.never_came, 1, "order 1 came by itself");
+    assert_eq!(status.last.unwrap().counts.not_seen, 1, "order 1 came by itself");
     assert_eq!(inbox.history(1).await.len(), 1);
     let known = stub.known();
     assert!(
@@ -288,9 +332,10 @@ async fn who_is_put_off_waits_and_a_credential_that_is_not_taken_is_said() {
     let stub = Stub::start().await;
     stub.has(days_ago(1), 1, &record(1, 4, days_ago(1)));
     let busy = json!({"error": {"code": "rate_limited", "message": "later"}});
-    stub.known().scripted.push_back((429, ("retry-after", "1".to_owned()), busy));
+    stub.known().scripted.push_back((429, ("retry-after", "2".to_owned()), busy));
     let inbox = Running::with(asking(&stub)).await;
-    let before = std::time::Duration::from_secs(1);
+    // Longer than after a failure that asks for nothing.
+    let before = std::time::Duration::from_secs(2);
     let started = tokio::time::Instant::now();
     runs(&inbox, 1).await;
     assert!(started.elapsed() >= before, "it came back before it was asked to");

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::AppendHeaders;
 use axum::routing::post;
 use hookit_contract::{Clock, StatusCodes, WebhookSecret, header};
 use hookit_engine::RetryPlan;
@@ -56,7 +57,11 @@ impl Application {
         let ours = application.clone();
         let routes = axum::Router::new().route(
             "/webhooks/klikit",
-            post(move |headers: HeaderMap, body: Bytes| async move { ours.take(&headers, body) }),
+            post(move |headers: HeaderMap, body: Bytes| async move {
+                let status = ours.take(&headers, body);
+                let pause = (status == StatusCode::TOO_MANY_REQUESTS).then_some(("retry-after", "3"));
+                (status, AppendHeaders(pause))
+            }),
         );
         #[expect(clippy::disallowed_methods, reason = "it goes with the test")]
         tokio::spawn(async move { axum::serve(listener, routes).await });
@@ -336,7 +341,9 @@ async fn what_was_asked_for_again_before_a_restart_is_handed_on_after_it() {
     for order_id in 1..=5 {
         deliver(&inbox, order_id, 1).await;
     }
-    handing.reaches("pos", |status| status.given_up == 1).await;
+    handing
+        .reaches("pos", |status| status.given_up == 1 && status.lag_changes == 0 && status.handed_on == 4)
+        .await;
     handing.stop().await;
     let seqs = inbox.store.given_up("pos", 0, 10).await.unwrap().iter().map(|one| one.change_seq).collect();
     inbox.store.hand_on_again("pos", seqs).await.unwrap();
@@ -344,6 +351,26 @@ async fn what_was_asked_for_again_before_a_restart_is_handed_on_after_it() {
     let handing = Handing::on(&inbox.store, vec![application.sink("pos")]).await;
     handing.reaches("pos", |status| status.handed_on == 1 && status.given_up == 0).await;
     assert_eq!(application.posted().last().unwrap().event_id, "evt_1_1:0");
+    handing.stop().await;
+}
+
+#[tokio::test]
+async fn a_sink_that_asks_for_a_pause_is_left_alone_for_so_long() {
+    let inbox = Running::with(config()).await;
+    let application = Application::start().await;
+    application.answers(|_| 429);
+    let handing = Handing::on(&inbox.store, vec![application.sink("pos")]).await;
+    let begun = tokio::time::Instant::now();
+    deliver(&inbox, 1, 1).await;
+    handing.reaches("pos", |status| status.failed == 1).await;
+    application.answers(|_| 200);
+    let status = handing.catches_up("pos", 1).await;
+    assert!(
+        begun.elapsed() >= Duration::from_secs(3),
+        "it was asked to wait longer than {:?}",
+        begun.elapsed()
+    );
+    assert_eq!((status.failed, status.given_up), (1, 0), "{status:?}");
     handing.stop().await;
 }
 

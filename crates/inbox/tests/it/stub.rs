@@ -42,6 +42,8 @@ pub(crate) struct Known {
     pub(crate) requests: Vec<String>,
     /// Key and body of each move.
     pub(crate) moves: Vec<(String, Value)>,
+    /// The keys of all that were asked for, answered by script or not.
+    pub(crate) keys: Vec<String>,
     in_flight: usize,
     /// The most requests that were under way together.
     pub(crate) in_flight_max: usize,
@@ -94,6 +96,9 @@ async fn answer(State(stub): State<Stub>, request: Request) -> Response {
     known.requests.push(format!("{} {}", head.method, head.uri));
     let header =
         |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if head.method == "PATCH" {
+        known.keys.push(header("idempotency-key").to_owned());
+    }
     let (status, further, body) = if let Some(scripted) = known.scripted.pop_front() {
         let (status, header, body) = scripted;
         (status, Some(header), body.to_string())

@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use hookit_contract::{DeliveryId, OrderId, Timestamp};
 use hookit_inbox::RefusalReason;
 use hookit_store::inbox::{
-    Applied, Change, Changes, Counts, Expiry, GivenUp, Heal, HealOutcome, HealedOrder, Held, HistoryEntry,
-    KeptDelivery, MoveAsked, MoveEnd, NewMove, OrderFilter, OrderMove, Quarantined, Receipt, Received,
-    ReconcileMark, ReconcileRun, ReconcileStep, RunCause, SinkAdvanced, SinkEnd, SinkPosition, SinkWanted,
-    Store, ViewedOrder,
+    Applied, Change, Changes, Counts, Expiry, FoundOrders, GivenUp, Heal, HealOutcome, HealedOrder, Held,
+    HistoryEntry, HistoryQuery, KeptDelivery, MoveAsked, MoveEnd, NewMove, OrderFilter, OrderMove, Page,
+    Quarantined, Receipt, Received, ReconcileMark, ReconcileRun, ReconcileStep, RunCause, SinkAdvanced,
+    SinkEnd, SinkPosition, SinkWanted, Store, ViewedOrder,
 };
 use hookit_store::{Condition, Error};
 use tokio::sync::watch;
@@ -29,15 +29,15 @@ impl Store for Broken {
         Err(self.0())
     }
 
-    async fn orders(&self, _: &OrderFilter, _: Option<OrderId>, _: usize) -> Result<Vec<ViewedOrder>, Error> {
+    async fn orders(&self, _: &OrderFilter, _: Option<OrderId>, _: usize) -> Result<FoundOrders, Error> {
         Err(self.0())
     }
 
-    async fn history(&self, _: OrderId) -> Result<Option<Vec<HistoryEntry>>, Error> {
+    async fn history(&self, _: HistoryQuery) -> Result<Option<Page<HistoryEntry>>, Error> {
         Err(self.0())
     }
 
-    async fn quarantine(&self, _: Option<i64>, _: usize) -> Result<Vec<Quarantined>, Error> {
+    async fn quarantine(&self, _: Option<i64>, _: usize) -> Result<Page<Quarantined>, Error> {
         Err(self.0())
     }
 
@@ -130,6 +130,10 @@ impl Store for Broken {
     }
 
     async fn discard_quarantined(&self, _: i64) -> Result<Option<DeliveryId>, Error> {
+        Err(self.0())
+    }
+
+    async fn pack(&self, _: Timestamp) -> Result<bool, Error> {
         Err(self.0())
     }
 

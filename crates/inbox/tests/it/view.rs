@@ -46,7 +46,7 @@ async fn orders_come_in_pages_by_id_each_exactly_once() {
 }
 
 #[tokio::test]
-async fn a_page_is_longer_than_what_the_store_is_asked_for_at_a_time() {
+async fn a_page_has_a_hundred_orders_unless_more_are_asked_for() {
     let records: Vec<String> = (1..=130).map(|id| format!(r#"{{"id":{id},"status":1}}"#)).collect();
     let records: Vec<&str> = records.iter().map(String::as_str).collect();
     let inbox = Running::start().await;
@@ -69,9 +69,40 @@ async fn a_page_of_large_records_ends_early_and_says_where_to_go_on() {
         inbox.deliver(&format!("evt_{id}"), &envelope(&[&record])).await.is(200, r#"{"status":"received"}"#);
     }
     let first = inbox.get("/orders").await.json();
-    assert_eq!((ids(&first), first["data"]["next_after"].as_i64()), (vec![1, 2, 3], Some(3)));
-    let rest = inbox.get("/orders?after=3").await.json();
-    assert_eq!((ids(&rest), rest["data"]["next_after"].as_i64()), (vec![4], None));
+    assert_eq!((ids(&first), first["data"]["next_after"].as_i64()), (vec![1, 2], Some(2)));
+    let rest = inbox.get("/orders?after=2").await.json();
+    assert_eq!((ids(&rest), rest["data"]["next_after"].as_i64()), (vec![3, 4], None));
+}
+
+#[tokio::test]
+async fn a_history_comes_in_pages_and_all_of_it_unless_it_is_long() {
+    let inbox = Running::start().await;
+    for version in 1..=5 {
+        let record = format!(r#"{{"id":7,"status":1,"version":{version}}}"#);
+        let id = format!("evt_{version}");
+        // The first comes twice in one delivery.
+        let again = if version == 1 { vec![record.as_str(); 2] } else { vec![record.as_str()] };
+        inbox.deliver(&id, &envelope(&again)).await.is(200, r#"{"status":"received"}"#);
+    }
+    let versions = |answer: &Value| -> Vec<i64> {
+        let states = answer["data"]["history"].as_array().unwrap();
+        states.iter().map(|state| state["version"].as_i64().unwrap()).collect()
+    };
+    let whole = inbox.get("/orders/7/history").await.json();
+    assert_eq!((versions(&whole), &whole["data"]["next_after"]), (vec![1, 1, 2, 3, 4, 5], &Value::Null));
+    for limit in [1, 2, 4, 6] {
+        let (mut found, mut after) = (Vec::new(), String::new());
+        loop {
+            let page = inbox.get(&format!("/orders/7/history?limit={limit}{after}")).await.json();
+            assert!(versions(&page).len() <= limit);
+            found.extend(versions(&page));
+            match page["data"]["next_after"].as_str() {
+                Some(place) => after = format!("&after={place}"),
+                None => break,
+            }
+        }
+        assert_eq!(found, [1, 1, 2, 3, 4, 5], "{limit}");
+    }
 }
 
 #[tokio::test]
@@ -110,6 +141,10 @@ async fn a_bad_parameter_is_named() {
         ("/quarantine?after=x", "after:"),
         ("/orders?after=-1", "after:"),
         ("/orders?status=-1", "status:"),
+        ("/orders/7/history?limit=0", "limit:"),
+        ("/orders/7/history?after=7", "after:"),
+        ("/orders/7/history?after=x.1", "after:"),
+        ("/orders/7/history?page=1", "page"),
     ] {
         let answer = inbox.get(path).await;
         let (code, message) = answer.error();

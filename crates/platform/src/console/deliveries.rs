@@ -213,6 +213,7 @@ async fn show(State(shared): State<Arc<Shared>>, visit: Visit, PathText(id): Pat
         (actions(&delivery, &visit))
         h2 { "Attempts" }
         @if attempts.is_empty() { (empty("None was made yet.")) } @else { (log(&attempts)) }
+        @if attempts.len() < delivery.attempts as usize { p.quiet { "Older attempts are not shown." } }
         h2 { "What is sent" }
         (sent::sent(&shared, &delivery.delivery_id, &visit).await?)
     };

@@ -8,15 +8,16 @@ use axum::extract::State;
 use axum::response::Response;
 use hookit_contract::{DeliveryState, EndpointId, Timestamp};
 use hookit_server::page::{
-    Axes, Series, age, badge, chart, count, duration, empty, facts, note, see_other, share, spark, table,
+    Axes, Query, Series, age, badge, chart, count, duration, empty, facts, note, see_other, share, spark,
+    table,
 };
 use hookit_server::{ApiError, PathId};
-use hookit_store::platform::{Held, HoldReason, PastFigures, PastQuery, Span, Webhook};
+use hookit_store::platform::{Held, HoldReason, PastFigures, PastQuery, Span, WebhookQuery};
 use http::Method;
 use maud::{Markup, html};
 
-use super::registrations::registrations;
-use super::{Pages, Visit, partners, replays, words};
+use super::registrations::{Behind, Shown, registrations};
+use super::{Pages, ROWS_MAX, Visit, partners, replays, words};
 use crate::Shared;
 use crate::api::{Result, store_error};
 use crate::credentials::Acting;
@@ -120,13 +121,16 @@ async fn one(shared: &Shared, id: i64) -> Result<EndpointStatus> {
     endpoints.find(|one| one.endpoint_id == EndpointId(id)).ok_or_else(no_such_endpoint)
 }
 
-async fn show(State(shared): State<Arc<Shared>>, visit: Visit, PathId(id): PathId) -> Result<Response> {
+async fn show(
+    State(shared): State<Arc<Shared>>,
+    visit: Visit,
+    PathId(id): PathId,
+    Query(behind): Query<Behind>,
+) -> Result<Response> {
     let endpoint = one(&shared, id).await?;
-    let webhooks = shared.store.webhooks().await.map_err(store_error)?;
-    let webhooks: Vec<Webhook> =
-        webhooks.into_iter().filter(|webhook| webhook.endpoint_id == endpoint.endpoint_id).collect();
-    let partners = shared.store.partners().await.map_err(store_error)?;
-    let partner = partners.iter().find(|partner| partner.partner_id == endpoint.partner_id);
+    let query = WebhookQuery { endpoint_id: Some(endpoint.endpoint_id), ..WebhookQuery::first(ROWS_MAX) };
+    let own = Shown::read(&shared, query, &behind).await?;
+    let partner = shared.store.partner(&endpoint.partner_id).await.map_err(store_error)?;
     let past = past(&shared, endpoint.endpoint_id, visit.now).await?;
     let (acknowledged, attempts) = success(&past);
     let (tone, word) = words::endpoint_state(&endpoint);
@@ -137,7 +141,7 @@ async fn show(State(shared): State<Arc<Shared>>, visit: Visit, PathId(id): PathI
         (
             "Partner",
             html! {
-                (partners::link(&endpoint.partner_id, partner.map(|one| one.name.as_str())))
+                (partners::link(&endpoint.partner_id, partner.as_ref().map(|one| one.name.as_str())))
                 @if visit.may(&Method::POST, "/partners/{id}/rotate-webhook-secret") {
                     " · " a href={ "/console/partners/" (endpoint.partner_id) "#rotate-webhook-secret" } { "rotate its webhook secret…" }
                 }
@@ -177,7 +181,7 @@ async fn show(State(shared): State<Arc<Shared>>, visit: Visit, PathId(id): PathI
         h2 { "The last 24 hours" }
         div.columns { (charts(&past, visit.now)) }
         h2 { "Registrations" }
-        (registrations(&webhooks, None, &visit))
+        (registrations(&own, None, &visit))
     };
     Ok(visit.page(&format!("Endpoint {id}"), content))
 }

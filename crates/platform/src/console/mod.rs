@@ -45,6 +45,12 @@ use crate::Shared;
 use crate::credentials::{Acting, Holder, Operator};
 use crate::operator::roles;
 
+/// Bytes of records that are read for one page, about.
+const RECORDS_BYTES_MAX: usize = 8 << 20;
+
+/// Partners, registrations or tokens on one page.
+const ROWS_MAX: usize = 200;
+
 /// Where the console is.
 pub(crate) const HOME: &str = "/console";
 

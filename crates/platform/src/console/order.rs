@@ -13,7 +13,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::live::follow;
-use super::{Pages, Visit, waits, words};
+use super::{Pages, RECORDS_BYTES_MAX, Visit, waits, words};
 use crate::Shared;
 use crate::api::{Result, no_such_order, store_error};
 use crate::operator::status::{self, EndpointStatus};
@@ -52,7 +52,8 @@ async fn show(
 ) -> Result<Response> {
     let order_id = OrderId(id);
     let order = shared.store.order(order_id).await.map_err(store_error)?.ok_or_else(no_such_order)?;
-    let events = shared.store.events_of_order(order_id, EVENTS_MAX).await.map_err(store_error)?;
+    let events =
+        shared.store.events_of_order(order_id, EVENTS_MAX, RECORDS_BYTES_MAX).await.map_err(store_error)?;
     let timeline = timeline(shared.clone(), visit.clone(), order_id).await?;
     let record = Record::parse(order.record.clone()).ok();
     let name =
@@ -96,7 +97,8 @@ struct Tried {
 }
 
 async fn timeline(shared: Arc<Shared>, visit: Visit, order_id: OrderId) -> Result<Markup> {
-    let events = shared.store.events_of_order(order_id, EVENTS_MAX).await.map_err(store_error)?;
+    let events =
+        shared.store.events_of_order(order_id, EVENTS_MAX, RECORDS_BYTES_MAX).await.map_err(store_error)?;
     let query = DeliveryQuery { order_id: Some(order_id), limit: DELIVERIES_MAX, ..DeliveryQuery::default() };
     let deliveries = shared.store.deliveries(query).await.map_err(store_error)?.deliveries;
     let endpoints: HashMap<EndpointId, EndpointStatus> =
@@ -107,6 +109,8 @@ async fn timeline(shared: Arc<Shared>, visit: Visit, order_id: OrderId) -> Resul
         if i < WITH_ATTEMPTS_MAX && delivery.attempts > 0 {
             let found = shared.store.delivery(&delivery.delivery_id).await.map_err(store_error)?;
             attempts = found.map(|(_, attempts)| attempts).unwrap_or_default();
+            // The answers of all of them would be much to hold.
+            attempts.drain(..attempts.len().saturating_sub(ATTEMPTS_MAX));
         }
         tried.push(Tried { delivery, attempts });
     }
@@ -219,10 +223,11 @@ fn led_to(
                 td { (words::delivery_state(delivery.state)) }
                 td.number data-name="Attempts" { (delivery.attempts) }
                 td.tight {
-                    @for attempt in attempts.iter().rev().take(ATTEMPTS_MAX) {
+                    @for attempt in attempts.iter().rev() {
                         div.small { "#" (attempt.number) " " (words::attempt(attempt)) " · " (exact(attempt.started_at)) }
                     }
-                    @if attempts.len() > ATTEMPTS_MAX { div.small.quiet { (attempts.len() - ATTEMPTS_MAX) " before" } }
+                    @let before = (delivery.attempts as usize).saturating_sub(attempts.len());
+                    @if !attempts.is_empty() && before > 0 { div.small.quiet { (before) " before" } }
                 }
                 td { (words::delivery_link(&delivery.delivery_id)) }
             }
@@ -258,11 +263,13 @@ fn changed<'r>(before: &'r Record, after: &'r Record) -> Vec<Changed<'r>> {
     fields
 }
 
+/// The record after an event, where it was read and can be read.
+fn record_after(event: &OrderEvent) -> Option<Record> {
+    Record::parse(event.record.clone()?).ok()
+}
+
 fn difference(order_id: OrderId, before: &OrderEvent, after: &OrderEvent) -> Markup {
-    let (Ok(old), Ok(new)) = (Record::parse(before.record.clone()), Record::parse(after.record.clone()))
-    else {
-        return html! {};
-    };
+    let (Some(old), Some(new)) = (record_after(before), record_after(after)) else { return html! {} };
     // These are different each time and tell nothing.
     let fields: Vec<Changed<'_>> = changed(&old, &new)
         .into_iter()
@@ -287,10 +294,7 @@ fn difference(order_id: OrderId, before: &OrderEvent, after: &OrderEvent) -> Mar
 
 /// The record of a version, field by field, with what that version changed marked.
 fn record_of(order_id: OrderId, version: i64, events: &[OrderEvent]) -> Markup {
-    let of = |version| {
-        let event = events.iter().find(|event| event.version == version)?;
-        Record::parse(event.record.clone()).ok()
-    };
+    let of = |version| record_after(events.iter().find(|event| event.version == version)?);
     let Some(record) = of(version) else {
         return note(
             Tone::Warn,

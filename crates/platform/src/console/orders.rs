@@ -11,7 +11,7 @@ use hookit_store::platform::LatelyChanged;
 use maud::{Markup, html};
 
 use super::live::follow;
-use super::{Pages, Visit};
+use super::{Pages, RECORDS_BYTES_MAX, Visit};
 use crate::Shared;
 use crate::api::{Result, store_error};
 
@@ -55,7 +55,7 @@ async fn fresh(
 }
 
 async fn board(shared: Arc<Shared>, visit: Visit) -> Result<Markup> {
-    let lately = shared.store.orders_lately(ORDERS_MAX).await.map_err(store_error)?;
+    let lately = shared.store.orders_lately(ORDERS_MAX, RECORDS_BYTES_MAX).await.map_err(store_error)?;
     if lately.is_empty() {
         return Ok(empty("There are no orders yet."));
     }

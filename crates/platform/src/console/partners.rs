@@ -8,18 +8,20 @@ use axum::extract::State;
 use axum::response::Response;
 use hookit_contract::PartnerId;
 use hookit_server::page::{
-    Form, Tone, age, badge, empty, exact, facts, field, note, secret, see_other, table,
+    Form, Query, Tone, age, badge, empty, exact, facts, field, note, pager, secret, see_other, table,
 };
 use hookit_server::{ApiError, PathText};
-use hookit_store::platform::Partner;
+use hookit_store::platform::{Partner, PartnerQuery, WebhookQuery};
 use http::Method;
 use maud::{Markup, html};
+use serde::Deserialize;
 
-use super::registrations::registrations;
-use super::{Pages, Visit, deliveries, words};
+use super::registrations::{Behind, Shown, registrations};
+use super::{Pages, ROWS_MAX, Visit, deliveries, words};
 use crate::Shared;
 use crate::api::{Result, store_error};
 use crate::credentials::{Acting, Scope};
+use crate::operator::cut;
 use crate::operator::partners::{self, IssueBody, Issued};
 
 const LIST: &str = "/console/partners";
@@ -49,8 +51,19 @@ pub(super) fn link(partner_id: &PartnerId, name: Option<&str>) -> Markup {
     html! { a href={ (LIST) "/" (partner_id) } { (name.unwrap_or(partner_id.as_str())) } }
 }
 
-async fn list(State(shared): State<Arc<Shared>>, visit: Visit) -> Result<Response> {
-    let mut partners = shared.store.partners().await.map_err(store_error)?;
+/// Behind which partner a page begins; at the newest one where nothing is said.
+#[derive(Deserialize)]
+struct From {
+    after: Option<String>,
+}
+
+async fn list(State(shared): State<Arc<Shared>>, visit: Visit, Query(from): Query<From>) -> Result<Response> {
+    let after = words::said(from.after.as_ref()).map(PartnerId::from);
+    let first = after.is_some().then_some(LIST);
+    let query = PartnerQuery { after, newest_first: true, limit: ROWS_MAX + 1 };
+    let mut partners = shared.store.partners(query).await.map_err(store_error)?;
+    let next = cut(&mut partners, ROWS_MAX).map(|last| format!("{LIST}?after={}", last.partner_id));
+    // Within a page those in use come first.
     partners.sort_by_key(|one| (one.revoked_at.is_some(), std::cmp::Reverse(one.created_at)));
     let columns = [
         ("Partner", ""),
@@ -74,12 +87,15 @@ async fn list(State(shared): State<Arc<Shared>>, visit: Visit) -> Result<Respons
     };
     let content = html! {
         @if visit.may(&Method::POST, "/partners") {
-            details #new open[partners.is_empty()] {
+            details #new open[partners.is_empty() && first.is_none()] {
                 summary { "Issue a credential…" }
                 (form(&visit))
             }
         }
-        @if partners.is_empty() { (empty("There is no partner yet.")) } @else { (table("Partners", &columns, &rows)) }
+        @if !partners.is_empty() { (table("Partners", &columns, &rows)) }
+        @else if first.is_none() { (empty("There is no partner yet.")) }
+        @else { (empty("There are no older ones.")) }
+        (pager(first, next.as_deref()))
     };
     Ok(visit.page("Partners", content))
 }
@@ -146,15 +162,20 @@ pub(super) fn once() -> Markup {
 }
 
 async fn one(shared: &Shared, id: &PartnerId) -> Result<Partner> {
-    let partners = shared.store.partners().await.map_err(store_error)?;
-    let missing = || ApiError::not_found("there is no such partner");
-    partners.into_iter().find(|partner| partner.partner_id == *id).ok_or_else(missing)
+    let partner = shared.store.partner(id).await.map_err(store_error)?;
+    partner.ok_or_else(|| ApiError::not_found("there is no such partner"))
 }
 
-async fn show(State(shared): State<Arc<Shared>>, visit: Visit, PathText(id): PathText) -> Result<Response> {
+async fn show(
+    State(shared): State<Arc<Shared>>,
+    visit: Visit,
+    PathText(id): PathText,
+    Query(behind): Query<Behind>,
+) -> Result<Response> {
     let partner = one(&shared, &PartnerId::from(id)).await?;
-    let mut webhooks = shared.store.webhooks().await.map_err(store_error)?;
-    webhooks.retain(|webhook| webhook.partner_id == partner.partner_id);
+    let query =
+        WebhookQuery { partner_id: Some(partner.partner_id.clone()), ..WebhookQuery::first(ROWS_MAX) };
+    let own = Shown::read(&shared, query, &behind).await?;
     let urls = deliveries::urls(&shared).await?;
     let mut about = vec![
         ("Credential", state(&partner)),
@@ -174,7 +195,7 @@ async fn show(State(shared): State<Arc<Shared>>, visit: Visit, PathText(id): Pat
         div.panel { (facts(about)) }
         (actions(&partner, &visit))
         h2 { "Registrations" }
-        (registrations(&webhooks, Some(&urls), &visit))
+        (registrations(&own, Some(&urls), &visit))
     };
     Ok(visit.page(&partner.name, content))
 }

@@ -10,23 +10,48 @@ use axum::response::Response;
 use hookit_contract::{AttemptOutcome, EndpointId, WebhookId};
 use hookit_server::PathId;
 use hookit_server::page::{Tone, duration, empty, facts, note, table};
-use hookit_store::platform::Webhook;
+use hookit_store::platform::{Webhook, WebhookQuery};
 use http::Method;
 use maud::{Markup, html};
+use serde::Deserialize;
 
 use super::{Pages, Visit, deliveries, replays, words};
 use crate::Shared;
-use crate::api::Result;
+use crate::api::{Result, store_error};
 use crate::credentials::Acting;
+use crate::operator::cut;
 use crate::operator::trial::{self, Tested};
 
 pub(super) fn pages() -> Pages {
     Pages::default().action("/console/registrations/{id}/test", Method::POST, "/webhooks/{id}/test", test)
 }
 
+/// Behind which registration a page of them begins.
+#[derive(Deserialize)]
+pub(super) struct Behind {
+    after: Option<i64>,
+}
+
+/// Registrations that are shown on a page, and where to go on where there are more.
+pub(super) struct Shown {
+    webhooks: Vec<Webhook>,
+    next_after: Option<WebhookId>,
+}
+
+impl Shown {
+    /// As many as the query says, which are behind that place.
+    pub(super) async fn read(shared: &Shared, query: WebhookQuery, behind: &Behind) -> Result<Shown> {
+        let limit = query.limit;
+        let query = WebhookQuery { after: behind.after.map(WebhookId), limit: limit + 1, ..query };
+        let mut webhooks = shared.store.webhooks(query).await.map_err(store_error)?;
+        let next_after = cut(&mut webhooks, limit).map(|last| last.webhook_id);
+        Ok(Shown { webhooks, next_after })
+    }
+}
+
 /// Registrations with what can be done with each. `urls` says where each endpoint is, where that is not said already.
 pub(super) fn registrations(
-    webhooks: &[Webhook],
+    Shown { webhooks, next_after }: &Shown,
     urls: Option<&HashMap<EndpointId, String>>,
     visit: &Visit,
 ) -> Markup {
@@ -37,7 +62,7 @@ pub(super) fn registrations(
     let mut columns = vec![("Id", "number"), ("Brand", "number"), ("Branch", "number"), ("Event", "")];
     columns.extend(urls.map(|_| ("Endpoint", "")));
     columns.extend([("Missed", ""), ("Test", "")]);
-    table(
+    let rows = table(
         "Registrations",
         &columns,
         &html! {
@@ -63,7 +88,13 @@ pub(super) fn registrations(
                 }
             }
         },
-    )
+    );
+    html! {
+        (rows)
+        @if let Some(after) = next_after {
+            nav.pager aria-label="Pages" { a href={ "?after=" (after) } rel="next" { "More registrations" } }
+        }
+    }
 }
 
 async fn test(

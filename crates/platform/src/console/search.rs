@@ -6,15 +6,16 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
+use bytes::Bytes;
 use hookit_contract::{BranchId, BrandId, DeliveryId, EndpointId, EventType, OrderId, Record, WebhookId};
 use hookit_server::page::{Query, age, badge, count, duration, empty, see_other, table};
-use hookit_store::platform::{Delivery, LatelyChanged, Partner, StoredOrder, Webhook};
+use hookit_store::platform::{Delivery, LatelyChanged, Partner, StoredOrder, WebhookAccess, WebhookQuery};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::{Pages, Visit, words};
+use super::{Pages, RECORDS_BYTES_MAX, ROWS_MAX, Visit, words};
 use crate::Shared;
-use crate::api::{Result, store_error};
+use crate::api::{self, Result, store_error};
 use crate::operator::status::{self, EndpointStatus};
 
 pub(super) const SEARCH: &str = "/console/search";
@@ -91,15 +92,23 @@ async fn find(shared: &Shared, sought: &str) -> Result<Found> {
         ids.insert(0, id);
     }
     for id in ids {
-        found.orders.extend(store.order(id).await.map_err(store_error)?);
+        let order = store.order(id).await.map_err(store_error)?;
+        // Their records are not shown, and may be large.
+        found.orders.extend(order.map(|order| StoredOrder { record: Bytes::new(), ..order }));
     }
     found.delivery =
         store.delivery(&DeliveryId::from(sought)).await.map_err(store_error)?.map(|(one, _)| one);
     let endpoints = status::endpoints_now(shared).await?;
     let part = sought.to_lowercase();
-    found.partners = store.partners().await.map_err(store_error)?;
-    found.partners.retain(|one| one.name.to_lowercase().contains(&part) || one.partner_id.as_str() == sought);
-    found.partners.truncate(FOUND_MAX);
+    let partners = &mut found.partners;
+    api::find_partner(&**store, |one| {
+        if one.name.to_lowercase().contains(&part) || one.partner_id.as_str() == sought {
+            partners.push(one.clone());
+        }
+        partners.len() == FOUND_MAX
+    })
+    .await
+    .map_err(store_error)?;
     if let Some(number) = number {
         found.places = places(shared, number, &endpoints).await?;
     } else {
@@ -114,21 +123,24 @@ async fn find(shared: &Shared, sought: &str) -> Result<Found> {
 async fn places(shared: &Shared, number: i64, endpoints: &[EndpointStatus]) -> Result<Vec<Place>> {
     let by_id: HashMap<EndpointId, &EndpointStatus> =
         endpoints.iter().map(|endpoint| (endpoint.endpoint_id, endpoint)).collect();
-    let webhooks = shared.store.webhooks().await.map_err(store_error)?;
-    let of_branch = shared.store.orders_of_branch(BranchId(number), FOUND_MAX).await.map_err(store_error)?;
+    let store = &shared.store;
+    let of_branch = store.orders_of_branch(BranchId(number), FOUND_MAX, RECORDS_BYTES_MAX);
+    let of_branch = of_branch.await.map_err(store_error)?;
     // Orders are in no index by brand, so those that changed lately have to do.
-    let mut of_brand = shared.store.orders_lately(LATELY_MAX).await.map_err(store_error)?;
+    let of_brand = store.orders_lately(LATELY_MAX, RECORDS_BYTES_MAX);
+    let mut of_brand = of_brand.await.map_err(store_error)?;
     of_brand.retain(|one| brands(one).contains(&BrandId(number)));
     of_brand.truncate(FOUND_MAX);
     let mut places = Vec::new();
     for (kind, orders) in [("Branch", of_branch), ("Brand", of_brand)] {
         let is_branch = kind == "Branch";
-        let names = |webhook: &&Webhook| {
-            let named =
-                if is_branch { webhook.branch_id.map(|id| id.0) } else { webhook.brand_id.map(|id| id.0) };
-            named == Some(number)
+        let named = WebhookQuery {
+            branch_id: is_branch.then_some(BranchId(number)),
+            brand_id: (!is_branch).then_some(BrandId(number)),
+            ..WebhookQuery::first(ROWS_MAX)
         };
-        if orders.is_empty() && !webhooks.iter().any(|webhook| names(&webhook)) {
+        let named = store.webhooks(named).await.map_err(store_error)?;
+        if orders.is_empty() && named.is_empty() {
             continue;
         }
         // Where its orders go is asked by the rule that they go by; where there are none, who waits for them is named.
@@ -137,14 +149,16 @@ async fn places(shared: &Shared, number: i64, endpoints: &[EndpointStatus]) -> R
             let own = brands(one).into_iter().filter(|brand| is_branch || brand.0 == number);
             for brand in own {
                 let (business, branch) = (one.order.business_id, one.order.branch_id);
-                hears.extend(shared.store.hearing(business, branch, brand).await.map_err(store_error)?);
+                hears.extend(store.hearing(business, branch, brand).await.map_err(store_error)?);
             }
         }
         if orders.is_empty() {
-            hears.extend(webhooks.iter().filter(names).map(|webhook| webhook.webhook_id));
+            hears.extend(named.iter().map(|webhook| webhook.webhook_id));
         }
         let mut hearing: BTreeMap<EndpointId, Vec<EventType>> = BTreeMap::new();
-        for webhook in webhooks.iter().filter(|webhook| hears.contains(&webhook.webhook_id)) {
+        for webhook_id in hears.into_iter().take(ROWS_MAX) {
+            let access = store.webhook_access(webhook_id).await.map_err(store_error)?;
+            let Some(WebhookAccess { webhook, .. }) = access else { continue };
             let types = hearing.entry(webhook.endpoint_id).or_default();
             if !types.contains(&webhook.event_type) {
                 types.push(webhook.event_type);

@@ -7,16 +7,20 @@ use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use hookit_contract::TokenId;
-use hookit_server::page::{Form, Tone, age, badge, empty, facts, field, secret, see_other, select, table};
+use hookit_server::page::{
+    Form, Query, Tone, age, badge, empty, facts, field, pager, secret, see_other, select, table,
+};
 use hookit_server::{Fault, PathId};
-use hookit_store::platform::Role;
+use hookit_store::platform::{Role, TokenQuery};
 use http::Method;
 use maud::{Markup, html};
+use serde::Deserialize;
 
-use super::{Pages, Visit, partners, words};
+use super::{Pages, ROWS_MAX, Visit, partners, words};
 use crate::Shared;
 use crate::api::{Result, store_error};
 use crate::credentials::Acting;
+use crate::operator::cut;
 use crate::operator::tokens::{self, IssueBody};
 
 const LIST: &str = "/console/tokens";
@@ -37,8 +41,19 @@ const fn purpose(role: Role) -> &'static str {
     }
 }
 
-async fn list(State(shared): State<Arc<Shared>>, visit: Visit) -> Result<Response> {
-    let mut all = shared.store.tokens().await.map_err(store_error)?;
+/// Behind which token a page begins; at the newest one where nothing is said.
+#[derive(Deserialize)]
+struct From {
+    after: Option<i64>,
+}
+
+async fn list(State(shared): State<Arc<Shared>>, visit: Visit, Query(from): Query<From>) -> Result<Response> {
+    let after = from.after.map(TokenId);
+    let first = after.is_some().then_some(LIST);
+    let query = TokenQuery { after, newest_first: true, limit: ROWS_MAX + 1 };
+    let mut all = shared.store.tokens(query).await.map_err(store_error)?;
+    let next = cut(&mut all, ROWS_MAX).map(|last| format!("{LIST}?after={}", last.token_id));
+    // Within a page those in use come first.
     all.sort_by_key(|one| (one.revoked_at.is_some(), std::cmp::Reverse(one.token_id)));
     let columns = [
         ("Id", "number"),
@@ -80,12 +95,15 @@ async fn list(State(shared): State<Arc<Shared>>, visit: Visit) -> Result<Respons
     let content = html! {
         p.quiet { "The token that the platform was started with is none of these: it is an admin's, and is changed where it is kept." }
         @if visit.may(&Method::POST, "/tokens") {
-            details #new open[all.is_empty()] {
+            details #new open[all.is_empty() && first.is_none()] {
                 summary { "Issue a token…" }
                 (form(&visit))
             }
         }
-        @if all.is_empty() { (empty("None was issued yet.")) } @else { (table("Operator tokens", &columns, &rows)) }
+        @if !all.is_empty() { (table("Operator tokens", &columns, &rows)) }
+        @else if first.is_none() { (empty("None was issued yet.")) }
+        @else { (empty("There are no older ones.")) }
+        (pager(first, next.as_deref()))
     };
     Ok(visit.page("Operators", content))
 }

@@ -6,7 +6,8 @@
 //! answers is not read from.
 //!
 //! A line is refused by itself, with the same codes and words as the call for one order; the lines around it are not
-//! concerned. The body's end is the end of the answers.
+//! concerned. Each answer line is the answer of that call in its envelope, with the request's id; so one that is kept by itself can
+//! still be found in the log. The body's end is the end of the answers.
 //!
 //! What this module must not do: put a line before another one. Lines about one order take effect in their order.
 
@@ -23,9 +24,9 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::{Buf as _, Bytes, BytesMut};
 use hookit_contract::{ErrorCode, OrderId, Record};
 use hookit_server::routes::{Call, post};
-use hookit_server::{ApiError, Fault, JsonBody, Limits};
+use hookit_server::{ApiError, Fault, JsonBody, Limits, RequestId};
 use hookit_store::Error;
-use hookit_store::platform::{Change, Changed, RECORD_BYTES_MAX, Role, Store, StoredOrder};
+use hookit_store::platform::{Change, Changed, Role, Store, StoredOrder};
 use http::{HeaderValue, Method, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Frame;
@@ -33,7 +34,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use super::orders::{MoveBody, NameOrCode, TextOrCode, object};
+use super::orders::{MoveBody, NameOrCode, RECORD_BODY_MAX, TextOrCode, object};
 use super::roles;
 use crate::Shared;
 use crate::api::{self, Result, store_error};
@@ -44,8 +45,8 @@ use crate::order_schema::NewOrder;
 const BATCH_LINES_MAX: usize = 1_000;
 /// Bytes of lines in one commit; the line that passes it is the last one in.
 const BATCH_BYTES_MAX: usize = 4 << 20;
-/// Bytes of a line: as many as a record may have.
-const LINE_BYTES_MAX: usize = RECORD_BYTES_MAX;
+/// Bytes of a line: as many as the call for one order takes.
+const LINE_BYTES_MAX: usize = RECORD_BODY_MAX;
 /// Lines that are read in one go before others have their turn.
 const LINES_IN_A_GO: usize = 64;
 /// How long to wait when the store's queue is full. Within this call that is no refusal.
@@ -57,7 +58,7 @@ pub(super) fn call() -> Call<Arc<Shared>> {
         .details(
             "Both directions stream. A line without `op` is a new order's record; one with `op` is a move. A line is \
              refused by itself, with the codes and words of the call for one order; `error` says why. Lines about one \
-             order take effect in their order. The schemas are those of one line.",
+             order take effect in their order. Each answer line has the call's `request_id`. The schemas are those of one line.",
         )
         .takes::<InLine>("application/x-ndjson")
         .answers::<AnswerLine<'_>>("application/x-ndjson")
@@ -67,6 +68,7 @@ async fn bulk(
     State(shared): State<Arc<Shared>>,
     Extension(operator): Extension<Operator>,
     Extension(Acting(store)): Extension<Acting>,
+    Extension(request_id): Extension<RequestId>,
     request: Request,
 ) -> Result<Response> {
     let limits = request.extensions().get::<Limits>().copied().unwrap_or_default();
@@ -79,7 +81,8 @@ async fn bulk(
         Err(error) => return Err(error),
     }
     let (answers, ready) = mpsc::channel(1);
-    let work = Box::pin(async move { work(&shared, &*store, operator.role, lines, &answers).await });
+    let answering = Answering { request_id, answers };
+    let work = Box::pin(async move { work(&shared, &*store, operator.role, lines, &answering).await });
     let mut response = Body::new(Answers { work: Some(work), ready }).into_response();
     let kind = HeaderValue::from_static("application/x-ndjson");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
@@ -211,19 +214,30 @@ enum Said<'a> {
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "BulkAnswerLine")]
 struct AnswerLine<'a> {
+    /// The same in all lines: it is the call's.
+    request_id: &'a str,
     line: u64,
     #[serde(flatten)]
     said: Said<'a>,
 }
 
-fn say(out: &mut Vec<u8>, line: u64, said: Said<'_>) {
-    serde_json::to_writer(&mut *out, &AnswerLine { line, said }).expect("numbers and text go into memory");
-    out.push(b'\n');
+/// Where the answer lines go.
+struct Answering {
+    request_id: RequestId,
+    answers: mpsc::Sender<Bytes>,
 }
 
-fn refuse(out: &mut Vec<u8>, line: u64, error: &ApiError) {
-    let said = Said::Error { code: error.code(), message: error.message(), details: error.details() };
-    say(out, line, said);
+impl Answering {
+    fn say(&self, out: &mut Vec<u8>, line: u64, said: Said<'_>) {
+        let line = AnswerLine { request_id: self.request_id.as_str(), line, said };
+        serde_json::to_writer(&mut *out, &line).expect("numbers and text go into memory");
+        out.push(b'\n');
+    }
+
+    fn refuse(&self, out: &mut Vec<u8>, line: u64, error: &ApiError) {
+        let said = Said::Error { code: error.code(), message: error.message(), details: error.details() };
+        self.say(out, line, said);
+    }
 }
 
 /// Lines that are to be written together.
@@ -249,13 +263,7 @@ impl Batch {
 }
 
 /// Reads lines, has them written, and says what became of them, until the body ends or cannot be read on.
-async fn work(
-    shared: &Shared,
-    store: &dyn Store,
-    role: Role,
-    mut lines: Lines,
-    answers: &mpsc::Sender<Bytes>,
-) {
+async fn work(shared: &Shared, store: &dyn Store, role: Role, mut lines: Lines, answering: &Answering) {
     let mut number = 0;
     let mut gathering = Batch::default();
     let mut broken = None;
@@ -285,7 +293,7 @@ async fn work(
         }
         let mut said = None;
         if writing.is_none() && !gathering.lines.is_empty() {
-            writing.set(Some(write(shared, store, std::mem::take(&mut gathering))));
+            writing.set(Some(write(shared, store, answering, std::mem::take(&mut gathering))));
             // Handed over right away: what is here already is read while it is being written.
             said = poll_fn(|context| match poll(writing.as_mut(), context) {
                 Poll::Ready(said) => Poll::Ready(Some(said)),
@@ -319,16 +327,16 @@ async fn work(
         }
         if let Some(said) = said {
             writing.set(None);
-            if answers.send(Bytes::from(said)).await.is_err() {
+            if answering.answers.send(Bytes::from(said)).await.is_err() {
                 return;
             }
         }
     }
     if let Some(error) = broken {
         let mut out = Vec::new();
-        refuse(&mut out, number + 1, &error);
+        answering.refuse(&mut out, number + 1, &error);
         // Whoever has gone does not want to know.
-        let _ = answers.send(Bytes::from(out)).await;
+        let _ = answering.answers.send(Bytes::from(out)).await;
     }
 }
 
@@ -338,18 +346,19 @@ fn poll<F: Future>(future: Pin<&mut Option<F>>, context: &mut Context<'_>) -> Po
 }
 
 /// Has a batch written, and gives the answer lines.
-async fn write(shared: &Shared, store: &dyn Store, batch: Batch) -> Vec<u8> {
+async fn write(shared: &Shared, store: &dyn Store, answering: &Answering, batch: Batch) -> Vec<u8> {
     let Batch { lines, changes, .. } = batch;
     let mut outcomes = change_all(shared, store, changes).await.into_iter();
-    let mut out = Vec::with_capacity(lines.len() * 64);
+    let mut out = Vec::with_capacity(lines.len() * 128);
     for (number, line) in lines {
         let outcome = line.and_then(|()| outcomes.next().expect("each change has an outcome"));
         match outcome {
             Ok(order) => {
                 let status = shared.codes.code_of(order.status);
-                say(&mut out, number, Said::Data { id: order.order_id.0, version: order.version, status });
+                let said = Said::Data { id: order.order_id.0, version: order.version, status };
+                answering.say(&mut out, number, said);
             }
-            Err(error) => refuse(&mut out, number, &error),
+            Err(error) => answering.refuse(&mut out, number, &error),
         }
     }
     out

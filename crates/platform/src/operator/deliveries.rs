@@ -30,7 +30,10 @@ pub(super) fn routes() -> Routes<Arc<Shared>> {
         )
         .route(
             "/deliveries/{id}",
-            get(one).named("getDelivery", "One delivery with its attempts.").refuses(&[missing]),
+            get(one)
+                .named("getDelivery", "One delivery with its attempts.")
+                .details("`log` has the newest 100 of them.")
+                .refuses(&[missing]),
         )
         .route(
             "/deliveries/{id}/replay",

@@ -4,22 +4,27 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::State;
+use axum::extract::{FromRequest, Request, State};
 use bytes::Bytes;
 use hookit_contract::{
     Actor, BusinessId, ErrorCode, KnownStatus, OWNED_FIELDS, OrderId, OrderStatus, Record, StatusCodes,
     Timestamp,
 };
-use hookit_server::routes::{Routes, get, patch, post, put};
-use hookit_server::{Answer, Fault, Faults, JsonBody, Parameters, Params, PathId, RawBody, idempotency_key};
-use hookit_store::platform::{Change, OperatorKey, OrderQuery, Reason, Store};
+use hookit_server::routes::{Input, Operation, Routes, get, patch, post, put};
+use hookit_server::{
+    Answer, ApiError, Fault, Faults, JsonBody, Limits, Parameters, Params, PathId, RawBody, idempotency_key,
+    read_body,
+};
+use hookit_store::platform::{
+    self as store, Change, OperatorKey, OrderQuery, RECORD_BYTES_MAX, Reason, Store,
+};
 use http::HeaderMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{PAGE_DEFAULT, PAGE_MAX};
 use crate::Shared;
-use crate::api::{self, Result, no_such_order, store_error};
+use crate::api::{self, PAGE_BYTES_MAX, Result, no_such_order, store_error};
 use crate::credentials::{Acting, Operator};
 use crate::once;
 use crate::order_schema::{CartEdit, NewOrder, Order, OrderPage};
@@ -37,7 +42,12 @@ const ROUTING_FIELDS: [&str; 3] = ["business_id", "branch_id", "brands"];
 pub(super) fn routes() -> Routes<Arc<Shared>> {
     let (missing, state) = (ErrorCode::ResourceNotFound, ErrorCode::StateInvalidTransition);
     Routes::new("Orders")
-        .route("/orders", get(list).named("listOrders", "Records by id, a page at a time."))
+        .route(
+            "/orders",
+            get(list).named("listOrders", "Records by id, a page at a time.").details(
+                "A page ends earlier where its records are large; `next_after` says where to go on, and is null on the last one.",
+            ),
+        )
         .route(
             "/orders",
             once::may_be_keyed(post(create))
@@ -105,12 +115,33 @@ impl Asking {
     }
 }
 
+/// Bytes of a body that is a record, or fields of one: as many as a record may have, whatever other bodies may.
+pub(super) const RECORD_BODY_MAX: usize = RECORD_BYTES_MAX;
+
+/// A body that is a record, or fields of one.
+struct RecordBody(Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for RecordBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self> {
+        let limits = request.extensions().get::<Limits>().copied().unwrap_or_default();
+        read_body(request.into_body(), RECORD_BODY_MAX, limits.body_timeout).await.map(RecordBody)
+    }
+}
+
+impl Input for RecordBody {
+    fn describe(operation: &mut Operation) {
+        RawBody::describe(operation);
+    }
+}
+
 async fn create(
     State(shared): State<Arc<Shared>>,
     Extension(acting): Extension<Acting>,
     Extension(operator): Extension<Operator>,
     headers: HeaderMap,
-    RawBody(body): RawBody,
+    RecordBody(body): RecordBody,
 ) -> Result<Answer<Order>> {
     let asking = Asking::of(&headers, acting, &operator, ("create an order", ""), &body)?;
     let record = object(body)?;
@@ -210,7 +241,7 @@ async fn edit_cart(
     Extension(operator): Extension<Operator>,
     PathId(id): PathId,
     headers: HeaderMap,
-    RawBody(body): RawBody,
+    RecordBody(body): RecordBody,
 ) -> Result<Answer<Order>> {
     let asking = Asking::of(&headers, acting, &operator, ("edit a cart", &id.to_string()), &body)?;
     let fields = object(body)?;
@@ -268,14 +299,14 @@ async fn list(
     State(shared): State<Arc<Shared>>,
     Params(params): Params<ListParams>,
 ) -> Result<Answer<OrderPage>> {
-    let limit = params.limit.unwrap_or(PAGE_DEFAULT);
     let query = OrderQuery {
         after: params.after.map(OrderId),
         business_id: params.business_id.map(BusinessId),
-        limit,
+        limit: params.limit.unwrap_or(PAGE_DEFAULT),
+        record_bytes_max: PAGE_BYTES_MAX,
     };
-    let orders = shared.store.orders(query).await.map_err(store_error)?;
-    let next_after = match orders.last().filter(|_| orders.len() == limit) {
+    let store::OrderPage { orders, more } = shared.store.orders(query).await.map_err(store_error)?;
+    let next_after = match orders.last().filter(|_| more) {
         Some(last) => last.order_id.to_string(),
         None => "null".to_owned(),
     };

@@ -6,14 +6,16 @@ use axum::Extension;
 use axum::extract::State;
 use hookit_contract::{BusinessId, ErrorCode, PartnerId, Timestamp};
 use hookit_server::routes::{Routes, get, post};
-use hookit_server::{Answer, ApiError, Fault, Faults, JsonBody, NoBody, OptionalBody, PathText};
-use hookit_store::platform::{Partner, PartnerChange, PartnerChanged, Store};
+use hookit_server::{
+    Answer, ApiError, Fault, Faults, JsonBody, NoBody, OptionalBody, Parameters, Params, PathText,
+};
+use hookit_store::platform::{Partner, PartnerChange, PartnerChanged, PartnerQuery, Store};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::is_plain;
+use super::{PAGE_DEFAULT, PAGE_MAX, cut, is_plain};
 use crate::Shared;
 use crate::api::{Result, store_error};
 use crate::credentials::{Acting, Scope, new_partner_key, new_secret_key, new_webhook_secret};
@@ -25,7 +27,10 @@ const NAME_MAX: usize = 200;
 pub(super) fn routes() -> Routes<Arc<Shared>> {
     let missing = &[ErrorCode::ResourceNotFound];
     Routes::new("Partners")
-        .route("/partners", get(list).named("listPartners", "All partners, never a secret."))
+        .route(
+            "/partners",
+            get(list).named("listPartners", "Partners in the order in which they were issued, a page at a time; never a secret."),
+        )
         .route(
             "/partners",
             post(issue)
@@ -171,16 +176,37 @@ async fn issue(
     Ok(Answer::ok(&shown).created())
 }
 
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ListParams {
+    /// The `next_after` of the page before.
+    after: Option<PartnerId>,
+    /// Items on the page; 100 where it is left out.
+    #[schemars(range(min = 1, max = PAGE_MAX))]
+    limit: Option<usize>,
+}
+
+impl Parameters for ListParams {}
+
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Partners")]
 struct List<'a> {
     partners: Vec<Shown<'a>>,
+    /// The `after` of the next page; null on the last one.
+    next_after: Option<PartnerId>,
 }
 
-async fn list(State(shared): State<Arc<Shared>>) -> Result<Answer<List<'static>>> {
-    let partners = shared.store.partners().await.map_err(store_error)?;
+async fn list(
+    State(shared): State<Arc<Shared>>,
+    Params(params): Params<ListParams>,
+) -> Result<Answer<List<'static>>> {
+    let limit = params.limit.unwrap_or(PAGE_DEFAULT);
+    let query = PartnerQuery { after: params.after, newest_first: false, limit: limit + 1 };
+    let mut partners = shared.store.partners(query).await.map_err(store_error)?;
+    let next_after = cut(&mut partners, limit).map(|last| last.partner_id.clone());
     let now = shared.clock.now();
-    Ok(Answer::ok(&List { partners: partners.iter().map(|partner| Shown::of(partner, now)).collect() }))
+    let shown = partners.iter().map(|partner| Shown::of(partner, now)).collect();
+    Ok(Answer::ok(&List { partners: shown, next_after }))
 }
 
 async fn change(

@@ -4,6 +4,8 @@
 //! Reading it holds up nobody: the store answers from memory and by an index, and the dispatcher says from memory how the
 //! endpoints stand and waits for nothing meanwhile.
 
+use std::borrow::Borrow;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -54,8 +56,12 @@ pub struct Status {
     pub ticks: TickStatus,
     /// What waits to be written.
     pub queue: QueueStatus,
-    /// Every endpoint, by id; empty while the platform is stopping.
+    /// Endpoints, by id; empty while the platform is stopping. At most 1000: those that are down or held, then those with the
+    /// largest backlogs.
     pub endpoints: Vec<EndpointStatus>,
+    /// Endpoints that are not among them.
+    #[serde(default)]
+    pub endpoints_left_out: u64,
 }
 
 /// What was done since the start of the process. Only ever grows.
@@ -130,6 +136,12 @@ pub struct EndpointStatus {
     pub in_flight: usize,
     /// How many attempts may be under way just now.
     pub in_flight_limit: usize,
+}
+
+impl EndpointStatus {
+    pub(crate) fn is_in_trouble(&self) -> bool {
+        self.hold.is_some() || self.breaker != BreakerStatus::Closed
+    }
 }
 
 /// Why nothing is sent to an endpoint.
@@ -298,12 +310,31 @@ impl SizeStatus {
     }
 }
 
+/// Endpoints in an answer at most.
+const ENDPOINTS_MAX: usize = 1_000;
+
 pub(super) fn routes() -> Routes<Arc<Shared>> {
     Routes::new("Status").route("/status", get(show).named("getStatus", "How the platform stands."))
 }
 
 async fn show(State(shared): State<Arc<Shared>>) -> Result<Answer<Status>, ApiError> {
-    Ok(Answer::ok(&read(&shared).await?))
+    let mut status = read(&shared).await?;
+    status.endpoints_left_out = keep_first(&mut status.endpoints, ENDPOINTS_MAX);
+    Ok(Answer::ok(&status))
+}
+
+/// Keeps so many endpoints, by id: those that are down or held, then those with the largest backlogs. Says how many are left out.
+pub(crate) fn keep_first<E: Borrow<EndpointStatus>>(endpoints: &mut Vec<E>, max: usize) -> u64 {
+    let left_out = endpoints.len().saturating_sub(max);
+    if left_out > 0 {
+        endpoints.sort_by_key(|endpoint| {
+            let endpoint = endpoint.borrow();
+            (!endpoint.is_in_trouble(), Reverse(endpoint.pending), endpoint.endpoint_id)
+        });
+        endpoints.truncate(max);
+        endpoints.sort_by_key(|endpoint| endpoint.borrow().endpoint_id);
+    }
+    left_out as u64
 }
 
 /// How every endpoint stands, and nothing else.
@@ -353,6 +384,7 @@ pub(crate) async fn read(shared: &Shared) -> Result<Status, ApiError> {
             bytes_max: queue.bytes_max,
         },
         endpoints: endpoints(known, engine, &pending_at, &ages, &shared.stats.failed_at),
+        endpoints_left_out: 0,
     })
 }
 

@@ -7,20 +7,28 @@ use axum::Extension;
 use axum::extract::State;
 use hookit_contract::{ErrorCode, Timestamp, TokenId};
 use hookit_server::routes::{Routes, get, post};
-use hookit_server::{Answer, ApiError, JsonBody, NoBody, PathId};
-use hookit_store::platform::{self as store, AddToken, NewToken, OperatorToken, TOKENS_MAX, TokenRevoked};
+use hookit_server::{Answer, ApiError, JsonBody, NoBody, Parameters, Params, PathId};
+use hookit_store::platform::{
+    self as store, AddToken, NewToken, OperatorToken, TOKENS_MAX, TokenQuery, TokenRevoked,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{OPERATOR_NAME_MAX, checked_name};
+use super::{OPERATOR_NAME_MAX, PAGE_DEFAULT, PAGE_MAX, checked_name, cut};
 use crate::Shared;
 use crate::api::{Result, store_error};
 use crate::credentials::{Acting, FIRST_OPERATOR, new_operator_token};
 
 pub(super) fn routes() -> Routes<Arc<Shared>> {
     Routes::new("Operators")
-        .route("/tokens", get(list).named("listTokens", "All tokens that were issued, never a token itself."))
+        .route(
+            "/tokens",
+            get(list).named(
+                "listTokens",
+                "Tokens by id, a page at a time, revoked ones among them; never a token itself.",
+            ),
+        )
         .route(
             "/tokens",
             post(issue)
@@ -152,15 +160,36 @@ async fn issue(
     Ok(Answer::ok(&Shown { token: Some(&secret), ..Shown::of(&token) }).created())
 }
 
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ListParams {
+    /// The `next_after` of the page before.
+    #[schemars(range(min = 1))]
+    after: Option<i64>,
+    /// Items on the page; 100 where it is left out.
+    #[schemars(range(min = 1, max = PAGE_MAX))]
+    limit: Option<usize>,
+}
+
+impl Parameters for ListParams {}
+
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Tokens")]
 struct List<'a> {
     tokens: Vec<Shown<'a>>,
+    /// The `after` of the next page; null on the last one.
+    next_after: Option<TokenId>,
 }
 
-async fn list(State(shared): State<Arc<Shared>>) -> Result<Answer<List<'static>>> {
-    let tokens = shared.store.tokens().await.map_err(store_error)?;
-    Ok(Answer::ok(&List { tokens: tokens.iter().map(Shown::of).collect() }))
+async fn list(
+    State(shared): State<Arc<Shared>>,
+    Params(params): Params<ListParams>,
+) -> Result<Answer<List<'static>>> {
+    let limit = params.limit.unwrap_or(PAGE_DEFAULT);
+    let query = TokenQuery { after: params.after.map(TokenId), newest_first: false, limit: limit + 1 };
+    let mut tokens = shared.store.tokens(query).await.map_err(store_error)?;
+    let next_after = cut(&mut tokens, limit).map(|last| last.token_id);
+    Ok(Answer::ok(&List { tokens: tokens.iter().map(Shown::of).collect(), next_after }))
 }
 
 #[derive(Serialize, JsonSchema)]

@@ -1,6 +1,5 @@
 //! Registrations: which URL gets which events of which brand and branch.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Extension;
@@ -9,16 +8,16 @@ use bytes::Bytes;
 use hookit_contract::{BranchId, BrandId, EndpointId, ErrorCode, EventType, PartnerId, Timestamp, WebhookId};
 use hookit_egress::{EndpointUrl, URL_BYTES_MAX};
 use hookit_server::routes::{Routes, delete, get, post, put};
-use hookit_server::{Answer, ApiError, Fault, Faults, JsonBody, NoBody, Object, Params, PathId};
+use hookit_server::{Answer, ApiError, Fault, Faults, JsonBody, NoBody, Object, Parameters, Params, PathId};
 use hookit_store::platform::{
-    self as store, Endpoint, EndpointSettings, Held, HoldReason, NewWebhook, PutWebhook, Store, Webhook,
-    WebhookSettings,
+    self as store, EndpointSettings, Held, HoldReason, NewWebhook, PutWebhook, Store, WEBHOOKS_MAX, Webhook,
+    WebhookQuery, WebhookSettings,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::By;
+use super::{By, PAGE_DEFAULT, PAGE_MAX, cut};
 use crate::Shared;
 use crate::api::{self, Result, store_error};
 use crate::credentials::{Acting, Operator};
@@ -33,13 +32,16 @@ const RATE_MAX: usize = 100_000;
 pub(super) fn routes() -> Routes<Arc<Shared>> {
     let missing = &[ErrorCode::ResourceNotFound];
     Routes::new("Registrations")
-        .route("/webhooks", get(list).named("listWebhooks", "All registrations."))
+        .route("/webhooks", get(list).named("listWebhooks", "Registrations by id, a page at a time."))
         .route(
             "/webhooks",
             put(register)
                 .named("putWebhook", "Registers a URL: one per partner, brand, branch and event type.")
-                .details("A registration that is there already is changed.")
-                .created_or_not(),
+                .details(
+                    "A registration that is there already is changed. The partners of one business may have 5000 of them.",
+                )
+                .created_or_not()
+                .refuses(&[ErrorCode::StateInvalidTransition]),
         )
         .route(
             "/webhooks/{id}",
@@ -183,7 +185,7 @@ struct Hold {
 }
 
 impl<'a> Shown<'a> {
-    fn of(webhook: &'a Webhook, endpoint: Option<&Endpoint>) -> Self {
+    fn of(webhook: &'a Webhook) -> Self {
         Shown {
             webhook_id: webhook.webhook_id,
             endpoint_id: webhook.endpoint_id,
@@ -200,9 +202,7 @@ impl<'a> Shown<'a> {
             coalesce: webhook.settings.coalesce,
             created_at: webhook.created_at,
             updated_at: webhook.updated_at,
-            hold: endpoint
-                .and_then(|endpoint| endpoint.hold)
-                .map(|(reason, since)| Hold { reason: reason.as_str(), since }),
+            hold: webhook.hold.map(|(reason, since)| Hold { reason: reason.as_str(), since }),
         }
     }
 }
@@ -238,10 +238,18 @@ async fn register(
         settings,
     };
     match store.put_webhook(webhook, shared.clock.now()).await.map_err(store_error)? {
-        PutWebhook::Created(webhook) => show(&shared, &webhook).await.map(Answer::created),
-        PutWebhook::Updated { webhook, .. } | PutWebhook::Unchanged(webhook) => show(&shared, &webhook).await,
+        PutWebhook::Created(webhook) => Ok(Answer::ok(&Shown::of(&webhook)).created()),
+        PutWebhook::Updated { webhook, .. } | PutWebhook::Unchanged(webhook) => {
+            Ok(Answer::ok(&Shown::of(&webhook)))
+        }
         PutWebhook::NoSuchPartner => Err(Fault::new("partner_id", "there is no such partner").into()),
         PutWebhook::Invalid(invalid) => Err(api::fault(&invalid).into()),
+        PutWebhook::TooMany => Err(ApiError::new(
+            ErrorCode::StateInvalidTransition,
+            format!(
+                "the partners of this business have {WEBHOOKS_MAX} registrations; remove one of them, or register for any brand or branch"
+            ),
+        )),
     }
 }
 
@@ -251,9 +259,17 @@ async fn sealed(shared: &Shared, body: &PutBody) -> Result<Option<Bytes>> {
     let Some(Object(BasicAuth { user, password })) = &body.basic_auth else { return Ok(None) };
     let pair = Zeroizing::new(format!("{}:{}", **user, **password));
     let place = basic_auth_place(&body.partner_id);
-    let webhooks = shared.store.webhooks().await.map_err(store_error)?;
-    let tuple = (&body.partner_id, body.brand_id.map(BrandId), body.branch_id.map(BranchId), body.event_type);
-    let present = webhooks.iter().find(|w| (&w.partner_id, w.brand_id, w.branch_id, w.event_type) == tuple);
+    let (brand_id, branch_id) = (body.brand_id.map(BrandId), body.branch_id.map(BranchId));
+    // One partner has no more than a business may.
+    let own = WebhookQuery {
+        partner_id: Some(body.partner_id.clone()),
+        brand_id,
+        branch_id,
+        ..WebhookQuery::first(usize::MAX)
+    };
+    let webhooks = shared.store.webhooks(own).await.map_err(store_error)?;
+    let tuple = (brand_id, branch_id, body.event_type);
+    let present = webhooks.iter().find(|w| (w.brand_id, w.branch_id, w.event_type) == tuple);
     if let Some(webhook) = present
         && let Some(access) = shared.store.webhook_access(webhook.webhook_id).await.map_err(store_error)?
         && let Some(kept) = access.basic_auth
@@ -288,14 +304,22 @@ async fn hold(
     id: i64,
     hold: Option<HoldReason>,
 ) -> Result<Answer<Shown<'static>>> {
-    let no_such = || ApiError::not_found("there is no such registration");
-    let webhooks = shared.store.webhooks().await.map_err(store_error)?;
-    let webhook = webhooks.iter().find(|w| w.webhook_id == WebhookId(id)).ok_or_else(no_such)?;
+    let webhook = present(shared, id).await?;
     let now = shared.clock.now();
     match store.hold_endpoint(webhook.endpoint_id, hold, now).await.map_err(store_error)? {
-        Held::Done | Held::Unchanged => show(shared, webhook).await,
-        Held::NoSuchEndpoint => Err(no_such()),
+        Held::Done | Held::Unchanged => Ok(Answer::ok(&Shown::of(&present(shared, id).await?))),
+        Held::NoSuchEndpoint => Err(no_such_webhook()),
     }
+}
+
+fn no_such_webhook() -> ApiError {
+    ApiError::not_found("there is no such registration")
+}
+
+/// A registration as it stands.
+async fn present(shared: &Shared, id: i64) -> Result<Webhook> {
+    let found = shared.store.webhook_access(WebhookId(id)).await.map_err(store_error)?;
+    found.map(|access| access.webhook).ok_or_else(no_such_webhook)
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -315,34 +339,47 @@ async fn remove(
 ) -> Result<Answer<Removed>> {
     let (webhook_id, by) = (WebhookId(id), by.name(&operator));
     if !store.remove_webhook(webhook_id, &by, shared.clock.now()).await.map_err(store_error)? {
-        return Err(ApiError::not_found("there is no such registration"));
+        return Err(no_such_webhook());
     }
     shared.webhook_removed.notify_one();
     tracing::info!(%webhook_id, by, "a registration was removed");
     Ok(Answer::ok(&Removed { webhook_id, removed_by: by }))
 }
 
-async fn show(shared: &Shared, webhook: &Webhook) -> Result<Answer<Shown<'static>>> {
-    let endpoint = shared.store.endpoint(webhook.endpoint_id).await.map_err(store_error)?;
-    Ok(Answer::ok(&Shown::of(webhook, endpoint.as_ref())))
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ListParams {
+    /// Only this partner's.
+    partner_id: Option<PartnerId>,
+    /// The `next_after` of the page before.
+    #[schemars(range(min = 1))]
+    after: Option<i64>,
+    /// Items on the page; 100 where it is left out.
+    #[schemars(range(min = 1, max = PAGE_MAX))]
+    limit: Option<usize>,
 }
+
+impl Parameters for ListParams {}
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Webhooks")]
 struct List<'a> {
     webhooks: Vec<Shown<'a>>,
+    /// The `after` of the next page; null on the last one.
+    next_after: Option<WebhookId>,
 }
 
-async fn list(State(shared): State<Arc<Shared>>) -> Result<Answer<List<'static>>> {
-    let webhooks = shared.store.webhooks().await.map_err(store_error)?;
-    let endpoints: HashMap<EndpointId, Endpoint> = shared
-        .store
-        .endpoints()
-        .await
-        .map_err(store_error)?
-        .into_iter()
-        .map(|endpoint| (endpoint.endpoint_id, endpoint))
-        .collect();
-    let shown = webhooks.iter().map(|webhook| Shown::of(webhook, endpoints.get(&webhook.endpoint_id)));
-    Ok(Answer::ok(&List { webhooks: shown.collect() }))
+async fn list(
+    State(shared): State<Arc<Shared>>,
+    Params(params): Params<ListParams>,
+) -> Result<Answer<List<'static>>> {
+    let limit = params.limit.unwrap_or(PAGE_DEFAULT);
+    let query = WebhookQuery {
+        after: params.after.map(WebhookId),
+        partner_id: params.partner_id,
+        ..WebhookQuery::first(limit + 1)
+    };
+    let mut webhooks = shared.store.webhooks(query).await.map_err(store_error)?;
+    let next_after = cut(&mut webhooks, limit).map(|last| last.webhook_id);
+    Ok(Answer::ok(&List { webhooks: webhooks.iter().map(Shown::of).collect(), next_after }))
 }

@@ -15,12 +15,9 @@ use serde::{Deserialize, Serialize};
 use super::cursor::{self, Cursor, EVENTS};
 use super::{PAGE_DEFAULT, PAGE_MAX};
 use crate::Shared;
-use crate::api::{Result, store_error};
+use crate::api::{PAGE_BYTES_MAX, Result, store_error};
 use crate::credentials::{CallingPartner, Scope};
 use crate::order_schema::Order;
-
-/// Bytes of records on one page, about; one record is on it in any case.
-const PAGE_BYTES_MAX: usize = 8 << 20;
 
 pub(super) fn routes() -> Routes<Arc<Shared>> {
     Routes::new(super::GROUP).route(

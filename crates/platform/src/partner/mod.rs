@@ -6,6 +6,7 @@
 mod cursor;
 mod deliveries;
 mod events;
+mod found;
 mod orders;
 mod webhooks;
 

@@ -12,11 +12,11 @@ use hookit_contract::{
 use hookit_server::routes::{Routes, get, patch};
 use hookit_server::{Answer, ApiError, Fault, Faults, JsonBody, Parameters, Params, PathId, RawBody};
 use hookit_store::platform::{OrderSearch, PartnerMoveRequest, PartnerMoved, Reason};
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::scoped;
+use super::{found, scoped};
 use crate::Shared;
 use crate::api::{self, Result, no_such_order, store_error};
 use crate::credentials::{CallingPartner, Scope};
@@ -163,12 +163,13 @@ impl ListParams {
 async fn list(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<CallingPartner>,
+    method: Method,
     Params(params): Params<ListParams>,
 ) -> Result<Answer<OrdersFound>> {
     let Page { number, size, search } = params.read(caller.business_id, &shared.codes, shared.clock.now())?;
     let found = shared.store.find_orders(search).await.map_err(store_error)?;
-    let further = format!("\"page\":{number},\"size\":{size},\"total\":{}", found.total);
-    Ok(Answer::raw(api::order_page(&found.orders, &further)))
+    // A HEAD is answered with the length, for which no record has to be read.
+    found::Page::new(Arc::clone(&shared.store), found, number, size).answer(method != Method::HEAD).await
 }
 
 /// A row of a table of codes.

@@ -32,7 +32,13 @@ fn answers(answer: Answer) -> Vec<Value> {
         rest = &rest[end + 2 + length + 2..];
     }
     assert!(text.is_empty() || text.ends_with(b"\n"));
-    std::str::from_utf8(&text).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    let lines = std::str::from_utf8(&text).unwrap().lines();
+    let mut lines: Vec<Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
+    // Each is an answer, and has the id of the one request.
+    let ids: Vec<Value> =
+        lines.iter_mut().map(|line| line.as_object_mut().unwrap().remove("request_id").unwrap()).collect();
+    assert!(ids.iter().all(|id| *id == ids[0] && id.as_str().unwrap().len() == 32), "{ids:?}");
+    lines
 }
 
 fn record(id: i64) -> String {

@@ -242,3 +242,58 @@ async fn a_delivery_shows_what_is_sent_and_the_command_that_sends_the_same() {
     browser.get("/console/deliveries/evt_404/body").await.expect(404);
     running.stop().await;
 }
+
+/// The pages of a list, each from where the one before says that it goes on.
+async fn pages(browser: &Browser<'_>, first: &str) -> Vec<Page> {
+    let mut pages = vec![browser.get(first).await.expect(200)];
+    while let Some((before, _)) = pages.last().unwrap().text().split_once("\" rel=\"next\"") {
+        let next = before.rsplit("href=\"").next().unwrap().to_owned();
+        let path = if next.starts_with('?') { format!("{first}{next}") } else { next };
+        assert!(pages.len() < 9, "{path}");
+        let page = browser.get(&path).await.expect(200);
+        assert_protected(&page);
+        pages.push(page);
+    }
+    pages
+}
+
+#[tokio::test]
+async fn lists_that_are_longer_than_a_page_go_on_and_show_everything_once() {
+    let running = Running::start().await;
+    let browser = Browser::signed_in(&running, TOKEN).await;
+    let mut partners = Vec::new();
+    for n in 0..201 {
+        partners.push(running.partner(&format!("Partner <{n}>"), BUSINESS).await);
+        let name = format!("Operator <{n}>");
+        let body = json!({"name": name, "role": "support"}).to_string();
+        running.call("POST", "/v1/operator/tokens", body).await.expect(201);
+    }
+    let shown = |pages: &[Page], what: &str| -> Vec<usize> {
+        let names = (0..201).map(|n| format!("{what} &lt;{n}&gt;</"));
+        names.map(|name| pages.iter().map(|page| page.text().matches(&name).count()).sum()).collect()
+    };
+    for (path, what) in [("/console/partners", "Partner"), ("/console/tokens", "Operator")] {
+        let pages = pages(&browser, path).await;
+        assert_eq!(pages.len(), 2, "{path}");
+        // The newest come first.
+        let first = pages[0].text();
+        let (newest, older) =
+            (first.find(&format!("{what} &lt;200&gt;")), first.find(&format!("{what} &lt;1&gt;")));
+        assert!(newest.is_some() && newest < older, "{path}");
+        assert!(shown(&pages, what).iter().all(|times| (1..=2).contains(times)), "{path}");
+    }
+    // A partner that registered each branch by itself.
+    for branch in 1..=201 {
+        let url = "http://127.0.0.1:9/";
+        let event_type = hookit_contract::EventType::OrderCreated;
+        running.register(&partners[0], None, Some(branch), event_type, url).await.expect(201);
+    }
+    let rows =
+        |pages: &[Page]| pages.iter().map(|page| page.text().matches("/test\"").count()).collect::<Vec<_>>();
+    for path in [format!("/console/partners/{}", partners[0].id), "/console/endpoints/1".to_owned()] {
+        assert_eq!(rows(&pages(&browser, &path).await), [200, 1], "{path}");
+    }
+    // A partner is found, however many there are.
+    let found = browser.get("/console/search?q=partner%20%3C200%3E").await.expect(200);
+    assert!(found.text().contains("Partner &lt;200&gt;"), "{}", found.text());
+}

@@ -6,14 +6,36 @@ use axum::Router;
 use axum::routing::{get, post};
 use bytes::Bytes;
 use hookit_contract::ErrorCode;
-use hookit_server::{Answer, ApiError, Fault, Limits, PathId, PathText};
+use hookit_server::{Answer, ApiError, BrokenOff, Fault, Limits, PathId, PathText, Pieces};
 use serde_json::json;
 
 use crate::client::{call, exchange, listen};
 
+/// Pieces of three bytes; there is no fourth.
+struct Counting {
+    next: usize,
+    last: usize,
+}
+
+impl Pieces for Counting {
+    async fn next(&mut self) -> Result<Option<Bytes>, BrokenOff> {
+        let n = self.next;
+        self.next += 1;
+        // What was made before is on its way meanwhile.
+        tokio::task::yield_now().await;
+        match n {
+            n if n > self.last => Ok(None),
+            4 => Err("there is no fourth".into()),
+            n => Ok(Some(format!(" {n} ").into())),
+        }
+    }
+}
+
 fn router() -> Router {
     Router::new()
         .route("/data", get(async || Answer::<()>::raw(Bytes::from_static(b"{\"n\": 1E+2}"))))
+        .route("/pieces", get(async || Answer::<()>::in_pieces(9, Counting { next: 1, last: 3 })))
+        .route("/breaks", get(async || Answer::<()>::in_pieces(15, Counting { next: 1, last: 5 })))
         .route("/made", post(async || Answer::ok(&"made").created()))
         .route("/plain", get(async || "as it is"))
         .route("/busy", get(async || ApiError::unavailable("later")))
@@ -51,6 +73,23 @@ async fn data_and_errors_are_in_the_envelope_with_the_requests_id() {
     );
     let inside = call(address, "GET /inside", "", "").await;
     inside.is_refused(500, "internal", "something failed on our side; the log has it under this request_id");
+}
+
+#[tokio::test]
+async fn an_answer_in_pieces_says_its_length_before_and_breaks_off_where_one_cannot_be_had() {
+    let (address, _tasks) = listen(router(), Limits::default()).await;
+    let answer = call(address, "GET /pieces", "", "").await;
+    let (head, rest) = answer.body.split_at("{\"request_id\":\"".len() + 32);
+    assert!(head.starts_with("{\"request_id\":\""), "{head}");
+    assert_eq!(rest, "\",\"data\": 1  2  3 }");
+    assert_eq!(answer.header("content-length"), Some(answer.body.len().to_string().as_str()));
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
+    let asked = call(address, "HEAD /pieces", "", "").await;
+    assert_eq!((asked.header("content-length"), asked.body.as_str()), (answer.header("content-length"), ""));
+
+    let broken = call(address, "GET /breaks", "", "").await;
+    let length: usize = broken.header("content-length").unwrap().parse().unwrap();
+    assert!(broken.body.ends_with("\"data\": 1  2  3 ") && broken.body.len() < length, "{}", broken.body);
 }
 
 #[tokio::test]

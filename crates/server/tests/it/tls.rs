@@ -81,6 +81,13 @@ async fn requests_are_answered_over_tls_as_http_1() {
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
     let answer = patiently(get_on(&mut stream)).await;
     assert_eq!((answer.status, &answer.json()["data"]), (200, &"here".into()));
+    // What cannot be read is answered in the envelope here, too.
+    let mut stream = patiently(connect(address, &pair)).await.unwrap();
+    stream.write_all(b"nonsense\r\n\r\n").await.unwrap();
+    let mut raw = Vec::new();
+    let _ = patiently(stream.read_to_end(&mut raw)).await;
+    let message = "the request cannot be read: expected a head as HTTP/1.1 has it";
+    Answer::read(&raw).expect("an answer").is_refused(400, "request_invalid", message);
     // Another name's, or another's altogether, is the client's to refuse, and ends nothing here.
     patiently(connect(address, &Pair::new())).await.unwrap_err();
     patiently(connect(address, &pair)).await.unwrap();

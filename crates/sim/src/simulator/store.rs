@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use hookit_contract::{
     BranchId, BrandId, BusinessId, DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, ReplayId,
     Timestamp, TokenId, WebhookId,
@@ -16,10 +17,11 @@ use hookit_store::platform::{
     AddToken, Attempt, AuditPage, AuditQuery, Business, Caller, Cancelled, Change, Changed, CountReplay,
     DeadLetters, DeliveriesOf, Delivery, DeliveryPage, DeliveryQuery, Endpoint, EventQuery, EventsRead,
     Expiry, Figures, Held, HoldReason, LatelyChanged, NewToken, NewWebhook, NothingToSend, Once, OnceKey,
-    OperatorKey, OperatorToken, OrderEvent, OrderQuery, OrderSearch, OrdersFound, Partner, PartnerChange,
-    PartnerChanged, PartnerMoveRequest, PartnerMoved, PastFigures, PastQuery, Payload, PendingDelivery,
-    PendingPage, PutBusiness, PutWebhook, Replay, ReplayRequest, ReplayStep, Replayed, StartReplay,
-    SteerReplay, SteeredReplay, Store, StoredOrder, TokenRevoked, Webhook, WebhookAccess,
+    OperatorKey, OperatorToken, OrderEvent, OrderPage, OrderQuery, OrderSearch, OrdersFound, Partner,
+    PartnerChange, PartnerChanged, PartnerMoveRequest, PartnerMoved, PartnerQuery, PastFigures, PastQuery,
+    Payload, PendingDelivery, PendingPage, PutBusiness, PutWebhook, Replay, ReplayRequest, ReplayStep,
+    Replayed, StartReplay, SteerReplay, SteeredReplay, Store, StoredOrder, TokenQuery, TokenRevoked, Webhook,
+    WebhookAccess, WebhookQuery,
 };
 use hookit_store::{Condition, Error};
 use rand::RngExt as _;
@@ -273,13 +275,16 @@ impl Store for SimStore {
         self.read(|disk| disk.order(order_id)).await
     }
 
-    async fn orders(&self, query: OrderQuery) -> Result<Vec<StoredOrder>, Error> {
+    /// Records are small here.
+    async fn orders(&self, query: OrderQuery) -> Result<OrderPage, Error> {
         self.read(|disk| {
             let asked = |order: &&StoredOrder| {
                 query.after.is_none_or(|after| order.order_id > after)
                     && query.business_id.is_none_or(|business| order.business_id == business)
             };
-            disk.orders().filter(asked).take(query.limit).cloned().collect()
+            let mut found = disk.orders().filter(asked).cloned();
+            let orders = found.by_ref().take(query.limit).collect();
+            OrderPage { orders, more: found.next().is_some() }
         })
         .await
     }
@@ -289,15 +294,19 @@ impl Store for SimStore {
         Ok(OrdersFound::default())
     }
 
+    async fn records(&self, _: Vec<i64>) -> Result<Option<Vec<Bytes>>, Error> {
+        Ok(None)
+    }
+
     async fn orders_named(&self, _: &str, _: usize) -> Result<Vec<OrderId>, Error> {
         Ok(Vec::new())
     }
 
-    async fn orders_lately(&self, _: usize) -> Result<Vec<LatelyChanged>, Error> {
+    async fn orders_lately(&self, _: usize, _: usize) -> Result<Vec<LatelyChanged>, Error> {
         Ok(Vec::new())
     }
 
-    async fn orders_of_branch(&self, _: BranchId, _: usize) -> Result<Vec<LatelyChanged>, Error> {
+    async fn orders_of_branch(&self, _: BranchId, _: usize, _: usize) -> Result<Vec<LatelyChanged>, Error> {
         Ok(Vec::new())
     }
 
@@ -305,7 +314,7 @@ impl Store for SimStore {
         Ok(Vec::new())
     }
 
-    async fn events_of_order(&self, _: OrderId, _: usize) -> Result<Vec<OrderEvent>, Error> {
+    async fn events_of_order(&self, _: OrderId, _: usize, _: usize) -> Result<Vec<OrderEvent>, Error> {
         Ok(Vec::new())
     }
 
@@ -408,8 +417,14 @@ impl Store for SimStore {
         }
     }
 
-    async fn partners(&self) -> Result<Vec<Partner>, Error> {
+    /// They are few here.
+    async fn partners(&self, _: PartnerQuery) -> Result<Vec<Partner>, Error> {
         self.read(|disk| disk.partners().to_vec()).await
+    }
+
+    async fn partner(&self, partner_id: &PartnerId) -> Result<Option<Partner>, Error> {
+        self.read(|disk| disk.partners().iter().find(|partner| partner.partner_id == *partner_id).cloned())
+            .await
     }
 
     async fn partner_by_key(&self, partner_key: &str) -> Result<Option<Partner>, Error> {
@@ -426,7 +441,7 @@ impl Store for SimStore {
         Ok(TokenRevoked::NoSuchToken)
     }
 
-    async fn tokens(&self) -> Result<Vec<OperatorToken>, Error> {
+    async fn tokens(&self, _: TokenQuery) -> Result<Vec<OperatorToken>, Error> {
         Ok(Vec::new())
     }
 
@@ -441,12 +456,9 @@ impl Store for SimStore {
         }
     }
 
-    async fn webhooks(&self) -> Result<Vec<Webhook>, Error> {
+    /// They are few here.
+    async fn webhooks(&self, _: WebhookQuery) -> Result<Vec<Webhook>, Error> {
         self.read(Disk::webhooks).await
-    }
-
-    async fn webhooks_of(&self, business_id: BusinessId) -> Result<Vec<Webhook>, Error> {
-        self.read(|disk| disk.webhooks_of(business_id)).await
     }
 
     async fn webhook_access(&self, webhook_id: WebhookId) -> Result<Option<WebhookAccess>, Error> {

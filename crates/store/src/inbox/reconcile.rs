@@ -109,8 +109,8 @@ impl RunEnd {
 /// Why an order's state was missing in the view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HealReason {
-    /// Nothing of the order ever came.
-    NeverCame,
+    /// Nothing of the order was seen: it never came, or was refused and is not remembered.
+    NotSeen,
     /// Something of it came and was refused, as far as what is refused can be believed.
     WasRefused,
     /// Something of it came, and what came after that did not.
@@ -122,12 +122,12 @@ pub enum HealReason {
 impl HealReason {
     /// All reasons.
     pub const ALL: [HealReason; 4] =
-        [HealReason::NeverCame, HealReason::WasRefused, HealReason::OlderHeld, HealReason::Quarantined];
+        [HealReason::NotSeen, HealReason::WasRefused, HealReason::OlderHeld, HealReason::Quarantined];
 
     /// The word for it, in the table, the API and the log.
     pub const fn as_str(self) -> &'static str {
         match self {
-            HealReason::NeverCame => "never_came",
+            HealReason::NotSeen => "not_seen",
             HealReason::WasRefused => "was_refused",
             HealReason::OlderHeld => "older_held",
             HealReason::Quarantined => "quarantined",
@@ -163,8 +163,8 @@ pub struct RunCounts {
     pub requests: u64,
     /// States of orders that were compared with the view.
     pub compared: u64,
-    /// Orders healed of which nothing had come.
-    pub never_came: u64,
+    /// Orders healed of which nothing had been seen.
+    pub not_seen: u64,
     /// Orders healed of which something had come and was refused.
     pub was_refused: u64,
     /// Orders healed of which an older state was held.
@@ -176,13 +176,13 @@ pub struct RunCounts {
 impl RunCounts {
     /// Orders healed.
     pub fn healed(&self) -> u64 {
-        self.never_came + self.was_refused + self.older_held + self.quarantined
+        self.not_seen + self.was_refused + self.older_held + self.quarantined
     }
 
     /// Counts a healed order.
     pub fn count(&mut self, reason: HealReason) {
         match reason {
-            HealReason::NeverCame => self.never_came += 1,
+            HealReason::NotSeen => self.not_seen += 1,
             HealReason::WasRefused => self.was_refused += 1,
             HealReason::OlderHeld => self.older_held += 1,
             HealReason::Quarantined => self.quarantined += 1,

@@ -5,6 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use hookit_contract::{AttemptOutcome, DeliveryId, DeliverySeq, Timestamp};
 
+/// Attempts that are read with a delivery: each may have 16 KiB of an answer, and a delivery that waits for an endpoint that is down
+/// has as many as there were probes.
+pub const ATTEMPTS_SHOWN_MAX: u32 = 100;
+
 /// One attempt, as it is written into `webhook_logs`, and what follows from it.
 #[derive(Clone, Debug)]
 pub struct Attempt {

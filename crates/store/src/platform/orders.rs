@@ -167,8 +167,8 @@ pub struct OrderEvent {
     pub occurred_at: Option<Timestamp>,
     /// When it was committed.
     pub created_at: Timestamp,
-    /// The record after it.
-    pub record: Bytes,
+    /// The record after it; none where those of newer events are as much as was asked for.
+    pub record: Option<Bytes>,
 }
 
 /// Which orders to list, by id, upwards.
@@ -180,6 +180,17 @@ pub struct OrderQuery {
     pub business_id: Option<BusinessId>,
     /// At most so many.
     pub limit: usize,
+    /// Records of about so many bytes at most, but one in any case.
+    pub record_bytes_max: usize,
+}
+
+/// A page of orders, by id.
+#[derive(Clone, Debug, Default)]
+pub struct OrderPage {
+    /// The orders.
+    pub orders: Vec<StoredOrder>,
+    /// True where there are more behind the last one.
+    pub more: bool,
 }
 
 /// Which of a business's orders to find, in the order in which they were created.
@@ -203,11 +214,24 @@ pub struct OrderSearch {
     pub limit: usize,
 }
 
+/// Where the bytes of a record are kept. They never change; they go when they are too old and no order's newest ones any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordPlace {
+    /// Its number.
+    pub record_id: i64,
+    /// The order.
+    pub order_id: OrderId,
+    /// The order's version that it is of.
+    pub version: i64,
+    /// Its length.
+    pub bytes: usize,
+}
+
 /// Some of the orders that were searched for.
 #[derive(Clone, Debug, Default)]
 pub struct OrdersFound {
-    /// The orders.
-    pub orders: Vec<StoredOrder>,
+    /// The newest record of each, which [`Store::records`](super::Store::records) reads.
+    pub records: Vec<RecordPlace>,
     /// How many there are in all, at the same moment.
     pub total: u64,
 }

@@ -28,6 +28,17 @@ pub struct Partner {
     pub revoked_at: Option<Timestamp>,
 }
 
+/// Which partners to list: by their ids, which are in the order in which they were issued.
+#[derive(Clone, Debug)]
+pub struct PartnerQuery {
+    /// Only those behind this one.
+    pub after: Option<PartnerId>,
+    /// From the last one down, instead of from the first one up.
+    pub newest_first: bool,
+    /// At most so many.
+    pub limit: usize,
+}
+
 /// A change of a partner.
 #[derive(Clone)]
 pub enum PartnerChange {

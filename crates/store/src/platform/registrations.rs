@@ -1,9 +1,14 @@
 //! Registrations, and the endpoints that they point at.
 
 use bytes::Bytes;
-use hookit_contract::{BranchId, BrandId, EndpointId, EventType, PartnerId, Timestamp, WebhookId};
+use hookit_contract::{
+    BranchId, BrandId, BusinessId, EndpointId, EventType, PartnerId, Timestamp, WebhookId,
+};
 
 use super::{EndpointSettings, Invalid, WebhookSettings};
+
+/// Registrations of the partners of one business, at most: the partners' own list of them has no pages.
+pub const WEBHOOKS_MAX: usize = 5_000;
 
 /// A registration to be made or changed. One per (partner, brand, branch, event type).
 #[derive(Clone)]
@@ -45,10 +50,46 @@ pub struct Webhook {
     pub has_basic_auth: bool,
     /// How it is served.
     pub settings: WebhookSettings,
+    /// Why and since when nothing is sent to its endpoint, where that is so.
+    pub hold: Option<(HoldReason, Timestamp)>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
+}
+
+/// Which registrations to list, by id, upwards.
+#[derive(Clone, Debug)]
+pub struct WebhookQuery {
+    /// Only those of ids above this one.
+    pub after: Option<WebhookId>,
+    /// Only those of partners of this business.
+    pub business_id: Option<BusinessId>,
+    /// Only this partner's.
+    pub partner_id: Option<PartnerId>,
+    /// Only those that point at this endpoint.
+    pub endpoint_id: Option<EndpointId>,
+    /// Only those that name this branch.
+    pub branch_id: Option<BranchId>,
+    /// Only those that name this brand.
+    pub brand_id: Option<BrandId>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+impl WebhookQuery {
+    /// All of them, the first so many.
+    pub fn first(limit: usize) -> Self {
+        WebhookQuery {
+            after: None,
+            business_id: None,
+            partner_id: None,
+            endpoint_id: None,
+            branch_id: None,
+            brand_id: None,
+            limit,
+        }
+    }
 }
 
 /// A registration with what is needed to post to it.
@@ -83,6 +124,8 @@ pub enum PutWebhook {
     NoSuchPartner,
     /// The brand or branch is not one of the partner's business, whose hierarchy is registered.
     Invalid(Invalid),
+    /// It would be new, and the partners of its business have [`WEBHOOKS_MAX`] already.
+    TooMany,
 }
 
 /// An endpoint as it stands.

@@ -54,6 +54,17 @@ pub struct OperatorToken {
     pub revoked_at: Option<Timestamp>,
 }
 
+/// Which tokens to list, by id.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenQuery {
+    /// Only those behind this one.
+    pub after: Option<TokenId>,
+    /// From the last one down, instead of from the first one up.
+    pub newest_first: bool,
+    /// At most so many.
+    pub limit: usize,
+}
+
 /// A token to be kept.
 #[derive(Clone)]
 pub struct NewToken {

@@ -17,6 +17,10 @@ pub struct Examined {
     pub path: PathBuf,
     /// What it is, in words.
     pub what: &'static str,
+    /// What it takes on disk, without its log.
+    pub bytes: u64,
+    /// Of that, what is free for what comes.
+    pub free_bytes: u64,
     /// What SQLite says of damage; nothing where it is whole.
     pub problems: Vec<String>,
 }
@@ -32,7 +36,14 @@ pub fn examine(dir: &Path) -> Result<Vec<Examined>, OpenError> {
         if path.exists() {
             examined.push(match look(path.clone(), kind) {
                 Err(OpenError::Database { source, .. }) if is_damage(&*source) => {
-                    Examined { path, what: kind.words, problems: vec![source.to_string()] }
+                    let bytes = std::fs::metadata(&path).map_or(0, |file| file.len());
+                    Examined {
+                        path,
+                        what: kind.words,
+                        bytes,
+                        free_bytes: 0,
+                        problems: vec![source.to_string()],
+                    }
                 }
                 looked => looked?,
             });
@@ -68,5 +79,10 @@ fn look(path: PathBuf, kind: &Kind) -> Result<Examined, OpenError> {
         .and_then(|mut check| check.query_map([], |row| row.get(0))?.collect())
         .map_err(&failed)?;
     let problems = said.into_iter().filter(|line| line != "ok").collect();
-    Ok(Examined { path, what: kind.words, problems })
+    let number =
+        |pragma| db.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i64>(0)).map_err(&failed);
+    let page = number("page_size")?;
+    let bytes = |pages: i64| u64::try_from(pages * page).unwrap_or(0);
+    let (bytes, free_bytes) = (bytes(number("page_count")?), bytes(number("freelist_count")?));
+    Ok(Examined { path, what: kind.words, bytes, free_bytes, problems })
 }

@@ -283,7 +283,7 @@ impl<B: Book> Thread<B> {
         self.queue.recv().ok()
     }
 
-    /// Commits a page as it is.
+    /// Commits a page as it is. Where that has room and the next commit has not, that one says so again.
     fn try_disk(&self) {
         let version = self.db.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
         match version.and_then(|version| self.db.pragma_update(None, "user_version", version)) {

@@ -119,6 +119,7 @@ pub(crate) async fn register(store: &impl Store, webhook: NewWebhook) -> Webhook
         | PutWebhook::Unchanged(webhook) => webhook,
         PutWebhook::NoSuchPartner => panic!("no such partner"),
         PutWebhook::Invalid(invalid) => panic!("{invalid}"),
+        PutWebhook::TooMany => panic!("too many"),
     }
 }
 

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use hookit_contract::{BranchId, BrandId, DeliveryId, KnownStatus, OrderId, StatusCodes};
 use hookit_store::Error;
 use hookit_store::inbox::{
-    Applied, CHANGES_BYTES_MAX, Counts, Expiry, OrderFilter, Receipt, Received, SINK_STRETCHES_MAX,
-    SinkAdvanced, SinkEnd, SinkPosition, SinkStart, SinkWanted, Source, Store,
+    Applied, CHANGES_BYTES_MAX, Counts, Expiry, HistoryEntry, HistoryPlace, HistoryQuery, OrderFilter,
+    PAGE_BYTES_MAX, Receipt, Received, SINK_STRETCHES_MAX, SinkAdvanced, SinkEnd, SinkPosition, SinkStart,
+    SinkWanted, Source, Store,
 };
 
 use crate::fixture::at;
@@ -41,6 +42,12 @@ fn received(applied: usize, stale: usize, quarantined: usize) -> Receipt {
     Receipt::Received { applied, stale, quarantined, jumped: 0 }
 }
 
+/// All that came of an order.
+pub(crate) async fn history_of(store: &impl Store, order_id: i64) -> Option<Vec<HistoryEntry>> {
+    let query = HistoryQuery { order_id: OrderId(order_id), after: None, newest_first: false, limit: 99 };
+    store.history(query).await.unwrap().map(|page| page.items)
+}
+
 pub(crate) async fn a_delivery_renews_the_view_and_the_history(store: &impl Store) {
     let first = r#"{"id":7, "status":1,"version":1,"updated_at":"2026-03-01T10:00:00Z","x":0.10}"#;
     let second = r#"{"id":7,"status":2,"version":2,"note":"Gửi 🍜"}"#;
@@ -54,14 +61,14 @@ pub(crate) async fn a_delivery_renews_the_view_and_the_history(store: &impl Stor
     let bare = store.order(OrderId(8)).await.unwrap().unwrap();
     assert_eq!((bare.status, bare.version, bare.record), (None, None, Bytes::from(r#"{"id":8}"#)));
 
-    let history = store.history(OrderId(7)).await.unwrap().unwrap();
+    let history = history_of(store, 7).await.unwrap();
     let told: Vec<_> = history.iter().map(|h| (h.version, h.applied, h.delivery_id.as_str())).collect();
     assert_eq!(told, [(Some(1), true, "a"), (Some(2), true, "bb")]);
     assert_eq!(history[0].status, Some(KnownStatus::Placed.into()));
     assert_eq!(history[0].event_type.as_deref(), Some("klikit.order.status.updated"));
     assert_eq!(history[0].updated_at.map(|t| t.to_string()).as_deref(), Some("2026-03-01T10:00:00.000Z"));
     assert_eq!(history[1].received_at, at(2));
-    assert!(store.history(OrderId(9)).await.unwrap().is_none());
+    assert!(history_of(store, 9).await.is_none());
     assert!(store.order(OrderId(9)).await.unwrap().is_none());
     assert_eq!(store.counts().await.unwrap(), Counts { orders: 2, received: 2, quarantined: 0 });
 }
@@ -87,7 +94,7 @@ pub(crate) async fn a_repeat_changes_nothing(store: &impl Store) {
     // The id decides, whatever the body says.
     assert_eq!(receive(store, "a", r#"{"id":7,"version":2},null"#).await, Receipt::Duplicate);
     assert_eq!(store.order(OrderId(7)).await.unwrap().unwrap().version, Some(1));
-    assert_eq!(store.history(OrderId(7)).await.unwrap().unwrap().len(), 1);
+    assert_eq!(history_of(store, 7).await.unwrap().len(), 1);
     assert_eq!(store.counts().await.unwrap(), Counts { orders: 1, received: 1, quarantined: 0 });
 }
 
@@ -133,8 +140,7 @@ pub(crate) async fn an_older_state_never_overwrites_a_newer_one(store: &impl Sto
     );
     assert_eq!(receive(store, "f", r#"{"id":8,"status":1}"#).await, received(0, 1, 0));
     assert_eq!(receive(store, "g", r#"{"id":8,"status":4}"#).await, received(1, 0, 0));
-    let applied: Vec<_> =
-        store.history(OrderId(8)).await.unwrap().unwrap().iter().map(|h| h.applied).collect();
+    let applied: Vec<_> = history_of(store, 8).await.unwrap().iter().map(|h| h.applied).collect();
     assert_eq!(applied, [true, false, false, true]);
 }
 
@@ -165,7 +171,7 @@ pub(crate) async fn an_order_twice_in_one_envelope_is_applied_in_order(store: &i
     assert_eq!(receive(store, "a", orders).await, received(3, 1, 0));
     assert_eq!(store.order(OrderId(7)).await.unwrap().unwrap().version, Some(3));
     let versions: Vec<_> =
-        store.history(OrderId(7)).await.unwrap().unwrap().iter().map(|h| (h.version, h.applied)).collect();
+        history_of(store, 7).await.unwrap().iter().map(|h| (h.version, h.applied)).collect();
     assert_eq!(versions, [(Some(1), true), (Some(3), true), (Some(2), false)]);
     assert_eq!(store.counts().await.unwrap().orders, 2);
 }
@@ -175,7 +181,7 @@ pub(crate) async fn what_cannot_be_read_is_kept_aside_and_does_not_hinder_its_ne
     let broken = delivery("b", "{\"orders\":");
     assert_eq!(store.receive(broken.clone()).await.unwrap(), received(0, 0, 1));
     assert_eq!(store.receive(broken).await.unwrap(), Receipt::Duplicate);
-    let kept = store.quarantine(None, 10).await.unwrap();
+    let kept = store.quarantine(None, 10).await.unwrap().items;
     let told: Vec<_> = kept.iter().map(|q| (q.delivery_id.as_str(), q.position, &q.bytes[..])).collect();
     assert_eq!(told, [("a", Some(1), &br#"{"status":1}"#[..]), ("b", None, &b"{\"orders\":"[..])]);
     assert!(kept[0].reason.contains("id: missing"), "{}", kept[0].reason);
@@ -187,15 +193,59 @@ pub(crate) async fn what_cannot_be_read_is_kept_aside_and_does_not_hinder_its_ne
 pub(crate) async fn orders_and_quarantine_are_read_in_pages(store: &impl Store) {
     receive(store, "a", r#"{"id":5},null,{"id":3},{"id":9},[],7"#).await;
     let ids = async |after: Option<i64>, limit| -> Vec<i64> {
-        let orders = store.orders(&OrderFilter::default(), after.map(OrderId), limit).await.unwrap();
+        let orders = store.orders(&OrderFilter::default(), after.map(OrderId), limit).await.unwrap().orders;
         orders.iter().map(|order| order.order_id.0).collect()
     };
     assert_eq!(ids(None, 2).await, [3, 5]);
     assert_eq!(ids(Some(5), 2).await, [9]);
-    let first = store.quarantine(None, 2).await.unwrap();
-    let rest = store.quarantine(Some(first[1].quarantine_id), 2).await.unwrap();
+    let first = store.quarantine(None, 2).await.unwrap().items;
+    let rest = store.quarantine(Some(first[1].quarantine_id), 2).await.unwrap().items;
     let positions: Vec<_> = first.iter().chain(&rest).map(|q| q.position).collect();
     assert_eq!(positions, [Some(1), Some(4), Some(5)]);
+}
+
+pub(crate) async fn a_page_ends_before_it_has_too_many_bytes_and_one_that_is_larger_comes_alone(
+    store: &impl Store,
+) {
+    let long = |id: i64, bytes: usize| format!(r#"{{"id":{id},"x":"{}"}}"#, "x".repeat(bytes));
+    let third = PAGE_BYTES_MAX / 3;
+    let orders = [long(1, third), long(2, third), long(3, third), long(4, PAGE_BYTES_MAX), long(5, 1)];
+    receive(store, "a", &orders.join(",")).await;
+    let page = async |after: Option<i64>| {
+        let page = store.orders(&OrderFilter::default(), after.map(OrderId), 9).await.unwrap();
+        (page.orders.iter().map(|order| order.order_id.0).collect::<Vec<_>>(), page.next_after.is_some())
+    };
+    assert_eq!(page(None).await, (vec![1, 2], true));
+    assert_eq!(page(Some(2)).await, (vec![3], true));
+    assert_eq!(page(Some(3)).await, (vec![4], true));
+    assert_eq!(page(Some(4)).await, (vec![5], false));
+
+    let unreadable = [third, third, third].map(|bytes| format!("[\"{}\"]", "x".repeat(bytes)));
+    receive(store, "bb", &unreadable.join(",")).await;
+    let first = store.quarantine(None, 9).await.unwrap();
+    assert_eq!((first.items.len(), first.more), (2, true));
+    let rest = store.quarantine(Some(first.items[1].quarantine_id), 9).await.unwrap();
+    assert_eq!((rest.items.len(), rest.more), (1, false));
+}
+
+pub(crate) async fn a_history_is_read_in_pages_from_either_end(store: &impl Store) {
+    receive(store, "a", r#"{"id":7,"version":1},{"id":7,"version":2}"#).await;
+    receive(store, "bb", r#"{"id":7,"version":3},{"id":8}"#).await;
+    let page = async |order_id, after: Option<HistoryPlace>, newest_first, limit| {
+        let query = HistoryQuery { order_id: OrderId(order_id), after, newest_first, limit };
+        let page = store.history(query).await.unwrap()?;
+        let versions: Vec<_> = page.items.iter().map(|entry| entry.version.unwrap_or(0)).collect();
+        Some((versions, page.more, page.items.last().map(|entry| entry.place)))
+    };
+    let (first, more, last) = page(7, None, false, 1).await.unwrap();
+    assert_eq!((first, more), (vec![1], true));
+    let (rest, more, last) = page(7, last, false, 2).await.unwrap();
+    assert_eq!((rest, more), (vec![2, 3], false));
+    assert_eq!(page(7, last, false, 2).await, Some((vec![], false, None)));
+    let (newest, more, last) = page(7, None, true, 2).await.unwrap();
+    assert_eq!((newest, more), (vec![3, 2], true));
+    assert_eq!(page(7, last, true, 2).await.unwrap().0, [1]);
+    assert_eq!(page(9, last, false, 2).await, None);
 }
 
 pub(crate) async fn orders_are_found_by_filters_that_combine(store: &impl Store) {
@@ -249,10 +299,12 @@ pub(crate) async fn orders_are_found_by_filters_that_combine(store: &impl Store)
         let mut found = Vec::new();
         loop {
             let page = store.orders(&filter, found.last().copied().map(OrderId), 2).await.unwrap();
-            found.extend(page.iter().map(|order| order.order_id.0));
-            if page.len() < 2 {
+            assert!(page.orders.len() <= 2);
+            found.extend(page.orders.iter().map(|order| order.order_id.0));
+            if page.next_after.is_none() {
                 break;
             }
+            assert_eq!(page.next_after, found.last().copied().map(OrderId));
         }
         assert_eq!(found, expect, "{filter:?}");
     }
@@ -277,7 +329,7 @@ pub(crate) async fn what_is_old_goes_and_the_view_stays(store: &impl Store) {
     receive(store, "eeeee", r#"{"id":7,"version":5}"#).await;
     let seen = async |id: &str| store.delivery(&DeliveryId::from(id)).await.unwrap().is_some();
     let versions = async || {
-        let history = store.history(OrderId(7)).await.unwrap().unwrap();
+        let history = history_of(store, 7).await.unwrap();
         history.iter().map(|entry| entry.version.unwrap()).collect::<Vec<_>>()
     };
     expire(store, 1).await;
@@ -316,7 +368,7 @@ pub(crate) async fn what_is_old_goes_and_the_view_stays(store: &impl Store) {
         (shown(7).await, shown(8).await),
         (r#"{"id":7,"version":5}"#.into(), r#"{"id":8,"version":1}"#.into())
     );
-    assert_eq!(store.quarantine(None, 10).await.unwrap().len(), 1);
+    assert_eq!(store.quarantine(None, 10).await.unwrap().items.len(), 1);
     // What is known is not taken for new; what was forgotten is, and changes nothing.
     assert_eq!(receive(store, "a", r#"{"id":7,"version":1}"#).await, Receipt::Duplicate);
     assert_eq!(receive(store, "ccc", r#"{"id":7,"version":3}"#).await, received(0, 1, 0));
@@ -337,7 +389,7 @@ pub(crate) async fn much_that_is_old_goes_in_short_steps(store: &impl Store) {
         7,
         "three for the changes, three for the deliveries, and a last look"
     );
-    let left = store.history(OrderId(7)).await.unwrap().unwrap();
+    let left = history_of(store, 7).await.unwrap();
     assert_eq!((left.len(), left[0].version), (1, Some(1_199)));
     assert_eq!(store.counts().await.unwrap().orders, 1);
 }
@@ -345,13 +397,13 @@ pub(crate) async fn much_that_is_old_goes_in_short_steps(store: &impl Store) {
 pub(crate) async fn what_cannot_be_read_anew_stays_in_quarantine(store: &impl Store) {
     receive(store, "a", r#"{"id":7},null"#).await;
     store.receive(delivery("b", "not JSON")).await.unwrap();
-    let kept = store.quarantine(None, 10).await.unwrap();
+    let kept = store.quarantine(None, 10).await.unwrap().items;
     for item in &kept {
         let applied = store.apply_quarantined(item.quarantine_id, at(9)).await.unwrap();
         assert_eq!(applied, Applied::Unreadable { reason: item.reason.clone() });
     }
     assert_eq!(store.apply_quarantined(404, at(9)).await.unwrap(), Applied::NoSuchThing);
-    assert_eq!(store.quarantine(None, 10).await.unwrap().len(), 2);
+    assert_eq!(store.quarantine(None, 10).await.unwrap().items.len(), 2);
     assert_eq!(store.counts().await.unwrap(), Counts { orders: 1, received: 2, quarantined: 2 });
 }
 
@@ -361,9 +413,9 @@ pub(crate) async fn what_is_discarded_leaves_the_quarantine_and_its_delivery_sta
     let number = |kept: &[hookit_store::inbox::Quarantined]| {
         kept.iter().map(|item| item.quarantine_id).collect::<Vec<_>>()
     };
-    let kept = number(&store.quarantine(None, 10).await.unwrap());
+    let kept = number(&store.quarantine(None, 10).await.unwrap().items);
     assert_eq!(store.discard_quarantined(kept[1]).await.unwrap(), Some(DeliveryId::from("b")));
-    assert_eq!(number(&store.quarantine(None, 10).await.unwrap()), kept[..1]);
+    assert_eq!(number(&store.quarantine(None, 10).await.unwrap().items), kept[..1]);
     assert_eq!(store.counts().await.unwrap(), Counts { orders: 1, received: 2, quarantined: 1 });
     assert_eq!(store.receive(delivery("b", "not JSON")).await.unwrap(), Receipt::Duplicate);
     assert_eq!(store.delivery(&DeliveryId::from("b")).await.unwrap().unwrap().body, "not JSON");
@@ -373,7 +425,7 @@ pub(crate) async fn what_is_discarded_leaves_the_quarantine_and_its_delivery_sta
         assert_eq!(store.discard_quarantined(id).await.unwrap(), None);
         assert_eq!(store.apply_quarantined(id, at(9)).await.unwrap(), Applied::NoSuchThing);
     }
-    assert_eq!(store.quarantine(None, 10).await.unwrap().len(), 2);
+    assert_eq!(store.quarantine(None, 10).await.unwrap().items.len(), 2);
     // Of what has its neighbours' delivery nothing else is touched, and the rest is old like any other.
     assert_eq!(store.discard_quarantined(kept[0]).await.unwrap(), Some(DeliveryId::from("a")));
     assert!(store.order(OrderId(7)).await.unwrap().is_some());

@@ -11,6 +11,7 @@ mod fixture;
 mod inbox;
 mod mending;
 mod once;
+mod packing;
 mod past;
 mod payloads;
 mod platform;
@@ -67,6 +68,7 @@ macro_rules! platform_suite {
                 a_delivery_carries_the_records_bytes_and_keeps_them,
                 an_attempt_moves_its_delivery_on_once,
                 attempts_that_do_not_count_are_logged_and_kept_apart,
+                a_delivery_that_was_tried_often_is_told_with_its_newest_attempts,
                 a_delivery_can_be_given_up_without_an_attempt,
                 large_orders_do_not_share_a_delivery_that_nobody_takes,
                 a_cart_cannot_make_a_record_grow_without_end,
@@ -180,6 +182,8 @@ macro_rules! registry_suite {
                 a_webhook_secret_to_come_is_told_beside_the_present_one,
                 what_posting_to_a_registration_needs_is_told_until_it_is_removed,
                 a_registration_exists_once_for_each_tuple,
+                partners_are_listed_a_page_at_a_time_from_either_end,
+                registrations_are_listed_a_page_at_a_time_by_whose_they_are_and_what_they_are_for,
             ]
         );
     };
@@ -196,6 +200,7 @@ macro_rules! tokens_suite {
             [
                 a_token_is_found_by_its_hash_and_says_when_it_was_revoked,
                 a_name_is_in_use_once_and_so_many_tokens_are,
+                tokens_are_listed_a_page_at_a_time_from_either_end,
             ]
         );
     };
@@ -317,6 +322,8 @@ macro_rules! inbox_suite {
                 an_order_twice_in_one_envelope_is_applied_in_order,
                 what_cannot_be_read_is_kept_aside_and_does_not_hinder_its_neighbours,
                 orders_and_quarantine_are_read_in_pages,
+                a_page_ends_before_it_has_too_many_bytes_and_one_that_is_larger_comes_alone,
+                a_history_is_read_in_pages_from_either_end,
                 orders_are_found_by_filters_that_combine,
                 what_cannot_be_read_anew_stays_in_quarantine,
                 what_is_discarded_leaves_the_quarantine_and_its_delivery_stays,
@@ -356,6 +363,23 @@ macro_rules! mending_suite {
     };
 }
 
+/// The inbox's checks of packing, for one backend.
+macro_rules! packing_suite {
+    ($backend:ident, $open:path) => {
+        suite!(
+            $backend,
+            inbox,
+            packing,
+            $open,
+            [
+                what_is_packed_reads_as_it_came,
+                only_what_has_come_to_rest_is_packed_and_in_short_steps,
+                what_is_packed_goes_when_it_is_old,
+            ]
+        );
+    };
+}
+
 expiry_suite!(sqlite_expiry, crate::fixture::sqlite_platform);
 payloads_suite!(sqlite_payloads, crate::fixture::sqlite_platform);
 replays_suite!(sqlite_replays, crate::fixture::sqlite_platform);
@@ -377,3 +401,4 @@ audit_suite!(
 figures_suite!(sqlite_figures, crate::fixture::sqlite_platform);
 inbox_suite!(sqlite_inbox, crate::fixture::sqlite_inbox);
 mending_suite!(sqlite_mending, crate::fixture::sqlite_inbox);
+packing_suite!(sqlite_packing, crate::fixture::sqlite_inbox);

@@ -60,7 +60,7 @@ pub(crate) async fn what_the_view_lacks_is_healed_and_the_run_says_why_it_was_mi
     ];
     use HealOutcome::{Healed, Held, MovedOn};
     let outcomes = store.heal(run_id, heals.clone()).await.unwrap();
-    let (older, never) = (Healed(HealReason::OlderHeld), Healed(HealReason::NeverCame));
+    let (older, never) = (Healed(HealReason::OlderHeld), Healed(HealReason::NotSeen));
     assert_eq!(outcomes, [older, Healed(HealReason::Quarantined), Held, never, older]);
     assert_eq!(versions(store, &[1, 2, 3, 4]).await, [Some(3), Some(2), Some(4), Some(2)]);
     let order = store.order(OrderId(1)).await.unwrap().unwrap();
@@ -73,14 +73,14 @@ pub(crate) async fn what_the_view_lacks_is_healed_and_the_run_says_why_it_was_mi
     assert_eq!(again, [MovedOn, MovedOn, Held, MovedOn, MovedOn]);
     let [run] = &store.reconcile_runs(10).await.unwrap()[..] else { panic!("one run") };
     let counts = &run.counts;
-    assert_eq!((counts.never_came, counts.older_held, counts.quarantined, counts.healed()), (1, 2, 1, 4));
+    assert_eq!((counts.not_seen, counts.older_held, counts.quarantined, counts.healed()), (1, 2, 1, 4));
     let healed = store.healed(10).await.unwrap();
     let told: Vec<_> = healed.iter().map(|h| (h.order_id.0, h.reason, h.version_held, h.version)).collect();
     assert_eq!(
         told,
         [
             (4, HealReason::OlderHeld, Some(1), Some(2)),
-            (4, HealReason::NeverCame, None, Some(1)),
+            (4, HealReason::NotSeen, None, Some(1)),
             (2, HealReason::Quarantined, Some(1), Some(2)),
             (1, HealReason::OlderHeld, Some(1), Some(3)),
         ]
@@ -102,13 +102,12 @@ pub(crate) async fn what_was_refused_is_told_apart_from_what_never_came(store: &
         heal(4, None, "r4", r#"{"id":4,"version":1}"#),
         refused(heal(3, Some("r3"), "r5", r#"{"id":3,"version":1}"#)),
     ];
-    let told =
-        [HealReason::WasRefused, HealReason::Quarantined, HealReason::WasRefused, HealReason::NeverCame];
+    let told = [HealReason::WasRefused, HealReason::Quarantined, HealReason::WasRefused, HealReason::NotSeen];
     let outcomes = store.heal(run_id, heals).await.unwrap();
     assert_eq!(outcomes[..4], told.map(HealOutcome::Healed), "what is in quarantine came and was taken");
     assert_eq!(outcomes[4], HealOutcome::Held);
     let counts = &store.reconcile_runs(1).await.unwrap()[0].counts;
-    assert_eq!((counts.was_refused, counts.never_came, counts.older_held), (2, 1, 0));
+    assert_eq!((counts.was_refused, counts.not_seen, counts.older_held), (2, 1, 0));
     assert_eq!((counts.quarantined, counts.healed()), (1, 4));
     let healed = store.healed(10).await.unwrap();
     assert_eq!(healed.iter().rev().map(|one| one.reason).collect::<Vec<_>>(), told);

@@ -35,7 +35,7 @@ pub(crate) async fn an_order_is_found_by_its_names_and_by_how_they_begin(store: 
 }
 
 pub(crate) async fn the_orders_that_changed_last_come_first_and_once(store: &impl Store) {
-    assert!(store.orders_lately(9).await.unwrap().is_empty());
+    assert!(store.orders_lately(9, 1 << 20).await.unwrap().is_empty());
     let mut ids = Vec::new();
     for n in 0..3 {
         ids.push(plain(store, at(n)).await.order_id);
@@ -43,21 +43,27 @@ pub(crate) async fn the_orders_that_changed_last_come_first_and_once(store: &imp
     for status in [KnownStatus::Accepted, KnownStatus::Ready] {
         done(store, moved(ids[0], status), at(7)).await;
     }
-    let lately = store.orders_lately(9).await.unwrap();
+    let lately = store.orders_lately(9, 1 << 20).await.unwrap();
     let said: Vec<_> = lately.iter().map(|one| (one.order.order_id, one.changed_at)).collect();
     assert_eq!(said, [(ids[0], at(7)), (ids[2], at(2)), (ids[1], at(1))]);
     assert_eq!((lately[0].order.version, lately[0].order.status), (3, KnownStatus::Ready.into()));
-    assert_eq!(store.orders_lately(2).await.unwrap().len(), 2);
+    assert_eq!(store.orders_lately(2, 1 << 20).await.unwrap().len(), 2);
+
+    // Where the records are large there are fewer.
+    let two = lately[0].order.record.len() + 1;
+    assert_eq!(store.orders_lately(9, two).await.unwrap().len(), 2);
+    assert_eq!(store.orders_of_branch(BRANCH, 9, two).await.unwrap().len(), 2);
+    assert_eq!(store.orders_of_branch(BRANCH, 9, 1 << 20).await.unwrap().len(), 3);
 }
 
 pub(crate) async fn what_happened_to_an_order_is_told_with_its_records(store: &impl Store) {
     let first = plain(store, at(0)).await;
     plain(store, at(1)).await;
     let second = done(store, moved(first.order_id, KnownStatus::Accepted), at(2)).await;
-    let events = store.events_of_order(first.order_id, 9).await.unwrap();
+    let events = store.events_of_order(first.order_id, 9, 1 << 20).await.unwrap();
     assert_eq!(events.iter().map(|event| event.version).collect::<Vec<_>>(), [2, 1]);
     let [moved, created] = &events[..] else { panic!("{events:?}") };
-    assert_eq!((&moved.record, &created.record), (&second.record, &first.record));
+    assert_eq!((&moved.record, &created.record), (&Some(second.record), &Some(first.record.clone())));
     assert_eq!(
         (moved.event_type, created.event_type),
         (EventType::OrderStatusUpdated, EventType::OrderCreated)
@@ -65,8 +71,11 @@ pub(crate) async fn what_happened_to_an_order_is_told_with_its_records(store: &i
     assert_eq!(moved.status_from, Some(OrderStatus::from(KnownStatus::Placed)));
     assert_eq!((moved.status, created.status_from), (KnownStatus::Accepted.into(), None));
     assert_eq!((moved.actor, moved.created_at, moved.occurred_at), (Actor::Operator, at(2), None));
-    assert_eq!(store.events_of_order(first.order_id, 1).await.unwrap().len(), 1);
-    assert!(store.events_of_order(OrderId(404), 9).await.unwrap().is_empty());
+    assert_eq!(store.events_of_order(first.order_id, 1, 1 << 20).await.unwrap().len(), 1);
+    // Where the records are large, those of older events are left out.
+    let events = store.events_of_order(first.order_id, 9, 1).await.unwrap();
+    assert_eq!(events.iter().map(|event| event.record.is_some()).collect::<Vec<_>>(), [true, false]);
+    assert!(store.events_of_order(OrderId(404), 9, 1 << 20).await.unwrap().is_empty());
 }
 
 fn past(endpoint: Option<i64>, span: Span, began_at: Timestamp, n: u64) -> PastFigures {

@@ -10,8 +10,8 @@ use hookit_contract::{
 use hookit_store::Error;
 use hookit_store::hints::Hint;
 use hookit_store::platform::{
-    Change, Changed, Counts, DeliveryQuery, EndpointSettings, Invalid, OrderQuery, OrderSearch,
-    RECORD_BYTES_MAX, Reason, Store, Verdict,
+    ATTEMPTS_SHOWN_MAX, Change, Changed, Counts, DeliveryQuery, EndpointSettings, Invalid, OrderQuery,
+    OrderSearch, RECORD_BYTES_MAX, Reason, Store, Verdict,
 };
 
 use crate::fixture::*;
@@ -306,6 +306,21 @@ pub(crate) async fn attempts_that_do_not_count_are_logged_and_kept_apart(store: 
     assert_eq!(log.iter().map(|a| a.verdict).collect::<Vec<_>>(), verdicts);
 }
 
+pub(crate) async fn a_delivery_that_was_tried_often_is_told_with_its_newest_attempts(store: &impl Store) {
+    listener(store, "pos").await;
+    plain(store, at(0)).await;
+    let seq = backlog(store).await[0].seq;
+    let again = Verdict::RetryAt { at: at(5_000), counted: false };
+    let tries = ATTEMPTS_SHOWN_MAX + 5;
+    let attempts = (1..=tries).map(|number| attempt(seq, number, again)).collect();
+    store.record_attempts(attempts, at(1)).await.unwrap();
+    let query = DeliveryQuery { limit: 1, ..DeliveryQuery::default() };
+    let listed = store.deliveries(query).await.unwrap().deliveries;
+    let (delivery, log) = store.delivery(&listed[0].delivery_id).await.unwrap().unwrap();
+    assert_eq!(delivery.attempts, tries);
+    assert_eq!(log.iter().map(|one| one.number).collect::<Vec<_>>(), (6..=tries).collect::<Vec<_>>());
+}
+
 pub(crate) async fn a_delivery_can_be_given_up_without_an_attempt(store: &impl Store) {
     listener(store, "pos").await;
     for _ in 0..3 {
@@ -444,13 +459,21 @@ pub(crate) async fn orders_are_listed_by_id(store: &impl Store) {
         let text = format!(r#"{{"business_id":{business},"branch_id":1,"brands":[{{"id":1}}]}}"#);
         ids.push(create(store, record(&text), at(0)).await.order_id);
     }
-    let list = async |query| -> Vec<OrderId> {
-        store.orders(query).await.unwrap().iter().map(|order| order.order_id).collect()
+    let list = async |query| -> (Vec<OrderId>, bool) {
+        let page = store.orders(query).await.unwrap();
+        (page.orders.iter().map(|order| order.order_id).collect(), page.more)
     };
-    assert_eq!(list(OrderQuery { limit: 9, ..OrderQuery::default() }).await, ids);
-    assert_eq!(list(OrderQuery { after: Some(ids[1]), limit: 1, business_id: None }).await, [ids[2]]);
-    let ours = OrderQuery { after: Some(ids[0]), limit: 9, business_id: Some(BUSINESS) };
-    assert_eq!(list(ours).await, [ids[2], ids[3]]);
+    let all = OrderQuery { after: None, business_id: None, limit: 9, record_bytes_max: 1 << 20 };
+    assert_eq!(list(all.clone()).await, (ids.clone(), false));
+    assert_eq!(list(OrderQuery { limit: 4, ..all.clone() }).await, (ids.clone(), false));
+    assert_eq!(list(OrderQuery { after: Some(ids[1]), limit: 1, ..all.clone() }).await, (vec![ids[2]], true));
+    let ours = OrderQuery { after: Some(ids[0]), business_id: Some(BUSINESS), ..all.clone() };
+    assert_eq!(list(ours).await, (vec![ids[2], ids[3]], false));
+
+    // A page ends early by the bytes of its records, with one of them in any case.
+    let bytes = store.orders(all.clone()).await.unwrap().orders[0].record.len();
+    assert_eq!(list(OrderQuery { record_bytes_max: 0, ..all.clone() }).await, (vec![ids[0]], true));
+    assert_eq!(list(OrderQuery { record_bytes_max: bytes * 5 / 2, ..all }).await, (ids[..2].to_vec(), true));
 }
 
 pub(crate) async fn counts_say_what_is_there(store: &impl Store) {
@@ -604,10 +627,18 @@ pub(crate) async fn a_businesss_orders_are_found_by_when_and_where_they_were_cre
         (OrderSearch { status: Some(KnownStatus::Ready.into()), ..all.clone() }, &ids[2..], 1),
     ] {
         let page = store.find_orders(search.clone()).await.unwrap();
-        let listed: Vec<_> = page.orders.iter().map(|order| order.order_id).collect();
+        let listed: Vec<_> = page.records.iter().map(|place| place.order_id).collect();
         assert_eq!((listed.as_slice(), page.total), (found, total), "{search:?}");
     }
     let page = store.find_orders(all).await.unwrap();
     let as_kept = store.order(ids[2]).await.unwrap().unwrap();
-    assert_eq!((&page.orders[2].record, page.orders[2].version), (&as_kept.record, 2));
+    let place = page.records[2];
+    assert_eq!((place.version, place.bytes), (2, as_kept.record.len()));
+
+    // What was found stays as it was, whatever happens to the orders.
+    done(store, moved(ids[2], KnownStatus::Delivered), at(40)).await;
+    let first = store.order(ids[0]).await.unwrap().unwrap();
+    let read = store.records(vec![place.record_id, page.records[0].record_id]).await.unwrap();
+    assert_eq!(read, Some(vec![as_kept.record, first.record]));
+    assert_eq!(store.records(vec![page.records[0].record_id, i64::MAX]).await.unwrap(), None);
 }

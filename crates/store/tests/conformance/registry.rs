@@ -11,10 +11,13 @@ use hookit_store::Error;
 use hookit_store::hints::Hint;
 use hookit_store::platform::{
     Brand, Business, Change, Changed, DeliveryQuery, EndpointSettings, Held, HoldReason, Invalid, NewWebhook,
-    Ordering, PartnerChange, PartnerChanged, PutBusiness, PutWebhook, Store, Verdict, WebhookSettings,
+    Ordering, PartnerChange, PartnerChanged, PartnerQuery, PutBusiness, PutWebhook, Store, Verdict, Webhook,
+    WebhookQuery, WebhookSettings,
 };
 
 use crate::fixture::*;
+
+const PARTNERS: PartnerQuery = PartnerQuery { after: None, newest_first: false, limit: 9 };
 
 fn hierarchy(business_id: BusinessId, brands: &[(i64, &[i64])]) -> Business {
     Business {
@@ -231,7 +234,7 @@ pub(crate) async fn of_several_registrations_of_one_url_the_strictest_counts(sto
         .await;
     let settings = EndpointSettings { in_flight_max: Some(9), ..strict(Ordering::PerOrder) };
     assert_eq!(now().await, settings);
-    assert_eq!(store.webhooks().await.unwrap()[0].settings, WebhookSettings::default());
+    assert_eq!(store.webhooks(WebhookQuery::first(9)).await.unwrap()[0].settings, WebhookSettings::default());
 }
 
 pub(crate) async fn a_registration_may_ask_for_smaller_deliveries_than_others(store: &impl Store) {
@@ -259,7 +262,9 @@ pub(crate) async fn partners_are_kept_and_changed(store: &impl Store) {
     store.add_partner(partner("erp", BUSINESS)).await.unwrap();
     // An id or a key exists once.
     assert!(matches!(store.add_partner(partner("pos", BUSINESS)).await, Err(Error::Database { .. })));
-    assert_eq!(store.partners().await.unwrap().len(), 2);
+    assert_eq!(store.partners(PARTNERS).await.unwrap().len(), 2);
+    assert_eq!(store.partner(&id).await.unwrap().unwrap().name, "pos");
+    assert!(store.partner(&PartnerId::from("ptn_none")).await.unwrap().is_none());
     let found = store.partner_by_key("key_pos").await.unwrap().unwrap();
     assert_eq!((found.partner_id, found.business_id, found.revoked_at), (id.clone(), BUSINESS, None));
     assert_eq!(found.scopes, ["orders:read", "webhooks:read"]);
@@ -296,7 +301,7 @@ pub(crate) async fn partners_are_kept_and_changed(store: &impl Store) {
 async fn secrets(store: &impl Store, webhook_id: WebhookId) -> (Bytes, Option<(Bytes, Timestamp)>) {
     let partner = store.partner_by_key("key_pos").await.unwrap().unwrap();
     let secrets = (partner.webhook_secret, partner.webhook_secret_next);
-    let mut listed = store.partners().await.unwrap();
+    let mut listed = store.partners(PARTNERS).await.unwrap();
     listed.retain(|partner| partner.partner_key == "key_pos");
     assert_eq!((&listed[0].webhook_secret, &listed[0].webhook_secret_next), (&secrets.0, &secrets.1));
     let payload = store.payload(backlog(store).await[0].seq).await.unwrap().unwrap();
@@ -389,10 +394,64 @@ pub(crate) async fn a_registration_exists_once_for_each_tuple(store: &impl Store
     .await;
     assert_eq!(other.endpoint_id, first.endpoint_id);
     assert_ne!(other.webhook_id, first.webhook_id);
-    let listed = store.webhooks().await.unwrap();
+    let listed = store.webhooks(WebhookQuery::first(9)).await.unwrap();
     assert_eq!(listed.iter().map(|w| w.webhook_id).collect::<Vec<_>>(), [first.webhook_id, other.webhook_id]);
     assert_eq!((listed[0].brand_id, listed[0].branch_id), (Some(BRAND), None));
     plain(store, at(6)).await;
     let seq = backlog(store).await[0].seq;
     assert_eq!(store.payload(seq).await.unwrap().unwrap().basic_auth, Some(Bytes::from_static(b"sealed")));
+}
+
+pub(crate) async fn partners_are_listed_a_page_at_a_time_from_either_end(store: &impl Store) {
+    for name in ["b", "a", "c"] {
+        store.add_partner(partner(name, BUSINESS)).await.unwrap();
+    }
+    let list = async |after: Option<&str>, newest_first, limit| -> Vec<String> {
+        let query = PartnerQuery { after: after.map(PartnerId::from), newest_first, limit };
+        store.partners(query).await.unwrap().into_iter().map(|partner| partner.name).collect()
+    };
+    assert_eq!(list(None, false, 2).await, ["a", "b"]);
+    assert_eq!(list(Some("ptn_b"), false, 2).await, ["c"]);
+    assert_eq!(list(None, true, 2).await, ["c", "b"]);
+    assert_eq!(list(Some("ptn_b"), true, 2).await, ["a"]);
+}
+
+pub(crate) async fn registrations_are_listed_a_page_at_a_time_by_whose_they_are_and_what_they_are_for(
+    store: &impl Store,
+) {
+    let ours = listener(store, "pos").await;
+    store.add_partner(partner("erp", BUSINESS)).await.unwrap();
+    store.add_partner(partner("far", BusinessId(10))).await.unwrap();
+    let new = |name, brand, branch| {
+        let url = format!("https://{name}.example/hook");
+        registration(name, brand, branch, EventType::OrderCreated, &url)
+    };
+    let of_branch = register(store, new("erp", Some(BRAND), Some(BRANCH))).await;
+    let of_another = register(store, new("far", None, None)).await;
+    let removed = register(store, new("erp", None, None)).await;
+    store.remove_webhook(removed.webhook_id, "Mai", at(1)).await.unwrap();
+    store.hold_endpoint(of_branch.endpoint_id, Some(HoldReason::Operator), at(2)).await.unwrap();
+
+    let list = async |query: WebhookQuery| -> Vec<WebhookId> {
+        let found = store.webhooks(query).await.unwrap();
+        let hold = |webhook: &Webhook| webhook.hold == Some((HoldReason::Operator, at(2)));
+        assert!(found.iter().all(|one| hold(one) == (one.webhook_id == of_branch.webhook_id)));
+        found.into_iter().map(|webhook| webhook.webhook_id).collect()
+    };
+    let pos: Vec<WebhookId> = ours.iter().map(|webhook| webhook.webhook_id).collect();
+    let (erp, far) = (of_branch.webhook_id, of_another.webhook_id);
+    let all = WebhookQuery::first(9);
+    assert_eq!(list(all.clone()).await, [pos[0], pos[1], pos[2], erp, far]);
+    assert_eq!(list(WebhookQuery::first(2)).await, pos[..2]);
+    assert_eq!(list(WebhookQuery { after: Some(pos[1]), limit: 2, ..all.clone() }).await, [pos[2], erp]);
+    let business_id = Some(BUSINESS);
+    assert_eq!(list(WebhookQuery { business_id, ..all.clone() }).await, [pos[0], pos[1], pos[2], erp]);
+    let partner_id = Some(PartnerId::from("ptn_erp"));
+    assert_eq!(list(WebhookQuery { partner_id: partner_id.clone(), ..all.clone() }).await, [erp]);
+    let endpoint_id = Some(ours[0].endpoint_id);
+    assert_eq!(list(WebhookQuery { endpoint_id, ..all.clone() }).await, pos);
+    assert!(list(WebhookQuery { endpoint_id, partner_id, ..all.clone() }).await.is_empty());
+    assert_eq!(list(WebhookQuery { branch_id: Some(BRANCH), ..all.clone() }).await, [erp]);
+    assert_eq!(list(WebhookQuery { brand_id: Some(BRAND), ..all.clone() }).await, [erp]);
+    assert!(list(WebhookQuery { brand_id: Some(BrandId(1)), ..all }).await.is_empty());
 }

@@ -2,9 +2,13 @@
 
 use bytes::Bytes;
 use hookit_contract::TokenId;
-use hookit_store::platform::{AddToken, NewToken, OperatorToken, Role, Store, TOKENS_MAX, TokenRevoked};
+use hookit_store::platform::{
+    AddToken, NewToken, OperatorToken, Role, Store, TOKENS_MAX, TokenQuery, TokenRevoked,
+};
 
 use crate::fixture::at;
+
+const TOKENS: TokenQuery = TokenQuery { after: None, newest_first: false, limit: 9 };
 
 fn token(name: &str, role: Role) -> NewToken {
     NewToken { name: name.to_owned(), role, token_hash: Bytes::from(format!("hash of {name}")) }
@@ -23,7 +27,7 @@ pub(crate) async fn a_token_is_found_by_its_hash_and_says_when_it_was_revoked(st
         kept.push(added(store, token(role.as_str(), role)).await);
     }
     assert!(kept[0].token_id > TokenId(0), "0 is not given");
-    assert_eq!(store.tokens().await.unwrap(), kept);
+    assert_eq!(store.tokens(TOKENS).await.unwrap(), kept);
     for token in &kept {
         let hash = format!("hash of {}", token.name);
         assert_eq!(store.token_by_hash(hash.as_bytes()).await.unwrap().as_ref(), Some(token));
@@ -40,7 +44,7 @@ pub(crate) async fn a_token_is_found_by_its_hash_and_says_when_it_was_revoked(st
     let revoked = store.token_by_hash(b"hash of support").await.unwrap().unwrap();
     assert_eq!(revoked.revoked_at, Some(at(7)), "since the first time");
     kept[1] = revoked;
-    assert_eq!(store.tokens().await.unwrap(), kept);
+    assert_eq!(store.tokens(TOKENS).await.unwrap(), kept);
 }
 
 pub(crate) async fn a_name_is_in_use_once_and_so_many_tokens_are(store: &impl Store) {
@@ -55,4 +59,21 @@ pub(crate) async fn a_name_is_in_use_once_and_so_many_tokens_are(store: &impl St
     assert_eq!(store.add_token(token("one more", Role::Support), at(4)).await.unwrap(), AddToken::TooMany);
     store.revoke_token(TokenId(5), at(5)).await.unwrap();
     added(store, token("one more", Role::Support)).await;
+}
+
+pub(crate) async fn tokens_are_listed_a_page_at_a_time_from_either_end(store: &impl Store) {
+    let mut ids = Vec::new();
+    for name in ["a", "b", "c"] {
+        ids.push(added(store, token(name, Role::Admin)).await.token_id);
+    }
+    store.revoke_token(ids[1], at(2)).await.unwrap();
+    let list = async |after: Option<TokenId>, newest_first, limit| -> Vec<TokenId> {
+        let found = store.tokens(TokenQuery { after, newest_first, limit }).await.unwrap();
+        found.into_iter().map(|token| token.token_id).collect()
+    };
+    assert_eq!(list(None, false, 2).await, ids[..2]);
+    assert_eq!(list(Some(ids[1]), false, 2).await, ids[2..]);
+    assert_eq!(list(None, true, 2).await, [ids[2], ids[1]]);
+    assert_eq!(list(Some(ids[1]), true, 2).await, [ids[0]]);
+    assert!(list(Some(ids[2]), false, 9).await.is_empty());
 }

@@ -3,7 +3,7 @@
 use hookit_contract::{DeliverySeq, DeliveryState, EventType};
 use hookit_store::platform::{
     Change, Changed, Counts, Expiry, ReplayFilter, ReplayKind, ReplayRequest, ReplayStep, StartReplay,
-    SteerReplay, Store as _,
+    SteerReplay, Store as _, WebhookQuery,
 };
 use hookit_store::sqlite::{PlatformOptions, PlatformStore};
 use rusqlite::Connection;
@@ -77,7 +77,7 @@ impl Watch {
 #[tokio::test]
 async fn the_backlog_of_a_removed_registration_is_taken_back_in_short_transactions() {
     let (store, _folder) = backlogged(DeliveryState::Pending).await;
-    let webhook_id = store.webhooks().await.unwrap()[0].webhook_id;
+    let webhook_id = store.webhooks(WebhookQuery::first(9)).await.unwrap()[0].webhook_id;
     let mut watch = Watch::of(&store).await;
     assert_eq!(watch.before.pending, MANY);
     store.remove_webhook(webhook_id, "Mai", at(10)).await.unwrap();

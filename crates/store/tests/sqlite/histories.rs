@@ -10,7 +10,7 @@ use hookit_contract::{
 };
 use hookit_store::platform::{
     Attempt, DeliveryQuery, Expiry, NewWebhook, PendingDelivery, ReplayFilter, ReplayKind, ReplayRequest,
-    SteerReplay, Store as _, Verdict, Webhook, WebhookSettings,
+    SteerReplay, Store as _, Verdict, Webhook, WebhookQuery, WebhookSettings,
 };
 use hookit_store::sqlite::{PlatformOptions, PlatformStore};
 use proptest::prelude::*;
@@ -337,7 +337,7 @@ async fn take(store: &PlatformStore, step: &Step, seen: &Seen, now: i64) {
             register(store, NewWebhook { settings, ..new }).await;
         }
         Step::Remove { kind } => {
-            let webhooks = store.webhooks().await.unwrap();
+            let webhooks = store.webhooks(WebhookQuery::first(9)).await.unwrap();
             let mut of_pos = webhooks.iter().filter(|w| w.partner_id.as_str() == "ptn_pos");
             let Some(webhook) = of_pos.nth(*kind) else { return };
             store.remove_webhook(webhook.webhook_id, "Mai", at(now)).await.unwrap();
@@ -346,7 +346,7 @@ async fn take(store: &PlatformStore, step: &Step, seen: &Seen, now: i64) {
             store.step_removals(at(now)).await.unwrap();
         }
         Step::StartReplay { kind, history, state, whose, steps } => {
-            let webhooks = store.webhooks().await.unwrap();
+            let webhooks = store.webhooks(WebhookQuery::first(9)).await.unwrap();
             let whose = webhooks.get(*whose).map(|webhook| webhook.webhook_id);
             let (kind, history, filter) = match kind {
                 0 | 1 => {

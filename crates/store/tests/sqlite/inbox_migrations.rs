@@ -154,7 +154,7 @@ async fn an_inbox_of_the_fifth_version_keeps_its_quarantine_its_healed_orders_an
              INSERT INTO quarantine VALUES (3, 1, NULL, 'It is no envelope.', x'5b'), (5, 1, 2, 'It is null.', x'00');
              UPDATE totals SET received = 1, quarantined = 2;
              INSERT INTO reconcile_runs VALUES (1, 'start', 0, 1, 'done', 2, 3, 4, 5, 6, NULL);
-             INSERT INTO reconcile_healed VALUES (7, 1, 9, 'older_held', 1, 2, 'r', 1);
+             INSERT INTO reconcile_healed VALUES (7, 1, 9, 'older_held', 1, 2, 'r', 1), (8, 1, 10, 'never_came', NULL, 1, 's', 1);
              INSERT INTO sinks VALUES ('pos', 10, 0, NULL), ('gone', 3, 0, 5), ('new', 0, 0, NULL);
              INSERT INTO sink_changes VALUES ('pos', 4, 'given_up', 'It said 400.', 1), ('pos', 12, 'ended', NULL, NULL),
                  ('pos', 13, 'given_up', 'It said 400.', 2), ('pos', 14, 'ended', NULL, NULL),
@@ -172,12 +172,13 @@ async fn an_inbox_of_the_fifth_version_keeps_its_quarantine_its_healed_orders_an
     assert_eq!(told(&store.put_sinks(vec![gone], at(0)).await.unwrap()[0]), (3, vec![12..=13], 0));
 
     let run = store.reconcile_runs(1).await.unwrap().remove(0);
-    assert_eq!((run.counts.never_came, run.counts.older_held, run.counts.quarantined), (4, 5, 6));
+    assert_eq!((run.counts.not_seen, run.counts.older_held, run.counts.quarantined), (4, 5, 6));
     assert_eq!((run.counts.was_refused, run.counts.requests, run.counts.compared), (0, 2, 3));
     let healed = store.healed(10).await.unwrap();
-    assert_eq!((healed.len(), healed[0].order_id.0, healed[0].reason), (1, 9, HealReason::OlderHeld));
+    let why: Vec<_> = healed.iter().map(|one| (one.order_id.0, one.reason)).collect();
+    assert_eq!(why, [(10, HealReason::NotSeen), (9, HealReason::OlderHeld)]);
 
-    assert_eq!(store.quarantine(None, 10).await.unwrap()[1].position, Some(2));
+    assert_eq!(store.quarantine(None, 10).await.unwrap().items[1].position, Some(2));
     assert_eq!(store.discard_quarantined(5).await.unwrap(), Some(DeliveryId::from("a")));
     let received = Received {
         delivery_id: DeliveryId::from("b"),
@@ -190,6 +191,6 @@ async fn an_inbox_of_the_fifth_version_keeps_its_quarantine_its_healed_orders_an
     };
     store.receive(received).await.unwrap();
     let numbers: Vec<_> =
-        store.quarantine(None, 10).await.unwrap().iter().map(|one| one.quarantine_id).collect();
+        store.quarantine(None, 10).await.unwrap().items.iter().map(|one| one.quarantine_id).collect();
     assert_eq!(numbers, [3, 6], "a number that was given is not given again");
 }

@@ -11,4 +11,6 @@ mod files;
 mod fixture;
 mod histories;
 mod inbox_migrations;
+mod packing;
 mod quarantine;
+mod registrations;

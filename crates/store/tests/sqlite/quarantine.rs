@@ -40,7 +40,7 @@ async fn what_reads_now_enters_the_view_by_the_rule_of_a_delivery_and_sinks_hear
     drop(db);
 
     let store = open();
-    let kept = store.quarantine(None, 10).await.unwrap();
+    let kept = store.quarantine(None, 10).await.unwrap().items;
     let mut received = Vec::new();
     for item in &kept {
         received.push(store.apply_quarantined(item.quarantine_id, at(9)).await.unwrap());
@@ -65,5 +65,5 @@ async fn what_reads_now_enters_the_view_by_the_rule_of_a_delivery_and_sinks_hear
     assert_eq!(store.put_sinks(vec![sink], at(9)).await.unwrap()[0].position, 0);
     store.close().await;
     let store = open();
-    assert_eq!(store.quarantine(None, 10).await.unwrap().len(), 2, "it is on disk");
+    assert_eq!(store.quarantine(None, 10).await.unwrap().items.len(), 2, "it is on disk");
 }

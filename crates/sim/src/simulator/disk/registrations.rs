@@ -1,6 +1,6 @@
 //! The partners, their registrations, and the endpoints that these make.
 
-use hookit_contract::{BusinessId, DeliverySeq, DeliveryState, EndpointId, PartnerId, Timestamp, WebhookId};
+use hookit_contract::{DeliverySeq, DeliveryState, EndpointId, PartnerId, Timestamp, WebhookId};
 use hookit_store::platform::{
     EndReason, Endpoint, EndpointSettings, Held, HoldReason, NewWebhook, Ordering, PartnerChange,
     PartnerChanged, PutWebhook, Webhook, WebhookAccess,
@@ -81,7 +81,7 @@ impl Disk {
                     self.move_pending(tick, index, before, endpoint_id);
                 }
                 tick.endpoints.extend(moved_from);
-                PutWebhook::Updated { webhook: self.webhooks[index].0.clone(), moved_from }
+                PutWebhook::Updated { webhook: self.as_it_stands(&self.webhooks[index].0), moved_from }
             }
             None => {
                 let webhook = Webhook {
@@ -94,6 +94,7 @@ impl Disk {
                     url: new.url,
                     has_basic_auth: new.basic_auth.is_some(),
                     settings: new.settings,
+                    hold: None,
                     created_at: now,
                     updated_at: now,
                 };
@@ -204,21 +205,19 @@ impl Disk {
     }
 
     pub(in crate::simulator) fn webhooks(&self) -> Vec<Webhook> {
-        self.present().map(|(_, webhook)| webhook.clone()).collect()
+        self.present().map(|(_, webhook)| self.as_it_stands(webhook)).collect()
     }
 
-    pub(in crate::simulator) fn webhooks_of(&self, business_id: BusinessId) -> Vec<Webhook> {
-        let of_business = |(index, _): &(usize, &Webhook)| {
-            self.partners[self.webhooks[*index].1].business_id == business_id
-        };
-        self.present().filter(of_business).map(|(_, webhook)| webhook.clone()).collect()
+    fn as_it_stands(&self, webhook: &Webhook) -> Webhook {
+        let hold = self.endpoints.get(place(webhook.endpoint_id)).and_then(|there| there.hold);
+        Webhook { hold, ..webhook.clone() }
     }
 
     pub(in crate::simulator) fn webhook_access(&self, webhook_id: WebhookId) -> Option<WebhookAccess> {
         let (index, webhook) = self.present().find(|(_, webhook)| webhook.webhook_id == webhook_id)?;
         let partner = &self.partners[self.webhooks[index].1];
         Some(WebhookAccess {
-            webhook: webhook.clone(),
+            webhook: self.as_it_stands(webhook),
             webhook_secret: partner.webhook_secret.clone(),
             webhook_secret_next: partner.webhook_secret_next.clone(),
             basic_auth: self.basic_auth[index].clone(),

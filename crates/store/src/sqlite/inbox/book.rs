@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::arrival::{Arrival, FoundBy, Part, Place};
 use super::reconcile::Lacking;
-use super::{expiry, moves, quarantine, reconcile, sinks};
+use super::{expiry, moves, packing, quarantine, reconcile, sinks};
 use crate::Error;
 use crate::inbox::{
     Applied, Counts, HealOutcome, MoveAsked, MoveEnd, NewMove, Receipt, ReconcileStep, RunCause,
@@ -29,6 +29,7 @@ pub(super) enum Command {
     AskMove(Box<NewMove>),
     EndMove(String, MoveEnd),
     Expire(expiry::Step),
+    Pack(packing::Step),
     Apply(i64, Box<Arrival>),
     Discard(i64),
 }
@@ -122,6 +123,7 @@ impl Book for InboxBook {
             }
             Command::AskMove(new) => new.body.len() + 512,
             Command::Expire(expiry::Step::Deliveries(old)) => 64 + 8 * old.len(),
+            Command::Pack(step) => step.bytes() + 64,
             Command::Expire(expiry::Step::Changes(_)) | Command::Discard(_) => 64,
             Command::ReconcileBegin(..) | Command::ReconcileStep(_) | Command::EndMove(..) => 512,
         }
@@ -167,6 +169,9 @@ impl Book for InboxBook {
                 .map_err(failed("discarding what is in quarantine")),
             Command::Expire(step) => {
                 expiry::remove(db, step).map(Reply::Noted).map_err(failed("removing what is old"))
+            }
+            Command::Pack(step) => {
+                packing::put(db, step).map(Reply::Noted).map_err(failed("packing what is looked at seldom"))
             }
             Command::EndMove(move_id, end) => {
                 moves::end(db, move_id, end).map(Reply::MoveEnded).map_err(failed("ending a move"))

@@ -8,7 +8,7 @@
 use hookit_contract::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::sinks;
+use super::{packing, sinks};
 use crate::inbox::Expiry;
 
 /// Rows that one step looks at, and so removes at most: what others wait for behind it.
@@ -107,7 +107,14 @@ pub(super) fn remove(db: &Connection, step: &Step) -> rusqlite::Result<()> {
         Step::Deliveries(old) => {
             for seq in old {
                 db.prepare_cached("DELETE FROM order_history WHERE delivery_seq = ?1")?.execute([seq])?;
-                db.prepare_cached("DELETE FROM deliveries WHERE delivery_seq = ?1")?.execute([seq])?;
+                let pack_id: Option<i64> = db
+                    .prepare_cached("DELETE FROM deliveries WHERE delivery_seq = ?1 RETURNING pack_id")?
+                    .query_row([seq], |row| row.get(0))
+                    .optional()?
+                    .flatten();
+                if let Some(pack_id) = pack_id {
+                    packing::leave(db, pack_id)?;
+                }
             }
             Ok(())
         }

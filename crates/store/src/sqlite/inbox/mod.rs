@@ -5,6 +5,7 @@ mod book;
 mod expiry;
 mod found;
 mod moves;
+mod packing;
 mod quarantine;
 mod reads;
 mod reconcile;
@@ -25,10 +26,10 @@ use super::file::{self, Kind};
 use super::readers::Readers;
 use super::writer::Writer;
 use crate::inbox::{
-    Applied, Change, Changes, Counts, Expiry, GivenUp, Heal, HealOutcome, HealedOrder, Held, HistoryEntry,
-    KeptDelivery, MoveAsked, MoveEnd, NewMove, OrderFilter, OrderMove, Quarantined, Receipt, Received,
-    ReconcileMark, ReconcileRun, ReconcileStep, RunCause, SinkAdvanced, SinkEnd, SinkPosition, SinkWanted,
-    Store, ViewedOrder,
+    Applied, Change, Changes, Counts, Expiry, FoundOrders, GivenUp, Heal, HealOutcome, HealedOrder, Held,
+    HistoryEntry, HistoryQuery, KeptDelivery, MoveAsked, MoveEnd, NewMove, OrderFilter, OrderMove, Page,
+    Quarantined, Receipt, Received, ReconcileMark, ReconcileRun, ReconcileStep, RunCause, SinkAdvanced,
+    SinkEnd, SinkPosition, SinkWanted, Store, ViewedOrder,
 };
 use crate::{Condition, Error, OpenError};
 
@@ -46,6 +47,8 @@ pub(super) const KIND: Kind = Kind {
         include_str!("schema_6.sql"),
         include_str!("schema_7.sql"),
         include_str!("schema_8.sql"),
+        include_str!("schema_9.sql"),
+        include_str!("schema_10.sql"),
     ],
 };
 
@@ -113,17 +116,17 @@ impl Store for InboxStore {
         filter: &OrderFilter,
         after: Option<OrderId>,
         limit: usize,
-    ) -> Result<Vec<ViewedOrder>, Error> {
+    ) -> Result<FoundOrders, Error> {
         let (codes, filter) = (self.codes, filter.clone());
         self.readers.read("listing orders", move |db| found::orders(db, &codes, &filter, after, limit)).await
     }
 
-    async fn history(&self, order_id: OrderId) -> Result<Option<Vec<HistoryEntry>>, Error> {
+    async fn history(&self, query: HistoryQuery) -> Result<Option<Page<HistoryEntry>>, Error> {
         let codes = self.codes;
-        self.readers.read("reading an order's history", move |db| reads::history(db, &codes, order_id)).await
+        self.readers.read("reading an order's history", move |db| reads::history(db, &codes, query)).await
     }
 
-    async fn quarantine(&self, after: Option<i64>, limit: usize) -> Result<Vec<Quarantined>, Error> {
+    async fn quarantine(&self, after: Option<i64>, limit: usize) -> Result<Page<Quarantined>, Error> {
         self.readers.read("listing the quarantine", move |db| reads::quarantine(db, after, limit)).await
     }
 
@@ -264,6 +267,14 @@ impl Store for InboxStore {
             reply!(self.writer.run(Command::Expire(step)).await?, Noted)?;
         }
         Ok(next)
+    }
+
+    async fn pack(&self, before: Timestamp) -> Result<bool, Error> {
+        let doing = "looking for what is to be packed";
+        let look = move |db: &_| packing::look(db, before).map_err(failed(doing));
+        let Some(step) = self.readers.read(doing, look).await? else { return Ok(false) };
+        reply!(self.writer.run(Command::Pack(step)).await?, Noted)?;
+        Ok(true)
     }
 
     async fn counts(&self) -> Result<Counts, Error> {

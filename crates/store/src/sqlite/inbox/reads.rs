@@ -7,11 +7,12 @@ use hookit_contract::{BranchId, BrandId, DeliveryId, OrderId, StatusCodes, Times
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 
 use super::book::status;
+use super::packing::{Unpacker, packed_columns};
 use super::sinks;
 use crate::Error;
 use crate::inbox::{
-    CHANGES_BYTES_MAX, Change, Changes, GivenUp, HistoryEntry, KeptDelivery, Quarantined, SinkPosition,
-    Source, ViewedOrder,
+    CHANGES_BYTES_MAX, Change, Changes, GivenUp, HistoryEntry, HistoryPlace, HistoryQuery, KeptDelivery,
+    PAGE_BYTES_MAX, Page, Quarantined, SinkPosition, Source, ViewedOrder,
 };
 use crate::sqlite::{count, failed, limit as sql_limit, word};
 
@@ -35,6 +36,24 @@ fn delivery_id(row: &Row<'_>, column: usize) -> rusqlite::Result<DeliveryId> {
     Ok(DeliveryId::from(row.get_ref(column)?.as_str()?))
 }
 
+/// A page of what is found, which was asked for one more than the limit.
+pub(super) fn page<T>(
+    found: impl Iterator<Item = rusqlite::Result<T>>,
+    limit: usize,
+    bytes_of: impl Fn(&T) -> usize,
+) -> rusqlite::Result<Page<T>> {
+    let (mut items, mut bytes) = (Vec::new(), 0);
+    for item in found {
+        let item = item?;
+        bytes += bytes_of(&item);
+        if items.len() == limit || (bytes > PAGE_BYTES_MAX && !items.is_empty()) {
+            return Ok(Page { items, more: true });
+        }
+        items.push(item);
+    }
+    Ok(Page { items, more: false })
+}
+
 pub(super) fn order(
     db: &Connection,
     codes: &StatusCodes,
@@ -48,10 +67,11 @@ pub(super) fn order(
 pub(super) fn history(
     db: &Connection,
     codes: &StatusCodes,
-    order_id: OrderId,
-) -> Result<Option<Vec<HistoryEntry>>, Error> {
+    query: HistoryQuery,
+) -> Result<Option<Page<HistoryEntry>>, Error> {
     let entry = |row: &Row<'_>| -> rusqlite::Result<(HistoryEntry, String)> {
         let entry = HistoryEntry {
+            place: HistoryPlace { delivery_seq: row.get(8)?, position: row.get(9)? },
             status: status(codes, row.get(0)?),
             version: row.get(1)?,
             updated_at: row.get::<_, Option<i64>>(2)?.map(Timestamp::from_millis),
@@ -64,27 +84,38 @@ pub(super) fn history(
         };
         Ok((entry, row.get(7)?))
     };
-    let read: Vec<(HistoryEntry, String)> = db
-        .prepare_cached(
-            "SELECT h.status, h.version, h.updated_at, d.event_type, d.delivery_id, d.received_at, h.applied, d.source
+    let HistoryQuery { order_id, after, newest_first, limit } = query;
+    let (which, from) = match newest_first {
+        false => ("> (?2, ?3) ORDER BY h.delivery_seq, h.position", (0, 0)),
+        true => ("< (?2, ?3) ORDER BY h.delivery_seq DESC, h.position DESC", (i64::MAX, 0)),
+    };
+    let (seq, position) = after.map_or(from, |place| (place.delivery_seq, place.position));
+    let read = db
+        .prepare_cached(&format!(
+            "SELECT h.status, h.version, h.updated_at, d.event_type, d.delivery_id, d.received_at, h.applied, d.source,
+                 h.delivery_seq, h.position
              FROM order_history h CROSS JOIN deliveries d ON d.delivery_seq = h.delivery_seq
-             WHERE h.order_id = ?1 ORDER BY h.delivery_seq, h.position",
-        )
-        .and_then(|mut s| s.query_map([order_id.0], entry)?.collect())
+             WHERE h.order_id = ?1 AND (h.delivery_seq, h.position) {which} LIMIT ?4"
+        ))
+        .and_then(|mut s| {
+            let values = params![order_id.0, seq, position, sql_limit(limit.saturating_add(1))];
+            page(s.query_map(values, entry)?, limit, |_| 0)
+        })
         .map_err(failed("reading an order's history"))?;
-    let mut entries = Vec::with_capacity(read.len());
-    for (entry, source) in read {
+    let mut entries = Vec::with_capacity(read.items.len());
+    for (entry, source) in read.items {
         entries.push(HistoryEntry { source: word(&source, "source of a delivery")?, ..entry });
     }
     // Whatever came of an order is in its history, so an empty one means that the order never came.
-    Ok((!entries.is_empty()).then_some(entries))
+    let came = !entries.is_empty() || (after.is_some() && order(db, codes, order_id)?.is_some());
+    Ok(came.then_some(Page { items: entries, more: read.more }))
 }
 
 pub(super) fn quarantine(
     db: &Connection,
     after: Option<i64>,
     limit: usize,
-) -> Result<Vec<Quarantined>, Error> {
+) -> Result<Page<Quarantined>, Error> {
     let kept = |row: &Row<'_>| -> rusqlite::Result<Quarantined> {
         Ok(Quarantined {
             quarantine_id: row.get(0)?,
@@ -100,7 +131,10 @@ pub(super) fn quarantine(
          FROM quarantine q CROSS JOIN deliveries d ON d.delivery_seq = q.delivery_seq
          WHERE q.quarantine_id > ?1 ORDER BY q.quarantine_id LIMIT ?2",
     )
-    .and_then(|mut s| s.query_map([after.unwrap_or(0), sql_limit(limit)], kept)?.collect())
+    .and_then(|mut s| {
+        let found = s.query_map([after.unwrap_or(0), sql_limit(limit.saturating_add(1))], kept)?;
+        page(found, limit, |thing| thing.bytes.len())
+    })
     .map_err(failed("listing the quarantine"))
 }
 
@@ -115,16 +149,21 @@ pub(super) fn delivery(db: &Connection, delivery_id: &DeliveryId) -> Result<Opti
             secret: row.get(2)?,
             brand_id: row.get::<_, Option<i64>>(4)?.map(BrandId),
             branch_id: row.get::<_, Option<i64>>(5)?.map(BranchId),
-            body: Bytes::from(row.get::<_, Vec<u8>>(6)?),
+            body: match Unpacker::default().part(row, 8)? {
+                Some(unpacked) => Bytes::copy_from_slice(unpacked),
+                None => Bytes::from(row.get::<_, Vec<u8>>(6)?),
+            },
             received_at: Timestamp::from_millis(row.get(7)?),
         };
         Ok((kept, row.get(1)?, row.get(3)?))
     };
     let found = db
-        .prepare_cached(
-            "SELECT event_type, source, secret, headers, brand_id, branch_id, body, received_at
-             FROM deliveries WHERE delivery_id = ?1",
-        )
+        .prepare_cached(concat!(
+            "SELECT d.event_type, d.source, d.secret, d.headers, d.brand_id, d.branch_id, d.body, d.received_at, ",
+            packed_columns!(),
+            ", 0, d.body_bytes
+             FROM deliveries d LEFT JOIN packs p ON p.pack_id = d.pack_id WHERE d.delivery_id = ?1",
+        ))
         .and_then(|mut s| s.query_row([delivery_id.as_str()], kept).optional())
         .map_err(failed("reading a delivery"))?;
     let Some((mut kept, source, headers)) = found else { return Ok(None) };
@@ -137,13 +176,17 @@ pub(super) fn delivery(db: &Connection, delivery_id: &DeliveryId) -> Result<Opti
     Ok(Some(kept))
 }
 
-const CHANGE: &str =
+const CHANGE: &str = concat!(
     "SELECT c.change_seq, c.order_id, h.status, h.version, d.event_type, d.delivery_id, c.position,
-         d.brand_id, d.branch_id, d.received_at, substr(d.body, c.record_offset + 1, c.record_bytes)
+         d.brand_id, d.branch_id, d.received_at, substr(d.body, c.record_offset + 1, c.record_bytes), ",
+    packed_columns!(),
+    ", c.record_offset, c.record_bytes
      FROM changes c
      CROSS JOIN deliveries d ON d.delivery_seq = c.delivery_seq
      CROSS JOIN order_history h
-         ON h.order_id = c.order_id AND h.delivery_seq = c.delivery_seq AND h.position = c.position";
+         ON h.order_id = c.order_id AND h.delivery_seq = c.delivery_seq AND h.position = c.position
+     LEFT JOIN packs p ON p.pack_id = d.pack_id"
+);
 
 /// Reads changes until their records have so many bytes together.
 fn read_changes(
@@ -155,9 +198,12 @@ fn read_changes(
     let read = || -> rusqlite::Result<Vec<Change>> {
         let mut statement = db.prepare_cached(&format!("{CHANGE} {which}"))?;
         let mut rows = statement.query(values)?;
-        let (mut found, mut bytes) = (Vec::new(), 0);
+        let (mut found, mut bytes, mut unpacker) = (Vec::new(), 0, Unpacker::default());
         while let Some(row) = rows.next()? {
-            let record = row.get_ref(10)?.as_bytes()?;
+            let record = match unpacker.part(row, 11)? {
+                Some(unpacked) => unpacked,
+                None => row.get_ref(10)?.as_bytes()?,
+            };
             bytes += record.len();
             if bytes > CHANGES_BYTES_MAX && !found.is_empty() {
                 break;

@@ -100,7 +100,7 @@ pub(super) fn heal(
         let reason = match &found {
             _ if in_quarantine.contains(order_id) => HealReason::Quarantined,
             _ if *was_refused => HealReason::WasRefused,
-            None => HealReason::NeverCame,
+            None => HealReason::NotSeen,
             Some(_) => HealReason::OlderHeld,
         };
         let version = arrival.parts.iter().find_map(|part| match part {
@@ -128,13 +128,13 @@ pub(super) fn heal(
     let count =
         |reason| outcomes.iter().filter(|outcome| **outcome == HealOutcome::Healed(reason)).count() as i64;
     db.prepare_cached(
-        "UPDATE reconcile_runs SET never_came = never_came + ?2, older_held = older_held + ?3,
+        "UPDATE reconcile_runs SET not_seen = not_seen + ?2, older_held = older_held + ?3,
              quarantined = quarantined + ?4, was_refused = was_refused + ?5
          WHERE run_id = ?1",
     )?
     .execute([
         run_id,
-        count(HealReason::NeverCame),
+        count(HealReason::NotSeen),
         count(HealReason::OlderHeld),
         count(HealReason::Quarantined),
         count(HealReason::WasRefused),
@@ -196,7 +196,7 @@ pub(super) fn runs(db: &Connection, limit: usize) -> rusqlite::Result<Vec<Reconc
             counts: RunCounts {
                 requests: number(row, 5)?,
                 compared: number(row, 6)?,
-                never_came: number(row, 7)?,
+                not_seen: number(row, 7)?,
                 older_held: number(row, 8)?,
                 quarantined: number(row, 9)?,
                 was_refused: number(row, 10)?,
@@ -205,7 +205,7 @@ pub(super) fn runs(db: &Connection, limit: usize) -> rusqlite::Result<Vec<Reconc
         })
     };
     db.prepare_cached(
-        "SELECT run_id, cause, started_at, ended_at, ended_as, requests, compared, never_came, older_held, quarantined,
+        "SELECT run_id, cause, started_at, ended_at, ended_as, requests, compared, not_seen, older_held, quarantined,
              was_refused, problem
          FROM reconcile_runs ORDER BY run_id DESC LIMIT ?1",
     )?

@@ -26,6 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use hookit_contract::{
     BranchId, BrandId, BusinessId, DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, ReplayId,
     StatusCodes, Timestamp, TokenId, WebhookId,
@@ -45,10 +46,11 @@ use crate::platform::{
     AddToken, Attempt, AuditPage, AuditQuery, Business, Caller, Cancelled, Change, Changed, CountReplay,
     DeadLetters, DeliveriesOf, Delivery, DeliveryPage, DeliveryQuery, Endpoint, EventQuery, EventsRead,
     Expiry, Figures, Held, HoldReason, LatelyChanged, NewToken, NewWebhook, NothingToSend, Once, OnceKey,
-    OperatorKey, OperatorToken, OrderEvent, OrderQuery, OrderSearch, OrdersFound, Partner, PartnerChange,
-    PartnerChanged, PartnerMoveRequest, PartnerMoved, PastFigures, PastQuery, Payload, PendingPage,
-    PutBusiness, PutWebhook, Replay, ReplayRequest, ReplayStep, Replayed, StartReplay, SteerReplay,
-    SteeredReplay, Store, StoredOrder, TokenRevoked, Webhook, WebhookAccess,
+    OperatorKey, OperatorToken, OrderEvent, OrderPage, OrderQuery, OrderSearch, OrdersFound, Partner,
+    PartnerChange, PartnerChanged, PartnerMoveRequest, PartnerMoved, PartnerQuery, PastFigures, PastQuery,
+    Payload, PendingPage, PutBusiness, PutWebhook, Replay, ReplayRequest, ReplayStep, Replayed, StartReplay,
+    SteerReplay, SteeredReplay, Store, StoredOrder, TokenQuery, TokenRevoked, Webhook, WebhookAccess,
+    WebhookQuery,
 };
 use crate::{Condition, Error, OpenError};
 
@@ -231,7 +233,7 @@ impl Store for PlatformStore {
         self.readers.read("reading an order", move |db| reads::order(db, &codes, order_id)).await
     }
 
-    async fn orders(&self, query: OrderQuery) -> Result<Vec<StoredOrder>, Error> {
+    async fn orders(&self, query: OrderQuery) -> Result<OrderPage, Error> {
         let codes = self.codes;
         self.readers.read("listing orders", move |db| reads::orders(db, &codes, &query)).await
     }
@@ -241,20 +243,39 @@ impl Store for PlatformStore {
         self.readers.read("finding orders", move |db| reads::find_orders(db, &codes, &search)).await
     }
 
+    async fn records(&self, record_ids: Vec<i64>) -> Result<Option<Vec<Bytes>>, Error> {
+        self.readers.read("reading records", move |db| reads::records(db, &record_ids)).await
+    }
+
     async fn orders_named(&self, name: &str, limit: usize) -> Result<Vec<OrderId>, Error> {
         let name = name.to_owned();
         self.readers.read("looking for an order by name", move |db| seen::named(db, &name, limit)).await
     }
 
-    async fn orders_lately(&self, limit: usize) -> Result<Vec<LatelyChanged>, Error> {
-        let codes = self.codes;
-        self.readers.read("looking for what changed lately", move |db| seen::lately(db, &codes, limit)).await
-    }
-
-    async fn orders_of_branch(&self, branch_id: BranchId, limit: usize) -> Result<Vec<LatelyChanged>, Error> {
+    async fn orders_lately(
+        &self,
+        limit: usize,
+        record_bytes_max: usize,
+    ) -> Result<Vec<LatelyChanged>, Error> {
         let codes = self.codes;
         self.readers
-            .read("looking for a branch's orders", move |db| seen::of_branch(db, &codes, branch_id, limit))
+            .read("looking for what changed lately", move |db| {
+                seen::lately(db, &codes, limit, record_bytes_max)
+            })
+            .await
+    }
+
+    async fn orders_of_branch(
+        &self,
+        branch_id: BranchId,
+        limit: usize,
+        record_bytes_max: usize,
+    ) -> Result<Vec<LatelyChanged>, Error> {
+        let codes = self.codes;
+        self.readers
+            .read("looking for a branch's orders", move |db| {
+                seen::of_branch(db, &codes, branch_id, limit, record_bytes_max)
+            })
             .await
     }
 
@@ -267,10 +288,17 @@ impl Store for PlatformStore {
         Ok(self.registry().hearing(business_id, branch_id, brand_id))
     }
 
-    async fn events_of_order(&self, order_id: OrderId, limit: usize) -> Result<Vec<OrderEvent>, Error> {
+    async fn events_of_order(
+        &self,
+        order_id: OrderId,
+        limit: usize,
+        record_bytes_max: usize,
+    ) -> Result<Vec<OrderEvent>, Error> {
         let codes = self.codes;
         self.readers
-            .read("reading what happened to an order", move |db| seen::events_of(db, &codes, order_id, limit))
+            .read("reading what happened to an order", move |db| {
+                seen::events_of(db, &codes, order_id, limit, record_bytes_max)
+            })
             .await
     }
 
@@ -407,8 +435,13 @@ impl Store for PlatformStore {
         reply!(self.writer.run(command).await?, PartnerChanged)
     }
 
-    async fn partners(&self) -> Result<Vec<Partner>, Error> {
-        self.readers.read("listing partners", registry::partners).await
+    async fn partners(&self, query: PartnerQuery) -> Result<Vec<Partner>, Error> {
+        self.readers.read("listing partners", move |db| registry::partners(db, &query)).await
+    }
+
+    async fn partner(&self, partner_id: &PartnerId) -> Result<Option<Partner>, Error> {
+        let partner_id = partner_id.clone();
+        self.readers.read("reading a partner", move |db| registry::partner(db, &partner_id)).await
     }
 
     async fn partner_by_key(&self, partner_key: &str) -> Result<Option<Partner>, Error> {
@@ -423,8 +456,8 @@ impl Store for PlatformStore {
         reply!(self.writer.run(Command::RevokeToken(token_id, now)).await?, TokenRevoked)
     }
 
-    async fn tokens(&self) -> Result<Vec<OperatorToken>, Error> {
-        self.readers.read("listing operator tokens", tokens::all).await
+    async fn tokens(&self, query: TokenQuery) -> Result<Vec<OperatorToken>, Error> {
+        self.readers.read("listing operator tokens", move |db| tokens::page(db, query)).await
     }
 
     async fn token_by_hash(&self, token_hash: &[u8]) -> Result<Option<OperatorToken>, Error> {
@@ -435,14 +468,8 @@ impl Store for PlatformStore {
         reply!(self.writer.run(Command::PutWebhook(webhook, now)).await?, Webhook)
     }
 
-    async fn webhooks(&self) -> Result<Vec<Webhook>, Error> {
-        self.readers.read("listing registrations", registry::webhooks).await
-    }
-
-    async fn webhooks_of(&self, business_id: BusinessId) -> Result<Vec<Webhook>, Error> {
-        self.readers
-            .read("listing a business's registrations", move |db| registry::webhooks_of(db, business_id))
-            .await
+    async fn webhooks(&self, query: WebhookQuery) -> Result<Vec<Webhook>, Error> {
+        self.readers.read("listing registrations", move |db| registry::webhooks(db, &query)).await
     }
 
     async fn webhook_access(&self, webhook_id: WebhookId) -> Result<Option<WebhookAccess>, Error> {

@@ -13,9 +13,9 @@ use super::order_rows::{COLUMNS, stored, text};
 use super::{endings, registry};
 use crate::Error;
 use crate::platform::{
-    Attempt, DeadLetters, Delivery, Endpoint, EndpointSettings, EventPage, EventQuery, EventsRead,
-    HoldReason, NothingToSend, OrderQuery, OrderSearch, Ordering, OrdersFound, Payload, PendingDelivery,
-    PendingPage, Phases, StoredEvent, StoredOrder, Verdict,
+    ATTEMPTS_SHOWN_MAX, Attempt, DeadLetters, Delivery, Endpoint, EndpointSettings, EventPage, EventQuery,
+    EventsRead, NothingToSend, OrderPage, OrderQuery, OrderSearch, Ordering, OrdersFound, Payload,
+    PendingDelivery, PendingPage, Phases, RecordPlace, StoredEvent, StoredOrder, Verdict,
 };
 use crate::sqlite::{count, failed, limit as sql_limit, word};
 
@@ -31,18 +31,25 @@ pub(super) fn order(
     .map_err(failed("reading an order"))
 }
 
-pub(super) fn orders(
-    db: &Connection,
-    codes: &StatusCodes,
-    query: &OrderQuery,
-) -> Result<Vec<StoredOrder>, Error> {
+pub(super) fn orders(db: &Connection, codes: &StatusCodes, query: &OrderQuery) -> Result<OrderPage, Error> {
     let after = query.after.map_or(0, |id| id.0);
-    let limit = sql_limit(query.limit);
+    // One more than asked for says whether there is more.
+    let limit = sql_limit(query.limit.saturating_add(1));
     let from = format!("SELECT {COLUMNS} FROM orders o JOIN records r ON r.record_id = o.record_id");
-    let listed = |condition: &str, values: &[&dyn ToSql]| -> rusqlite::Result<Vec<StoredOrder>> {
-        db.prepare_cached(&format!("{from} WHERE {condition} ORDER BY o.order_id LIMIT ?2"))?
-            .query_map(values, |row| stored(row, codes))?
-            .collect()
+    let listed = |condition: &str, values: &[&dyn ToSql]| -> rusqlite::Result<OrderPage> {
+        let mut statement =
+            db.prepare_cached(&format!("{from} WHERE {condition} ORDER BY o.order_id LIMIT ?2"))?;
+        let mut rows = statement.query(values)?;
+        let (mut orders, mut bytes): (Vec<StoredOrder>, _) = (Vec::new(), 0);
+        while let Some(row) = rows.next()? {
+            let order = stored(row, codes)?;
+            bytes += order.record.len();
+            if orders.len() == query.limit || (bytes > query.record_bytes_max && !orders.is_empty()) {
+                return Ok(OrderPage { orders, more: true });
+            }
+            orders.push(order);
+        }
+        Ok(OrderPage { orders, more: false })
     };
     match query.business_id {
         None => listed("o.order_id > ?1", &[&after, &limit]),
@@ -63,10 +70,10 @@ macro_rules! search {
     };
 }
 
-/// A page of them. Records are read for the page alone, not for what is passed over.
+/// A page of them, with the lengths of their records, which SQLite tells without reading these.
 pub(super) const FOUND: &str = concat!(
-    "SELECT o.order_id, o.business_id, o.branch_id, o.status, o.version, r.record
-     FROM (SELECT order_id, business_id, branch_id, status, version, record_id, created_at ",
+    "SELECT o.record_id, o.order_id, o.version, octet_length(r.record)
+     FROM (SELECT order_id, version, record_id, created_at ",
     search!(),
     " ORDER BY created_at, order_id LIMIT ?7 OFFSET ?8) o
      CROSS JOIN records r ON r.record_id = o.record_id
@@ -93,11 +100,29 @@ pub(super) fn find_orders(
     let (limit, skip) = (sql_limit(search.limit), i64::try_from(search.skip).unwrap_or(i64::MAX));
     let mut values = searched.to_vec();
     values.extend([&limit as &dyn ToSql, &skip]);
-    let orders = db
+    let place = |row: &Row<'_>| -> rusqlite::Result<RecordPlace> {
+        Ok(RecordPlace {
+            record_id: row.get(0)?,
+            order_id: OrderId(row.get(1)?),
+            version: row.get(2)?,
+            bytes: usize::try_from(row.get::<_, i64>(3)?).unwrap_or(0),
+        })
+    };
+    let records = db
         .prepare_cached(FOUND)
-        .and_then(|mut s| s.query_map(&values[..], |row| stored(row, codes))?.collect())
+        .and_then(|mut s| s.query_map(&values[..], place)?.collect())
         .map_err(&finding)?;
-    Ok(OrdersFound { orders, total: count(total, "a number of orders")? })
+    Ok(OrdersFound { records, total: count(total, "a number of orders")? })
+}
+
+/// These records, in this order; none where one of them is kept no more.
+pub(super) fn records(db: &Connection, record_ids: &[i64]) -> Result<Option<Vec<Bytes>>, Error> {
+    let read = || -> rusqlite::Result<Option<Vec<Bytes>>> {
+        let mut statement = db.prepare_cached("SELECT record FROM records WHERE record_id = ?1")?;
+        let mut one = |record_id: &i64| statement.query_row([record_id], |row| text(row, 0)).optional();
+        record_ids.iter().map(|record_id| one(record_id).transpose()).collect::<Option<_>>().transpose()
+    };
+    read().map_err(failed("reading records"))
 }
 
 /// An endpoint's backlog, in the order of commits.
@@ -446,7 +471,7 @@ pub(super) fn delivery(
     delivery_id: &DeliveryId,
 ) -> Result<Option<(Delivery, Vec<Attempt>)>, Error> {
     let Some(delivery) = delivery_alone(db, delivery_id)? else { return Ok(None) };
-    let attempts = attempts(db, &delivery)?;
+    let attempts = attempts_from(db, &delivery, delivery.attempts.saturating_sub(ATTEMPTS_SHOWN_MAX))?;
     Ok(Some((delivery, attempts)))
 }
 
@@ -468,11 +493,7 @@ pub(super) fn delivery_in_row(db: &Connection, seq: DeliverySeq) -> Result<Optio
     row.map(|row| whole(db, row)).transpose()
 }
 
-fn attempts(db: &Connection, delivery: &Delivery) -> Result<Vec<Attempt>, Error> {
-    attempts_from(db, delivery, 0)
-}
-
-/// Those of a number above `above`.
+/// The attempts of a number above `above`.
 pub(super) fn attempts_from(db: &Connection, delivery: &Delivery, above: u32) -> Result<Vec<Attempt>, Error> {
     let reading = failed("reading attempts");
     let mut statement = db
@@ -567,15 +588,11 @@ pub(super) fn endpoint(db: &Connection, endpoint_id: EndpointId) -> Result<Optio
 }
 
 fn endpoint_of(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
-    let held_at: Option<i64> = row.get(3)?;
-    let reason: Option<String> = row.get(4)?;
-    // The schema allows no other words, and a time exactly beside a word.
-    let reason = reason.and_then(|word| HoldReason::ALL.into_iter().find(|r| r.as_str() == word));
     Ok(Endpoint {
         endpoint_id: EndpointId(row.get(0)?),
         partner_id: PartnerId::from(row.get_ref(1)?.as_str()?),
         url: row.get(2)?,
-        hold: reason.zip(held_at.map(Timestamp::from_millis)),
+        hold: registry::hold(row, 3)?,
         settings: EndpointSettings {
             ordering: if row.get::<_, Option<bool>>(5)? == Some(true) {
                 Ordering::None

@@ -10,9 +10,9 @@ use super::{registry, replays};
 use crate::Error;
 use crate::platform::{
     Brand, Business, Held, HoldReason, NewWebhook, Partner, PartnerChange, PartnerChanged, PutBusiness,
-    PutWebhook, WebhookAccess,
+    PutWebhook, WEBHOOKS_MAX, WebhookAccess,
 };
-use crate::sqlite::failed;
+use crate::sqlite::{failed, limit};
 
 pub(super) fn add_partner(db: &Connection, tick: &mut Tick, partner: &Partner) -> Result<(), Error> {
     let scopes = serde_json::to_string(&partner.scopes).expect("texts are always JSON");
@@ -103,10 +103,11 @@ pub(super) fn put_webhook(
         return Ok(PutWebhook::Invalid(invalid));
     }
     let present = present(db, webhook)?;
-    if let Some(access) = &present
-        && stands(access, webhook)
-    {
-        return Ok(PutWebhook::Unchanged(access.webhook.clone()));
+    match &present {
+        Some(access) if stands(access, webhook) => return Ok(PutWebhook::Unchanged(access.webhook.clone())),
+        Some(_) => {}
+        None if has_most(db, business_id).map_err(&writing)? => return Ok(PutWebhook::TooMany),
+        None => {}
     }
     let before = present.map(|access| (access.webhook.webhook_id, access.webhook.endpoint_id));
     let (webhook_id, written) = write_webhook(db, webhook, before, now).map_err(&writing)?;
@@ -184,6 +185,17 @@ enum Written {
     Updated {
         moved_from: Option<(EndpointId, usize)>,
     },
+}
+
+/// Have the partners of a business as many registrations as they may?
+fn has_most(db: &Connection, business_id: BusinessId) -> rusqlite::Result<bool> {
+    let there: i64 = db
+        .prepare_cached(
+            "SELECT count(*) FROM partners p CROSS JOIN webhooks w ON w.partner_id = p.partner_id
+             WHERE p.business_id = ?1 AND w.removed_at IS NULL",
+        )?
+        .query_row([business_id.0], |row| row.get(0))?;
+    Ok(there >= limit(WEBHOOKS_MAX))
 }
 
 fn write_webhook(

@@ -14,10 +14,10 @@ use super::tokens;
 use crate::Error;
 use crate::fanout::{Registration, Routes};
 use crate::platform::{
-    Brand, Business, EndpointSettings, Invalid, OperatorToken, Partner, Webhook, WebhookAccess,
-    WebhookSettings,
+    Brand, Business, EndpointSettings, HoldReason, Invalid, OperatorToken, Partner, PartnerQuery, Webhook,
+    WebhookAccess, WebhookQuery, WebhookSettings,
 };
-use crate::sqlite::{failed, word};
+use crate::sqlite::{failed, limit as sql_limit, word};
 
 /// Partners, tokens, hierarchy and routes as they were at one commit.
 pub(super) struct Registry {
@@ -54,10 +54,11 @@ struct Hierarchy {
 
 impl Registry {
     pub(super) fn load(db: &Connection) -> Result<Self, Error> {
-        let partners = partners(db)?;
+        let partners = partners_where(db, "true ORDER BY partner_id", &[])?;
         let business_of: HashMap<PartnerId, BusinessId> =
             partners.iter().map(|p| (p.partner_id.clone(), p.business_id)).collect();
-        let routes = Routes::new(webhooks(db)?.into_iter().filter_map(|webhook| {
+        let all = webhooks_where(db, "true", &[])?;
+        let routes = Routes::new(all.into_iter().filter_map(|webhook| {
             Some(Registration {
                 webhook_id: webhook.webhook_id,
                 endpoint_id: webhook.endpoint_id,
@@ -193,20 +194,39 @@ impl Hierarchy {
     }
 }
 
-/// All partners, by the time they were issued.
-pub(super) fn partners(db: &Connection) -> Result<Vec<Partner>, Error> {
+/// Partners by id.
+pub(super) fn partners(db: &Connection, query: &PartnerQuery) -> Result<Vec<Partner>, Error> {
+    let (which, from) = match query.newest_first {
+        false => ("partner_id > ?1 ORDER BY partner_id LIMIT ?2", ""),
+        // Behind whatever an id may be.
+        true => ("partner_id < ?1 ORDER BY partner_id DESC LIMIT ?2", "\u{10ffff}"),
+    };
+    let after = query.after.as_ref().map_or(from, PartnerId::as_str);
+    partners_where(db, which, &[&after, &sql_limit(query.limit)])
+}
+
+/// One partner.
+pub(super) fn partner(db: &Connection, partner_id: &PartnerId) -> Result<Option<Partner>, Error> {
+    partners_where(db, "partner_id = ?1", &[&partner_id.as_str()]).map(|mut one| one.pop())
+}
+
+fn partners_where(
+    db: &Connection,
+    which: &'static str,
+    values: &[&dyn ToSql],
+) -> Result<Vec<Partner>, Error> {
     let reading = failed("reading partners");
     let mut statement = db
-        .prepare_cached(
+        .prepare_cached(&format!(
             "SELECT partner_id, name, business_id, scopes, partner_key, secret_hash, webhook_secret, created_at,
                  revoked_at, webhook_secret_next, webhook_secret_next_at
-             FROM partners ORDER BY created_at, partner_id",
-        )
+             FROM partners WHERE {which}"
+        ))
         .map_err(&reading)?;
-    let mut rows = statement.query([]).map_err(&reading)?;
+    let mut rows = statement.query(values).map_err(&reading)?;
     let mut partners = Vec::new();
     while let Some(row) = rows.next().map_err(&reading)? {
-        let (mut partner, scopes) = partner(row).map_err(&reading)?;
+        let (mut partner, scopes) = partner_in(row).map_err(&reading)?;
         partner.scopes = serde_json::from_str(&scopes)
             .map_err(|e| Error::Corrupt(format!("the scopes of partner {}: {e}", partner.partner_id)))?;
         partners.push(partner);
@@ -214,7 +234,7 @@ pub(super) fn partners(db: &Connection) -> Result<Vec<Partner>, Error> {
     Ok(partners)
 }
 
-fn partner(row: &Row<'_>) -> rusqlite::Result<(Partner, String)> {
+fn partner_in(row: &Row<'_>) -> rusqlite::Result<(Partner, String)> {
     let partner = Partner {
         partner_id: PartnerId::from(row.get::<_, String>(0)?),
         name: row.get(1)?,
@@ -233,30 +253,41 @@ fn partner(row: &Row<'_>) -> rusqlite::Result<(Partner, String)> {
 const WEBHOOKS: &str =
     "SELECT w.webhook_id, w.endpoint_id, w.partner_id, w.brand_id, w.branch_id, w.event_type, e.url,
          w.basic_auth IS NOT NULL, w.created_at, w.updated_at, w.ordering, w.in_flight_max,
-         w.rate_per_second_max, w.orders_per_delivery_max, w.is_coalescing
+         w.rate_per_second_max, w.orders_per_delivery_max, w.is_coalescing, e.held_at, e.held_reason
      FROM webhooks w JOIN endpoints e ON e.endpoint_id = w.endpoint_id";
 
-/// All registrations, by id.
-pub(super) fn webhooks(db: &Connection) -> Result<Vec<Webhook>, Error> {
-    webhooks_where(db, "w.removed_at IS NULL", &[])
+/// Registrations that were not removed, by id.
+pub(super) fn webhooks(db: &Connection, query: &WebhookQuery) -> Result<Vec<Webhook>, Error> {
+    // The statement's pieces are fixed; what an index leads to is one of those that are asked for.
+    let mut which = "w.webhook_id > ?1".to_owned();
+    let (after, limit) = (query.after.map_or(0, |id| id.0), sql_limit(query.limit));
+    let partner_id = query.partner_id.as_ref().map(PartnerId::as_str);
+    let mut values: Vec<&dyn ToSql> = vec![&after, &limit];
+    let (business_id, endpoint_id) = (query.business_id.map(|id| id.0), query.endpoint_id.map(|id| id.0));
+    let (branch_id, brand_id) = (query.branch_id.map(|id| id.0), query.brand_id.map(|id| id.0));
+    for (value, condition) in [
+        (partner_id.as_ref().map(|id| id as &dyn ToSql), "w.partner_id = "),
+        (endpoint_id.as_ref().map(|id| id as &dyn ToSql), "w.endpoint_id = "),
+        (branch_id.as_ref().map(|id| id as &dyn ToSql), "w.branch_id = "),
+        (brand_id.as_ref().map(|id| id as &dyn ToSql), "w.brand_id = "),
+        (
+            business_id.as_ref().map(|id| id as &dyn ToSql),
+            "(SELECT p.business_id FROM partners p WHERE p.partner_id = w.partner_id) = ",
+        ),
+    ] {
+        if let Some(value) = value {
+            values.push(value);
+            which.push_str(&format!(" AND {condition}?{}", values.len()));
+        }
+    }
+    which.push_str(" ORDER BY w.webhook_id LIMIT ?2");
+    webhooks_where(db, &which, &values)
 }
 
-/// The registrations of a business's partners, by id.
-pub(super) fn webhooks_of(db: &Connection, business_id: BusinessId) -> Result<Vec<Webhook>, Error> {
-    let of_business = "w.removed_at IS NULL
-         AND w.partner_id IN (SELECT p.partner_id FROM partners p WHERE p.business_id = ?1)";
-    webhooks_where(db, of_business, &[&business_id.0])
-}
-
-fn webhooks_where(
-    db: &Connection,
-    condition: &'static str,
-    values: &[&dyn ToSql],
-) -> Result<Vec<Webhook>, Error> {
+fn webhooks_where(db: &Connection, which: &str, values: &[&dyn ToSql]) -> Result<Vec<Webhook>, Error> {
     let reading = failed("reading registrations");
-    let mut statement = db
-        .prepare_cached(&format!("{WEBHOOKS} WHERE {condition} ORDER BY w.webhook_id"))
-        .map_err(&reading)?;
+    let mut statement =
+        db.prepare_cached(&format!("{WEBHOOKS} WHERE w.removed_at IS NULL AND {which}")).map_err(&reading)?;
     let mut rows = statement.query(values).map_err(&reading)?;
     let mut webhooks = Vec::new();
     while let Some(row) = rows.next().map_err(&reading)? {
@@ -280,6 +311,15 @@ pub(super) fn next_secret(row: &Row<'_>, column: usize) -> rusqlite::Result<Opti
     let secret: Option<Vec<u8>> = row.get(column)?;
     let at: Option<i64> = row.get(column + 1)?;
     Ok(secret.map(Bytes::from).zip(at.map(Timestamp::from_millis)))
+}
+
+/// Since when and why an endpoint is held, from two columns that are both there or neither.
+pub(super) fn hold(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<(HoldReason, Timestamp)>> {
+    let held_at: Option<i64> = row.get(column)?;
+    let reason: Option<String> = row.get(column + 1)?;
+    // The schema allows no other words.
+    let reason = reason.and_then(|word| HoldReason::ALL.into_iter().find(|r| r.as_str() == word));
+    Ok(reason.zip(held_at.map(Timestamp::from_millis)))
 }
 
 fn addressees(db: &Connection) -> rusqlite::Result<HashMap<WebhookId, Addressee>> {
@@ -352,6 +392,7 @@ fn webhook(row: &Row<'_>) -> rusqlite::Result<(Webhook, String)> {
             orders_per_delivery_max: row.get(13)?,
             coalesce: row.get(14)?,
         },
+        hold: hold(row, 15)?,
         created_at: Timestamp::from_millis(row.get(8)?),
         updated_at: Timestamp::from_millis(row.get(9)?),
     };

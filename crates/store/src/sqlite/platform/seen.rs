@@ -3,7 +3,8 @@
 use hookit_contract::{Actor, BranchId, EventType, OrderId, StatusCodes, Timestamp};
 use rusqlite::{Connection, Row, params};
 
-use super::order_rows::{COLUMNS, stored, text};
+use super::order_rows::{COLUMNS, stored};
+use super::reads::records;
 use crate::Error;
 use crate::platform::{LatelyChanged, OrderEvent, StoredOrder};
 use crate::sqlite::{failed, limit as sql_limit, word};
@@ -46,6 +47,7 @@ pub(super) fn lately(
     db: &Connection,
     codes: &StatusCodes,
     limit: usize,
+    record_bytes_max: usize,
 ) -> Result<Vec<LatelyChanged>, Error> {
     let read = || -> rusqlite::Result<Vec<LatelyChanged>> {
         let mut newest = db.prepare_cached(NEWEST)?;
@@ -55,14 +57,16 @@ pub(super) fn lately(
         let mut rows = newest.query([sql_limit(LOOKS)])?;
         let mut found: Vec<LatelyChanged> = Vec::new();
         let mut known = std::collections::HashSet::new();
+        let mut bytes = 0;
         while let Some(row) = rows.next()? {
             let order_id: i64 = row.get(1)?;
-            if found.len() == limit {
+            if found.len() == limit || bytes > record_bytes_max {
                 break;
             }
             if known.insert(order_id) {
                 let changed_at = Timestamp::from_millis(row.get(2)?);
                 let order: StoredOrder = order.query_row([order_id], |row| stored(row, codes))?;
+                bytes += order.record.len();
                 found.push(LatelyChanged { order, changed_at });
             }
         }
@@ -80,26 +84,31 @@ pub(super) fn of_branch(
     codes: &StatusCodes,
     branch_id: BranchId,
     limit: usize,
+    record_bytes_max: usize,
 ) -> Result<Vec<LatelyChanged>, Error> {
     let read = || -> rusqlite::Result<Vec<LatelyChanged>> {
         let mut order = db.prepare_cached(&format!(
             "SELECT {COLUMNS} FROM orders o JOIN records r ON r.record_id = o.record_id WHERE o.order_id = ?1"
         ))?;
-        let found: Vec<(i64, i64)> = db
-            .prepare_cached(OF_BRANCH)?
-            .query_map((branch_id.0, sql_limit(limit)), |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect::<Result<_, _>>()?;
-        let whole = |(order_id, changed_at)| {
-            let order = order.query_row([order_id], |row| stored(row, codes))?;
-            Ok(LatelyChanged { order, changed_at: Timestamp::from_millis(changed_at) })
-        };
-        found.into_iter().map(whole).collect()
+        let mut of_branch = db.prepare_cached(OF_BRANCH)?;
+        let mut rows = of_branch.query((branch_id.0, sql_limit(limit)))?;
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        while let Some(row) = rows.next()? {
+            if bytes > record_bytes_max {
+                break;
+            }
+            let changed_at = Timestamp::from_millis(row.get(1)?);
+            let order: StoredOrder = order.query_row([row.get::<_, i64>(0)?], |row| stored(row, codes))?;
+            bytes += order.record.len();
+            found.push(LatelyChanged { order, changed_at });
+        }
+        Ok(found)
     };
     read().map_err(failed("looking for a branch's orders"))
 }
 
 pub(super) const EVENTS_OF: &str =
-    "SELECT e.event_type, r.version, e.status_from, e.status_to, e.actor, e.occurred_at, e.created_at, r.record
+    "SELECT e.event_type, r.version, e.status_from, e.status_to, e.actor, e.occurred_at, e.created_at, r.record_id
      FROM records r CROSS JOIN events e ON e.event_seq = r.record_id
      WHERE r.order_id = ?1 ORDER BY r.version DESC LIMIT ?2";
 
@@ -109,15 +118,23 @@ pub(super) fn events_of(
     codes: &StatusCodes,
     order_id: OrderId,
     limit: usize,
+    record_bytes_max: usize,
 ) -> Result<Vec<OrderEvent>, Error> {
     let reading = failed("reading what happened to an order");
     let mut statement = db.prepare_cached(EVENTS_OF).map_err(&reading)?;
     let mut rows = statement.query(params![order_id.0, sql_limit(limit)]).map_err(&reading)?;
-    let mut events = Vec::new();
+    let (mut events, mut bytes) = (Vec::new(), 0);
     while let Some(row) = rows.next().map_err(&reading)? {
         let event_type: String = row.get(0).map_err(&reading)?;
+        // Read one by one, and only as long as there is room.
+        let record = match bytes <= record_bytes_max {
+            true => records(db, &[row.get(7).map_err(&reading)?])?.and_then(|mut one| one.pop()),
+            false => None,
+        };
+        bytes += record.as_ref().map_or(0, |record| record.len());
         events.push(OrderEvent {
             event_type: word(&event_type, "event type")?,
+            record,
             ..event(row, codes).map_err(&reading)?
         });
     }
@@ -134,6 +151,6 @@ fn event(row: &Row<'_>, codes: &StatusCodes) -> rusqlite::Result<OrderEvent> {
         actor: if row.get_ref(4)?.as_str()? == "partner" { Actor::Partner } else { Actor::Operator },
         occurred_at: row.get::<_, Option<i64>>(5)?.map(Timestamp::from_millis),
         created_at: Timestamp::from_millis(row.get(6)?),
-        record: text(row, 7)?,
+        record: None,
     })
 }

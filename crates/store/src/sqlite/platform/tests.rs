@@ -6,7 +6,7 @@ use hookit_contract::{DeliveryId, DeliverySeq, EndpointId, Timestamp};
 use rusqlite::Connection;
 
 use super::{deliveries, endings, expiry, lists, past, reads, registrations, registry, seen, tally};
-use crate::platform::Expiry;
+use crate::platform::{Expiry, WebhookQuery};
 use crate::sqlite::file;
 
 fn plan(db: &Connection, sql: &str) -> String {
@@ -71,7 +71,10 @@ fn the_hot_statements_use_their_indexes_and_sort_nothing() {
         (seen::NEWEST, &["SCAN e", "r USING INTEGER PRIMARY KEY (rowid=?)"]),
         (
             seen::EVENTS_OF,
-            &["r USING INDEX records_by_order (order_id=?)", "e USING INTEGER PRIMARY KEY (rowid=?)"],
+            &[
+                "r USING COVERING INDEX records_by_order (order_id=?)",
+                "e USING INTEGER PRIMARY KEY (rowid=?)",
+            ],
         ),
         (past::READ, &["past_figures USING PRIMARY KEY (endpoint_id=? AND span_s=? AND began_at>?)"]),
         (past::FORGET_DAY, &["past_figures USING INDEX past_figures_by_age (began_at<?)"]),
@@ -211,7 +214,7 @@ fn a_store_of_the_first_version_keeps_what_it_has_and_learns_what_is_new() {
     // Rows are where they were, with what refers to them, and references are checked from here on.
     assert_eq!((delivered.seq, delivered.state), (DeliverySeq(1), hookit_contract::DeliveryState::Delivered));
     assert_eq!((delivered.ended_by, delivered.ended_reason), (None, None));
-    let webhook = registry::webhooks(&db).unwrap().remove(0);
+    let webhook = registry::webhooks(&db, &WebhookQuery::first(1)).unwrap().remove(0);
     assert_eq!(webhook.settings, crate::platform::WebhookSettings::default());
     let dangling: i64 =
         db.query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| row.get(0)).unwrap();

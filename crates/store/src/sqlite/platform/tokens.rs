@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use hookit_contract::{Timestamp, TokenId};
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Params, params};
 
 use super::book::Tick;
 use crate::Error;
-use crate::platform::{AddToken, NewToken, OperatorToken, Role, TOKENS_MAX, TokenRevoked};
+use crate::platform::{AddToken, NewToken, OperatorToken, Role, TOKENS_MAX, TokenQuery, TokenRevoked};
 use crate::sqlite::{failed, limit, word};
 
 pub(super) fn add(
@@ -69,24 +69,33 @@ pub(super) fn revoke(
     Ok(TokenRevoked::Done)
 }
 
-/// All tokens, by id.
-pub(super) fn all(db: &Connection) -> Result<Vec<OperatorToken>, Error> {
-    Ok(read(db)?.into_iter().map(|(_, token)| token).collect())
+/// Tokens by id.
+pub(super) fn page(db: &Connection, query: TokenQuery) -> Result<Vec<OperatorToken>, Error> {
+    let (which, from) = match query.newest_first {
+        false => ("WHERE token_id > ?1 ORDER BY token_id LIMIT ?2", 0),
+        true => ("WHERE token_id < ?1 ORDER BY token_id DESC LIMIT ?2", i64::MAX),
+    };
+    let found = read(db, which, [query.after.map_or(from, |id| id.0), limit(query.limit)])?;
+    Ok(found.into_iter().map(|(_, token)| token).collect())
 }
 
 /// All tokens, by their hashes.
 pub(super) fn by_hash(db: &Connection) -> Result<HashMap<Bytes, OperatorToken>, Error> {
-    Ok(read(db)?.into_iter().collect())
+    Ok(read(db, "", [])?.into_iter().collect())
 }
 
-fn read(db: &Connection) -> Result<Vec<(Bytes, OperatorToken)>, Error> {
+fn read(
+    db: &Connection,
+    which: &'static str,
+    values: impl Params,
+) -> Result<Vec<(Bytes, OperatorToken)>, Error> {
     let reading = failed("reading operator tokens");
     let mut statement = db
-        .prepare_cached(
-            "SELECT token_id, name, role, token_hash, created_at, revoked_at FROM operator_tokens ORDER BY token_id",
-        )
+        .prepare_cached(&format!(
+            "SELECT token_id, name, role, token_hash, created_at, revoked_at FROM operator_tokens {which}"
+        ))
         .map_err(&reading)?;
-    let mut rows = statement.query([]).map_err(&reading)?;
+    let mut rows = statement.query(values).map_err(&reading)?;
     let mut tokens = Vec::new();
     while let Some(row) = rows.next().map_err(&reading)? {
         let role: String = row.get(2).map_err(&reading)?;

@@ -9,6 +9,8 @@
 //! takes a part of it for the whole.
 
 use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -18,8 +20,9 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::{StreamExt as _, stream};
 use hookit_contract::ErrorCode;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use hyper::body::{Frame, SizeHint};
 use serde::Serialize;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use crate::faults::shortened;
 use crate::{Fault, RequestId};
@@ -294,14 +297,15 @@ pub async fn envelope(mut request: Request, next: Next) -> Response {
     let request_id = RequestId::of(request.headers());
     request.extensions_mut().insert(request_id.clone());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let span = tracing::debug_span!("request", request_id = request_id.as_str());
-    let response = next.run(request).instrument(span).await;
+    // Whatever is logged about it has its id, at whatever level.
+    let span = tracing::error_span!("request", request_id = request_id.as_str());
+    let response = next.run(request).instrument(span.clone()).await;
     tracing::debug!(
         request_id = request_id.as_str(), %method, path, status = response.status().as_u16(), "answered"
     );
     let (mut parts, body) = response.into_parts();
     let Some(content) = parts.extensions.remove::<Content>() else {
-        return Response::from_parts(parts, body);
+        return Response::from_parts(parts, Body::new(Within { span, body }));
     };
     // The empty body that the parts were made with must not leave its length behind.
     parts.headers.remove(header::CONTENT_LENGTH);
@@ -309,13 +313,41 @@ pub async fn envelope(mut request: Request, next: Next) -> Response {
         Content::Data(data) => Body::from(wrap_data(&request_id, &data)),
         Content::Error(error) => Body::from(wrap_error(&request_id, &error)),
         Content::Body(bytes) => {
-            let (length, body) = wrap_pieces(&request_id, bytes, body);
+            let (length, body) = wrap_pieces(&request_id, bytes, Body::new(Within { span, body }));
             parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
             body
         }
     };
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Response::from_parts(parts, body)
+}
+
+/// A body that is made while it is taken, which is work for its request, too.
+struct Within {
+    span: Span,
+    body: Body,
+}
+
+impl hyper::body::Body for Within {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let Within { span, body } = &mut *self;
+        let _within = span.enter();
+        Pin::new(body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// What is written to whoever speaks HTTP where TLS was expected.

@@ -12,7 +12,7 @@ use axum::extract::{ConnectInfo, Request};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use hookit_contract::ErrorCode;
-use http::{Version, header};
+use http::{HeaderValue, Version, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1::Connection;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -242,9 +242,12 @@ fn service(
             request.extensions_mut().insert(ConnectInfo(peer));
             request.extensions_mut().insert(is_secure);
             request.extensions_mut().insert(streams);
-            let response = router.call(request).await;
+            let Ok(mut response) = router.call(request).await;
+            if unread.ends_connection() {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             unread.discard().await;
-            response.map(|response| response.map(|body| turn.watch(body)))
+            Ok(response.map(|body| turn.watch(body)))
         }
     })
 }

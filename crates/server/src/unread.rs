@@ -8,6 +8,7 @@
 //! What this module must not do: hold up an answer for a body that was read to its end.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -24,7 +25,8 @@ const DISCARDED_BYTES_MAX: usize = 256 << 20;
 /// What is left of one request's body.
 pub(crate) struct Unread {
     rest: Arc<Mutex<Option<Incoming>>>,
-    asks_first: bool,
+    /// The sender waits for our word, and has not had it.
+    waits: Arc<AtomicBool>,
     /// The body's time runs from the head on, whoever reads it.
     deadline: Instant,
 }
@@ -34,14 +36,23 @@ impl Unread {
         let expect = request.headers().get(header::EXPECT);
         Unread {
             rest: Arc::default(),
-            asks_first: expect.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")),
+            waits: Arc::new(AtomicBool::new(
+                !request.body().is_end_stream()
+                    && expect.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")),
+            )),
             deadline: Instant::now() + timeout,
         }
     }
 
     /// The body for the handler.
     pub(crate) fn watch(&self, body: Incoming) -> Watched {
-        Watched { body: Some(body), told_to_send: !self.asks_first, rest: Arc::clone(&self.rest) }
+        Watched { body: Some(body), waits: Arc::clone(&self.waits), rest: Arc::clone(&self.rest) }
+    }
+
+    /// The answer comes before the body that its sender was not told to send: what follows on this connection may be that or
+    /// another request, so none can.
+    pub(crate) fn ends_connection(&self) -> bool {
+        self.waits.load(Ordering::Relaxed)
     }
 
     /// Throws away what the handler left. Whether it arrives makes no difference to the answer.
@@ -64,8 +75,8 @@ impl Unread {
 /// A body that gives itself back when it is dropped before its end.
 pub(crate) struct Watched {
     body: Option<Incoming>,
-    /// The sender is sending: it did not ask, or the first look at its body was its go-ahead.
-    told_to_send: bool,
+    /// The first look at its body is its go-ahead.
+    waits: Arc<AtomicBool>,
     rest: Arc<Mutex<Option<Incoming>>>,
 }
 
@@ -83,7 +94,7 @@ impl Body for Watched {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        self.told_to_send = true;
+        self.waits.store(false, Ordering::Relaxed);
         Pin::new(self.inner()).poll_frame(context)
     }
 
@@ -98,7 +109,7 @@ impl Body for Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        if self.told_to_send && !self.is_end_stream() {
+        if !self.waits.load(Ordering::Relaxed) && !self.is_end_stream() {
             *self.rest.lock().unwrap_or_else(PoisonError::into_inner) = self.body.take();
         }
     }

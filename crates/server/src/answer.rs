@@ -20,7 +20,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::{StreamExt as _, stream};
 use hookit_contract::ErrorCode;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use hyper::body::{Frame, SizeHint};
+use hyper::body::{Body as _, Frame, SizeHint};
 use serde::Serialize;
 use tracing::{Instrument as _, Span};
 
@@ -305,7 +305,12 @@ pub async fn envelope(mut request: Request, next: Next) -> Response {
     );
     let (mut parts, body) = response.into_parts();
     let Some(content) = parts.extensions.remove::<Content>() else {
-        return Response::from_parts(parts, Body::new(Within { span, body }));
+        // Of most the whole is here, and nothing is left to do.
+        let body = match body.size_hint().exact() {
+            Some(_) => body,
+            None => Body::new(Within { span, body }),
+        };
+        return Response::from_parts(parts, body);
     };
     // The empty body that the parts were made with must not leave its length behind.
     parts.headers.remove(header::CONTENT_LENGTH);

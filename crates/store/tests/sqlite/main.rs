@@ -11,6 +11,7 @@ mod files;
 mod fixture;
 mod histories;
 mod inbox_migrations;
+mod keys;
 mod packing;
 mod quarantine;
 mod registrations;

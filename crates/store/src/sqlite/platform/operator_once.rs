@@ -1,7 +1,8 @@
 //! What operators and surfaces ask for under keys of their own is done once, in the way of [`super::once`]: the key, and what became
 //! of it, are written by the transaction that does it.
 //!
-//! A record that cannot be an order leaves no key behind: nothing was done, and it is judged anew.
+//! A record that cannot be an order leaves no key behind: nothing was done, and it is judged anew. So is a move that was refused by
+//! rules that are no longer the same.
 
 use hookit_contract::{MoveVerdict, OrderId, Record, StatusCodes, Timestamp, check_move};
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -36,7 +37,9 @@ pub(super) fn change(
 ) -> Result<Outcome, Error> {
     if let Some(found) = find(db, key, now)? {
         let Some(kept) = found else { return Ok((Once::KeyTaken, false)) };
-        return Ok((Once::Done(before(db, codes, change, &kept)?), false));
+        if let Some(before) = before(db, codes, change, &kept)? {
+            return Ok((Once::Done(before), false));
+        }
     }
     let changed = changes::apply(db, tick, codes, change, now)?;
     if let Some(kept) = kept(db, change, &changed)? {
@@ -65,28 +68,32 @@ fn kept(db: &Connection, change: &Prepared, changed: &Changed) -> Result<Option<
     Ok(Some(Kept { outcome: outcome.to_owned(), record_id, status }))
 }
 
-/// What was answered when it was asked for first.
-fn before(db: &Connection, codes: &StatusCodes, change: &Prepared, kept: &Kept) -> Result<Changed, Error> {
-    match (kept.outcome.as_str(), change, kept.record_id, kept.status) {
-        ("done", _, Some(record_id), _) => recorded(db, codes, record_id).map(Changed::Done),
-        ("unchanged", _, Some(record_id), _) => recorded(db, codes, record_id).map(Changed::Unchanged),
-        ("no_such_order", ..) => Ok(Changed::NoSuchOrder),
+/// What was answered when it was asked for first; nothing where that would no longer be refused.
+fn before(
+    db: &Connection,
+    codes: &StatusCodes,
+    change: &Prepared,
+    kept: &Kept,
+) -> Result<Option<Changed>, Error> {
+    let changed = match (kept.outcome.as_str(), change, kept.record_id, kept.status) {
+        ("done", _, Some(record_id), _) => Changed::Done(recorded(db, codes, record_id)?),
+        ("unchanged", _, Some(record_id), _) => Changed::Unchanged(recorded(db, codes, record_id)?),
+        ("no_such_order", ..) => Changed::NoSuchOrder,
         ("id_taken", Prepared::Create(order), ..) if order.id().is_some() => {
-            Ok(Changed::IdTaken(order.id().expect("it was just looked at")))
+            Changed::IdTaken(order.id().expect("it was just looked at"))
         }
         ("move_refused", Prepared::Move { to, actor, .. }, _, Some(status)) => {
             match check_move(codes.status(status), *to, *actor) {
-                MoveVerdict::Refused(refusal) => Ok(Changed::MoveRefused(refusal)),
-                verdict => Err(Error::Corrupt(format!(
-                    "a key says of a move that is {verdict:?} that it was refused"
-                ))),
+                MoveVerdict::Refused(refusal) => Changed::MoveRefused(refusal),
+                _ => return Ok(None),
             }
         }
         ("cart_final", Prepared::EditCart { .. }, _, Some(status)) => {
-            Ok(Changed::CartFinal(codes.status(status)))
+            Changed::CartFinal(codes.status(status))
         }
-        (other, ..) => Err(Error::Corrupt(format!("a key says {other:?} of a change"))),
-    }
+        (other, ..) => return Err(Error::Corrupt(format!("a key says {other:?} of a change"))),
+    };
+    Ok(Some(changed))
 }
 
 /// An order as it stood at one of its versions.

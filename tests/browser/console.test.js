@@ -130,6 +130,8 @@ test("with the keyboard alone one signs in, opens an order, searches, and always
   const { page } = visitor;
   const keys = page.keyboard;
   await visitor.open("/console");
+  // The browser puts the cursor there with its first picture, which may come after the page is loaded.
+  await page.locator("#token:focus").waitFor();
   await keys.type(scene.platform.token);
   await keys.press("Enter");
   await page.waitForURL("**/console");

@@ -28,6 +28,8 @@ pub enum ErrorCode {
     RequestCursorExpired,
     /// The body is over the limit (ours).
     RequestTooLarge,
+    /// The body is in an encoding that is not taken (ours).
+    RequestEncodingUnsupported,
     /// A header is over the limit (ours).
     RequestHeaderTooLarge,
     /// The request did not arrive within the time limit (ours).
@@ -50,7 +52,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes.
-    pub const ALL: [ErrorCode; 18] = [
+    pub const ALL: [ErrorCode; 19] = [
         ErrorCode::AuthMissing,
         ErrorCode::AuthInvalidCredential,
         ErrorCode::AuthRevoked,
@@ -60,6 +62,7 @@ impl ErrorCode {
         ErrorCode::RequestInvalidRange,
         ErrorCode::RequestCursorExpired,
         ErrorCode::RequestTooLarge,
+        ErrorCode::RequestEncodingUnsupported,
         ErrorCode::RequestHeaderTooLarge,
         ErrorCode::RequestTimeout,
         ErrorCode::RequestMethodNotAllowed,
@@ -83,6 +86,7 @@ impl ErrorCode {
             ErrorCode::RequestInvalidRange => ("request_invalid_range", 400),
             ErrorCode::RequestCursorExpired => ("request_cursor_expired", 410),
             ErrorCode::RequestTooLarge => ("request_too_large", 413),
+            ErrorCode::RequestEncodingUnsupported => ("request_encoding_unsupported", 415),
             ErrorCode::RequestHeaderTooLarge => ("request_header_too_large", 431),
             ErrorCode::RequestTimeout => ("request_timeout", 408),
             ErrorCode::RequestMethodNotAllowed => ("request_method_not_allowed", 405),

@@ -38,7 +38,7 @@ pub use ids::{
     TokenId, WebhookId,
 };
 pub use object::{DEPTH_MAX, depth_fits};
-pub use record::{Changes, OWNED_FIELDS, OwnedFields, RECORD_FAULTS_MAX, Record, RecordError};
+pub use record::{CART_FIELDS, Changes, OWNED_FIELDS, OwnedFields, RECORD_FAULTS_MAX, Record, RecordError};
 pub use signature::{SIGNATURE_HEX_LEN, Signature, SignatureMismatch, WebhookSecret};
 pub use status::{
     Actor, GivenReason, KnownStatus, MoveRefusal, MoveVerdict, OrderStatus, PartnerMove, REASON_CHARS_MAX,

@@ -103,6 +103,9 @@ impl RecordError {
 
 const AN_ID: &str = "an integer above zero";
 
+/// The fields that have the goods of an order.
+pub const CART_FIELDS: [&str; 2] = ["cart", "cart_v2"];
+
 /// Faults that are told of one record at most.
 pub const RECORD_FAULTS_MAX: usize = 50;
 
@@ -349,6 +352,25 @@ impl Record {
             }
         }
         if faults.is_empty() { Ok(ids) } else { Err(faults) }
+    }
+
+    /// What is wrong with `cart` and `cart_v2`, each an array of items that are objects where it is there at all; up to
+    /// [`RECORD_FAULTS_MAX`] of each. What is in an item may be anything.
+    pub fn cart_faults(&self) -> Vec<RecordError> {
+        CART_FIELDS.into_iter().flat_map(|name| self.faults_of_cart(name)).collect()
+    }
+
+    fn faults_of_cart(&self, name: &'static str) -> Vec<RecordError> {
+        let fault =
+            |field, expected, text| RecordError::Invalid { field, expected, found: object::kind(text) };
+        let Some(text) = self.get(name) else { return Vec::new() };
+        let Ok(items) = serde_json::from_str::<Vec<&serde_json::value::RawValue>>(text) else {
+            return vec![fault(Cow::Borrowed(name), "an array of items", text)];
+        };
+        let items = items.into_iter().map(serde_json::value::RawValue::get).enumerate();
+        let odd = items.filter(|(_, item)| !item.starts_with('{'));
+        let odd = odd.map(|(i, item)| fault(Cow::Owned(format!("{name}[{i}]")), "an item, an object", item));
+        odd.take(RECORD_FAULTS_MAX).collect()
     }
 
     /// The status, where the record has one; a code that we do not know is kept.

@@ -343,13 +343,11 @@ impl PartnerMove {
     /// # Errors
     /// [`ReasonFault`]
     pub fn check_reason(self, given: GivenReason<'_>) -> Result<(), ReasonFault> {
-        let fits = |text: &str| !text.trim().is_empty() && text.chars().count() <= REASON_CHARS_MAX;
         match given {
             GivenReason::None if self.needs_reason() => Err(ReasonFault::Missing),
             GivenReason::None => Ok(()),
             _ if !self.needs_reason() => Err(ReasonFault::NotWanted),
-            GivenReason::Text(text) if !fits(text) => Err(ReasonFault::Text),
-            GivenReason::Code | GivenReason::Text(_) => Ok(()),
+            GivenReason::Code | GivenReason::Text(_) => given.check(),
         }
     }
 
@@ -367,7 +365,7 @@ impl PartnerMove {
 /// Characters of a `reason_code` that is a text.
 pub const REASON_CHARS_MAX: usize = 500;
 
-/// The `reason_code` that comes with a partner's move.
+/// The `reason_code` that comes with a move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GivenReason<'a> {
     /// There is none.
@@ -376,6 +374,21 @@ pub enum GivenReason<'a> {
     Code,
     /// A text.
     Text(&'a str),
+}
+
+impl GivenReason<'_> {
+    /// Whether it is one, for whatever move, and whoever asks.
+    ///
+    /// # Errors
+    /// [`ReasonFault::Text`]
+    pub fn check(self) -> Result<(), ReasonFault> {
+        match self {
+            GivenReason::Text(text) if text.trim().is_empty() || text.chars().count() > REASON_CHARS_MAX => {
+                Err(ReasonFault::Text)
+            }
+            GivenReason::None | GivenReason::Code | GivenReason::Text(_) => Ok(()),
+        }
+    }
 }
 
 /// What is wrong with a `reason_code`.

@@ -12,6 +12,7 @@ use hookit_contract::{ErrorCode, OrderId, Timestamp};
 use hookit_server::exposition::{CONTENT_TYPE, MEDIA_TYPE, Page, SECONDS, exposition, label, one, seconds};
 use hookit_server::routes::{Routes, get, post};
 use hookit_server::{Answer, ApiError, NoBody, Params, PathText};
+use hookit_store::cut;
 use hookit_store::inbox::GivenUp;
 use http::header;
 use schemars::JsonSchema;
@@ -305,9 +306,9 @@ async fn given_up(
 ) -> Result<Answer<GivenUpAnswer>, ApiError> {
     let limit = params.limit();
     let sinks = inbox.sinks.get().ok_or_else(|| no_sink(&name))?;
-    let found = sinks.given_up(&name, params.after.unwrap_or(0), limit).await.map_err(failed)?;
-    let found = found.ok_or_else(|| no_sink(&name))?;
-    let next_after = found.last().filter(|_| found.len() == limit).map(|last| last.change_seq);
+    let found = sinks.given_up(&name, params.after.unwrap_or(0), limit + 1).await.map_err(failed)?;
+    let mut found = found.ok_or_else(|| no_sink(&name))?;
+    let next_after = cut(&mut found, limit).map(|last| last.change_seq);
     let given_up = found.into_iter().map(GivenUpLine::from).collect();
     Ok(Answer::ok(&GivenUpAnswer { given_up, next_after }))
 }

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use hookit_contract::OWNED_FIELDS;
+use hookit_contract::{CART_FIELDS, OWNED_FIELDS};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
@@ -74,6 +74,13 @@ fn usual() -> Map<String, Value> {
     fields.map(|(name, what)| ((*name).to_owned(), json!({"description": what}))).collect()
 }
 
+/// What a cart has to be where one is given. In a record it is what a surface gave when that was not asked for yet.
+fn carts() -> Map<String, Value> {
+    let usual = USUAL_FIELDS.iter().filter(|(name, _)| CART_FIELDS.contains(name));
+    let cart = |what: &str| json!({"type": "array", "items": {"type": "object"}, "description": what});
+    usual.map(|(name, what)| ((*name).to_owned(), cart(what))).collect()
+}
+
 fn routed(fields: &mut Map<String, Value>) {
     fields.insert("business_id".into(), id("Whose it is."));
     fields.insert("branch_id".into(), id("Which restaurant prepares it."));
@@ -133,6 +140,7 @@ impl JsonSchema for NewOrder {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         let mut fields = usual();
         routed(&mut fields);
+        fields.extend(carts());
         fields.insert("id".into(), id("Left out, the platform gives one."));
         fields.insert(
             "status".into(),
@@ -155,10 +163,7 @@ impl JsonSchema for CartEdit {
             "description": "Each field replaces the record's. What the platform owns, and where the order belongs, cannot be \
                 among them.",
             "type": "object",
-            "properties": {
-                "cart": {"type": "array", "description": "The items."},
-                "cart_v2": {"type": "array", "description": "The items with their modifier groups."},
-            },
+            "properties": carts(),
             "required": ["cart"],
         })
     }

@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{OriginalUri, Request};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -25,6 +25,7 @@ use serde::Serialize;
 use tracing::{Instrument as _, Span};
 
 use crate::faults::shortened;
+use crate::in_flight::{Counted, IN_PIECES_BYTES, InFlight};
 use crate::{Fault, RequestId};
 
 /// A good answer: a status and the JSON text of `data`, which is a `T`.
@@ -152,6 +153,12 @@ impl ApiError {
             ErrorCode::Internal,
             "something failed on our side; the log has it under this request_id",
         )
+    }
+
+    /// The same refusal under another code.
+    #[must_use]
+    pub(crate) fn with_code(self, code: ErrorCode) -> Self {
+        ApiError { code, ..self }
     }
 
     /// Says after how many seconds it is worth trying again.
@@ -299,10 +306,49 @@ pub async fn envelope(mut request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     // Whatever is logged about it has its id, at whatever level.
     let span = tracing::error_span!("request", request_id = request_id.as_str());
-    let response = next.run(request).instrument(span.clone()).await;
+    let in_flight = request.extensions().get::<InFlight>().cloned();
+    let mut response = next.run(request).instrument(span.clone()).await;
+    let share =
+        in_flight.map_or(Ok(None), |in_flight| in_flight.share(held_by(&response), !method.is_safe()));
+    if share.is_err() {
+        response = without_room(response);
+    }
     tracing::debug!(
         request_id = request_id.as_str(), %method, path, status = response.status().as_u16(), "answered"
     );
+    let response = enveloped(&request_id, span, response);
+    match share {
+        Ok(Some(share)) => response.map(|body| Body::new(Counted::new(body, share))),
+        _ => response,
+    }
+}
+
+/// Bytes of memory that an answer holds while it is taken; zero where that is bounded otherwise, as for a stream of events.
+fn held_by(response: &Response) -> u64 {
+    match response.extensions().get::<Content>() {
+        Some(Content::Data(data)) => data.len() as u64,
+        Some(Content::Body(bytes)) => IN_PIECES_BYTES.min(*bytes),
+        Some(Content::Error(_)) => 0,
+        None => response.body().size_hint().exact().unwrap_or(0),
+    }
+}
+
+/// Seconds after which a large answer is worth being asked for again.
+const NO_ROOM_RETRY_S: u32 = 5;
+
+/// The refusal in the place of a large answer. What was said of whoever asks stays with it.
+fn without_room(large: Response) -> Response {
+    let message = "many large answers are being taken at this moment; ask again, or for a smaller page";
+    let mut refused = ApiError::unavailable(message).with_retry_after(NO_ROOM_RETRY_S).into_response();
+    if large.extensions().get::<Content>().is_some() {
+        let said = large.into_parts().0.headers;
+        let said = said.into_iter().filter_map(|(name, value)| Some((name?, value)));
+        refused.headers_mut().extend(said.filter(|(name, _)| *name != header::CONTENT_LENGTH));
+    }
+    refused
+}
+
+fn enveloped(request_id: &RequestId, span: Span, response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
     let Some(content) = parts.extensions.remove::<Content>() else {
         // Of most the whole is here, and nothing is left to do.
@@ -315,10 +361,10 @@ pub async fn envelope(mut request: Request, next: Next) -> Response {
     // The empty body that the parts were made with must not leave its length behind.
     parts.headers.remove(header::CONTENT_LENGTH);
     let body = match content {
-        Content::Data(data) => Body::from(wrap_data(&request_id, &data)),
-        Content::Error(error) => Body::from(wrap_error(&request_id, &error)),
+        Content::Data(data) => Body::from(wrap_data(request_id, &data)),
+        Content::Error(error) => Body::from(wrap_error(request_id, &error)),
         Content::Body(bytes) => {
-            let (length, body) = wrap_pieces(&request_id, bytes, Body::new(Within { span, body }));
+            let (length, body) = wrap_pieces(request_id, bytes, Body::new(Within { span, body }));
             parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
             body
         }
@@ -377,23 +423,23 @@ pub(crate) fn envelope_alone(refused: ApiError) -> Bytes {
 
 /// The fallback of a router: no such path.
 pub async fn not_found(request: Request) -> ApiError {
-    ApiError::not_found(format!("there is nothing at {}", shown(request.uri().path())))
+    ApiError::not_found(format!("there is nothing at {}", shown(&request)))
 }
 
 /// The fallback of a path: not with this method.
 pub async fn method_not_allowed(request: Request) -> ApiError {
     // Which methods are is said by the router, in `Allow`.
-    let message = format!(
-        "{} takes no {}; the Allow header says what it takes",
-        shown(request.uri().path()),
-        request.method()
-    );
+    let message =
+        format!("{} takes no {}; the Allow header says what it takes", shown(&request), request.method());
     ApiError::new(ErrorCode::RequestMethodNotAllowed, message)
 }
 
 /// Characters of a path that are given back to whoever asked for it.
 const PATH_SHOWN_MAX: usize = 200;
 
-fn shown(path: &str) -> String {
-    shortened(path.to_owned(), PATH_SHOWN_MAX)
+/// The path as it was asked for, also within a part of a router that goes on behind a prefix.
+fn shown(request: &Request) -> String {
+    let asked =
+        request.extensions().get::<OriginalUri>().map_or_else(|| request.uri(), |OriginalUri(uri)| uri);
+    shortened(asked.path().to_owned(), PATH_SHOWN_MAX)
 }

@@ -10,6 +10,7 @@ mod clock;
 pub mod exposition;
 mod faults;
 mod guesses;
+mod in_flight;
 mod live;
 mod minute;
 pub mod openapi;

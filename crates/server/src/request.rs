@@ -31,15 +31,20 @@ impl RequestId {
     }
 }
 
-/// The trace id of a W3C `traceparent` header of version 00.
+/// The trace id of a W3C `traceparent` header. A version above 00 begins as 00 does, and may have more behind another dash.
 fn trace_id(header: &str) -> Option<&str> {
-    let mut parts = header.split('-');
+    let mut parts = header.splitn(5, '-');
     let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let hex =
         |text: &str, len| text.len() == len && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let given = |text: &str| text.bytes().any(|b| b != b'0');
-    let valid =
-        version == "00" && hex(trace, 32) && hex(parent, 16) && hex(flags, 2) && parts.next().is_none();
+    let is_version = match version {
+        "00" => parts.next().is_none(),
+        // The one that stands for none.
+        "ff" => false,
+        _ => hex(version, 2),
+    };
+    let valid = is_version && hex(trace, 32) && hex(parent, 16) && hex(flags, 2);
     (valid && given(trace) && given(parent)).then_some(trace)
 }
 
@@ -145,11 +150,22 @@ mod tests {
     #[test]
     fn a_valid_traceparent_gives_the_request_id_and_any_other_does_not() {
         let id = "4bf92f3577b34da6a3ce929d0e0e4736";
-        assert_eq!(trace_id(&format!("00-{id}-00f067aa0ba902b7-01")), Some(id));
+        for good in [
+            &format!("00-{id}-00f067aa0ba902b7-01"),
+            &format!("01-{id}-00f067aa0ba902b7-01"),
+            &format!("fe-{id}-00f067aa0ba902b7-03-what-comes-later"),
+        ] {
+            assert_eq!(trace_id(good), Some(id), "{good}");
+        }
         for bad in [
             "",
             "00",
-            &format!("01-{id}-00f067aa0ba902b7-01"),
+            &format!("ff-{id}-00f067aa0ba902b7-01"),
+            &format!("0-{id}-00f067aa0ba902b7-01"),
+            &format!("0A-{id}-00f067aa0ba902b7-01"),
+            &format!("01-{id}-00f067aa0ba902b7"),
+            &format!("01-{id}-00f067aa0ba902b7-01x"),
+            &format!("01-{id}-00f067aa0ba902b7-01.x"),
             &format!("00-{id}-0000000000000000-01"),
             &format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)),
             &format!("00-{}-00f067aa0ba902b7-01", id.to_uppercase()),

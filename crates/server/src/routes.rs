@@ -9,18 +9,22 @@
 use std::collections::BTreeSet;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::body::Body;
+use axum::extract::{ConnectInfo, FromRequest as _, Request, State};
 use axum::handler::Handler;
 use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use hookit_contract::ErrorCode;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method, header};
+use hyper::body::Body as _;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use crate::faults::Faults;
+use crate::faults::{Faults, shortened};
 use crate::params::pairs;
 use crate::{
-    Answer, ApiError, JsonBody, NoBody, Object, OptionalBody, Parameters, Params, PathId, PathText, RawBody,
+    Answer, ApiError, Fault, JsonBody, Limits, NoBody, Object, OptionalBody, Parameters, Params, PathId,
+    PathText, RawBody, method_not_allowed, not_found,
 };
 
 /// The header that a write is known by when it is asked for again.
@@ -97,6 +101,15 @@ impl Operation {
     /// What else any call may be refused with.
     pub const REFUSALS: [ErrorCode; 2] = [ErrorCode::Internal, ErrorCode::Unavailable];
 
+    /// What a call that reads a body may be refused with for that.
+    pub const OF_A_BODY: [ErrorCode; 3] =
+        [ErrorCode::RequestTooLarge, ErrorCode::RequestTimeout, ErrorCode::RequestEncodingUnsupported];
+
+    /// True for a call that reads a body, be it to see that there is none.
+    fn has_a_body(&self) -> bool {
+        self.refusals.contains(&ErrorCode::RequestTooLarge)
+    }
+
     fn new(method: Method) -> Self {
         Operation {
             method,
@@ -126,7 +139,7 @@ impl Operation {
     }
 
     fn reads_a_body(&mut self) {
-        self.refusals.extend([ErrorCode::RequestTooLarge, ErrorCode::RequestTimeout]);
+        self.refusals.extend(Operation::OF_A_BODY);
     }
 }
 
@@ -275,7 +288,7 @@ impl<T: Output> Output for Result<T, ApiError> {
 }
 
 /// A response of its own making; what is in it is to be said by [`Call::answers`].
-impl Output for axum::response::Response {
+impl Output for Response {
     fn describe(_: &mut Operation) {}
 }
 
@@ -375,8 +388,9 @@ impl<S> Call<S> {
         self
     }
 
-    /// Passes over parameters and an `Idempotency-Key` that it does not know, where every other call refuses them: for what
-    /// strangers and their machines ask, who add such things and are not to hear that something is wrong here.
+    /// Passes over parameters, an `Idempotency-Key`, a body and the encoding of one that it does not know, where every other call
+    /// refuses them: for what strangers and their machines ask, who add such things and are not to hear that something is wrong
+    /// here.
     pub fn lenient(mut self) -> Self {
         self.is_lenient = true;
         self
@@ -410,8 +424,8 @@ impl<S> Call<S> {
     }
 }
 
-/// Refuses what a call would pass over without a word: parameters, where it takes none, and on a write the key under which it is to
-/// be done once, where it would be done again.
+/// Refuses what a call would pass over without a word: parameters and a body, where it takes none, and on a write the key under which
+/// it is to be done once, where it would be done again. A body in an encoding would be taken for another one than was meant.
 fn strict<S: Clone + Send + Sync + 'static>(
     handler: MethodRouter<S>,
     operation: &Operation,
@@ -420,10 +434,15 @@ fn strict<S: Clone + Send + Sync + 'static>(
     let mut headers = operation.headers.iter();
     let takes_key =
         operation.method.is_safe() || headers.any(|(name, ..)| name.eq_ignore_ascii_case(IDEMPOTENCY_KEY));
-    if takes_parameters && takes_key {
-        return handler;
-    }
-    let refuse = move |request: Request, next: Next| async move {
+    let takes_body = operation.has_a_body();
+    let refuse = move |mut request: Request, next: Next| async move {
+        if !request.body().is_end_stream() {
+            if !takes_body {
+                request = without_body(request).await?;
+            } else if let Some(encoding) = encoding(request.headers()) {
+                return Ok(unsupported(&encoding));
+            }
+        }
         let mut faults = Faults::default();
         if !takes_parameters {
             for (name, _) in pairs(request.uri()) {
@@ -439,6 +458,44 @@ fn strict<S: Clone + Send + Sync + 'static>(
         }
     };
     handler.route_layer(middleware::from_fn(refuse))
+}
+
+/// The request without the body that it should not have, where nothing is in it. What else there is of it is not waited for.
+async fn without_body(request: Request) -> Result<Request, ApiError> {
+    let (parts, body) = request.into_parts();
+    let mut alone = Request::new(body);
+    let limits = parts.extensions.get::<Limits>().copied().unwrap_or_default();
+    alone.extensions_mut().insert(Limits { body_bytes_max: NOTHING_BYTES_MAX, ..limits });
+    match NoBody::from_request(alone, &()).await {
+        Ok(NoBody) => Ok(Request::from_parts(parts, Body::empty())),
+        // Also where it is large, or does not come: it should not be there.
+        Err(_) => Err(Fault::new("body", "this call takes none").into()),
+    }
+}
+
+/// Bytes of a body that says nothing.
+const NOTHING_BYTES_MAX: usize = 64;
+
+/// The first encoding that a body is said to be in, where it is in one.
+fn encoding(headers: &HeaderMap) -> Option<String> {
+    let said = headers.get_all(header::CONTENT_ENCODING).iter();
+    let said = said.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let mut said = said.map(|coding| String::from_utf8_lossy(coding.trim_ascii()).into_owned());
+    said.find(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"))
+}
+
+fn unsupported(encoding: &str) -> Response {
+    let encoding = shortened(encoding.to_owned(), 100);
+    let fault = Fault::new(
+        "Content-Encoding",
+        format!(
+            "{encoding:?} is not taken; expected the body as it is, without this header or with identity"
+        ),
+    );
+    let refusal = ApiError::from(fault).with_code(ErrorCode::RequestEncodingUnsupported);
+    let mut refused = refusal.into_response();
+    refused.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    refused
 }
 
 /// A router with the description of everything in it.
@@ -458,7 +515,9 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// Adds a call. A path may be given again for another method.
     pub fn route(mut self, path: &str, call: Call<S>) -> Self {
         let Call { mut handler, mut operation, guard, is_lenient } = call;
-        if !is_lenient {
+        if is_lenient {
+            operation.refusals.remove(&ErrorCode::RequestEncodingUnsupported);
+        } else {
             handler = strict(handler, &operation);
         }
         if let Some(guard) = guard {
@@ -509,6 +568,12 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// Changes the router and nothing that is described: layers.
     pub fn map(mut self, change: impl FnOnce(Router<S>) -> Router<S>) -> Self {
         self.router = change(self.router);
+        self
+    }
+
+    /// Puts all of them behind a layer, and with them what there is not: another path under theirs, another method.
+    pub fn all_behind(mut self, guard: impl FnOnce(Router<S>) -> Router<S>) -> Self {
+        self.router = guard(self.router.fallback(not_found).method_not_allowed_fallback(method_not_allowed));
         self
     }
 

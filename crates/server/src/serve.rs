@@ -24,6 +24,7 @@ use tower::Service as _;
 
 use crate::answer::{envelope, method_not_allowed, not_found};
 use crate::faults::shortened;
+use crate::in_flight::InFlight;
 use crate::live::Streams;
 use crate::stalled::Stalled;
 use crate::unparsed::{Turn, Unparsed};
@@ -47,6 +48,8 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// For the other end to take something of an answer. Beyond it the connection is closed.
     pub write_timeout: Duration,
+    /// Bytes of large answers that are being taken, together. Beyond it a reading call with another large one: 503.
+    pub answers_bytes_max: usize,
     /// Streams of events that are open at a time. Beyond it: 503.
     pub streams_max: usize,
     /// For answers that are under way when a stop is asked for. Beyond it they are broken off.
@@ -63,6 +66,7 @@ impl Default for Limits {
             head_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(20),
             write_timeout: Duration::from_secs(60),
+            answers_bytes_max: 128 << 20,
             streams_max: 128,
             stop_timeout: Duration::from_secs(15),
         }
@@ -139,7 +143,10 @@ async fn listen(
         // bound for a client that does not read them.
         .max_buf_size(HYPER_HEAD_BYTES_MAX);
 
-    let streams = Streams::new(limits.streams_max, stop.clone());
+    let shared = Shared {
+        streams: Streams::new(limits.streams_max, stop.clone()),
+        in_flight: InFlight::new(limits.answers_bytes_max as u64),
+    };
     let connections = TaskTracker::new();
     let broken_off = CancellationToken::new();
     let places = Arc::new(Semaphore::new(limits.connections_max));
@@ -165,7 +172,7 @@ async fn listen(
         let _ = stream.set_nodelay(true);
         let is_secure = IsSecure(certificate.is_some());
         let turn = Turn::default();
-        let service = service(router.clone(), peer, is_secure, limits, streams.clone(), turn.clone());
+        let service = service(router.clone(), peer, is_secure, limits, shared.clone(), turn.clone());
         let builder = builder.clone();
         let (certificate, stop, broken_off) = (certificate.clone(), stop.clone(), broken_off.clone());
         connections.spawn(async move {
@@ -225,23 +232,31 @@ async fn converse<I, S>(
     }
 }
 
+/// What all connections of a listener share.
+#[derive(Clone)]
+struct Shared {
+    streams: Streams,
+    in_flight: InFlight,
+}
+
 fn service(
     router: Router,
     peer: SocketAddr,
     is_secure: IsSecure,
     limits: Limits,
-    streams: Streams,
+    shared: Shared,
     turn: Turn,
 ) -> impl hyper::service::Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> {
     hyper::service::service_fn(move |request: Request<Incoming>| {
-        let (mut router, streams, turn) = (router.clone(), streams.clone(), turn.clone());
+        let (mut router, shared, turn) = (router.clone(), shared.clone(), turn.clone());
         turn.begin();
         async move {
             let unread = Unread::of(&request, limits.body_timeout);
             let mut request = request.map(|body| Body::new(unread.watch(body)));
             request.extensions_mut().insert(ConnectInfo(peer));
             request.extensions_mut().insert(is_secure);
-            request.extensions_mut().insert(streams);
+            request.extensions_mut().insert(shared.streams);
+            request.extensions_mut().insert(shared.in_flight);
             let Ok(mut response) = router.call(request).await;
             if unread.ends_connection() {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -11,8 +11,11 @@ mod fanout;
 pub mod hints;
 pub mod histogram;
 pub mod inbox;
+mod paging;
 pub mod platform;
 pub mod sqlite;
+
+pub use paging::cut;
 
 /// Why a verb could not be done. Outcomes that a caller has to handle are not here but in the verb's own enum.
 #[derive(Debug, thiserror::Error)]

@@ -42,7 +42,7 @@ pub use self::figures::{Activity, Counts, Figures, Queue, Ticks};
 pub use self::once::{KEYS_KEPT, Once, OnceKey, OperatorKey, PartnerMoveRequest, PartnerMoved};
 pub use self::orders::{
     Change, Changed, Invalid, LatelyChanged, OrderEvent, OrderPage, OrderQuery, OrderSearch, OrdersFound,
-    RECORD_BYTES_MAX, Reason, RecordPlace, StoredOrder,
+    RECORD_BYTES_MAX, RECORD_GIVEN_BYTES_MAX, Reason, RecordPlace, StoredOrder,
 };
 pub use self::partners::{
     Brand, Business, Partner, PartnerChange, PartnerChanged, PartnerQuery, PutBusiness,

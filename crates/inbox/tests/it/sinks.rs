@@ -282,6 +282,32 @@ async fn a_sink_that_is_down_holds_up_no_other_and_gives_nothing_up_however_long
 }
 
 #[tokio::test]
+async fn what_was_given_up_is_listed_in_pages_of_which_the_last_one_says_so_also_where_it_is_full() {
+    let inbox = Running::with(config()).await;
+    let application = Application::start().await;
+    application.answers(|_| 422);
+    let handing = Handing::on(&inbox.store, vec![application.sink("pos")]).await;
+    inbox.inbox.show_sinks(handing.sinks.clone());
+    for order_id in 1..=4 {
+        deliver(&inbox, order_id, 1).await;
+    }
+    handing.reaches("pos", |status| status.given_up == 4).await;
+    for (limit, expected) in
+        [(1, vec![1, 1, 1, 1]), (2, vec![2, 2]), (3, vec![3, 1]), (4, vec![4]), (5, vec![4])]
+    {
+        let (mut sizes, mut after) = (Vec::new(), 0);
+        loop {
+            let page = inbox.get(&format!("/sinks/pos/given-up?limit={limit}&after={after}")).await.json();
+            sizes.push(page["data"]["given_up"].as_array().unwrap().len());
+            let Some(next) = page["data"]["next_after"].as_i64() else { break };
+            after = next;
+        }
+        assert_eq!(sizes, expected, "{limit}");
+    }
+    handing.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_refused_by_its_whole_plan_is_given_up_listed_and_handed_on_again() {
     let inbox = Running::with(config()).await;
     let application = Application::start().await;

@@ -53,9 +53,46 @@ async fn no_call_passes_over_a_parameter_or_a_key_that_it_does_not_know() {
                 answer.text()
             );
         }
+        let headers = [("authorization", authorization.as_str()), ("content-encoding", "gzip")];
+        let mut request = head(&method, &path, &headers, Some(1));
+        request.push(b'x');
+        let answer = exchange(inbox.address, request).await;
+        openapi::assert_documented(&method, &path, &answer);
+        let (status, (_, said)) = (answer.status, answer.error());
+        match method.as_str() {
+            "GET" => assert_eq!((status, said.as_str()), (400, "body: this call takes none"), "{path}"),
+            _ => {
+                assert_eq!(status, 415, "{method} {path}: {said}");
+                assert!(said.starts_with("Content-Encoding: \"gzip\" is not taken"), "{said}");
+            }
+        }
         looked_at += 1;
     }
     assert!(looked_at > 12, "{looked_at}");
+}
+
+#[tokio::test]
+async fn a_delivery_that_is_said_to_be_in_an_encoding_is_taken_as_it_came() {
+    let inbox = Running::start().await;
+    let body = envelope(&[r#"{"id":7,"status":1}"#]);
+    // The signature covers these bytes, so they are genuine: where they read, they are read, whatever a proxy wrote beside them;
+    // where not, they are kept.
+    for (id, bytes) in [("evt_1", body.as_bytes()), ("evt_2", b"\x1f\x8b\x08 not unpacked")] {
+        let signature = sign(SECRET, bytes);
+        let headers = [
+            ("x-klikit-signature", signature.as_str()),
+            ("x-klikit-event-id", id),
+            ("content-encoding", "gzip"),
+        ];
+        inbox.post(&headers, bytes).await.is(200, r#"{"status":"received"}"#);
+    }
+    assert_eq!(inbox.record(7).await, r#"{"id":7,"status":1}"#);
+    let kept = inbox.get("/quarantine").await.json()["data"]["quarantine"].clone();
+    assert_eq!(
+        (kept.as_array().unwrap().len(), &kept[0]["delivery_id"]),
+        (1, &Value::from("evt_2")),
+        "{kept}"
+    );
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use hookit_server::page::{
     Form, Query, Tone, age, badge, empty, exact, facts, field, note, pager, secret, see_other, table,
 };
 use hookit_server::{ApiError, PathText};
+use hookit_store::cut;
 use hookit_store::platform::{Partner, PartnerQuery, WebhookQuery};
 use http::Method;
 use maud::{Markup, html};
@@ -21,7 +22,6 @@ use super::{Pages, ROWS_MAX, Visit, deliveries, words};
 use crate::Shared;
 use crate::api::{Result, store_error};
 use crate::credentials::{Acting, Scope};
-use crate::operator::cut;
 use crate::operator::partners::{self, IssueBody, Issued};
 
 const LIST: &str = "/console/partners";

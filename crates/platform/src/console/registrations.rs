@@ -10,6 +10,7 @@ use axum::response::Response;
 use hookit_contract::{AttemptOutcome, EndpointId, WebhookId};
 use hookit_server::PathId;
 use hookit_server::page::{Tone, duration, empty, facts, note, table};
+use hookit_store::cut;
 use hookit_store::platform::{Webhook, WebhookQuery};
 use http::Method;
 use maud::{Markup, html};
@@ -19,7 +20,6 @@ use super::{Pages, Visit, deliveries, replays, words};
 use crate::Shared;
 use crate::api::{Result, store_error};
 use crate::credentials::Acting;
-use crate::operator::cut;
 use crate::operator::trial::{self, Tested};
 
 pub(super) fn pages() -> Pages {

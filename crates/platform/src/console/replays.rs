@@ -11,6 +11,7 @@ use hookit_server::page::{
     share, table,
 };
 use hookit_server::{ApiError, Fault, Live, LiveEvents, Object, PathId};
+use hookit_store::cut;
 use hookit_store::platform::{Replay, ReplayKind, ReplayRequest, ReplayState, SteerReplay};
 use http::Method;
 use maud::{Markup, html};
@@ -134,9 +135,9 @@ struct From {
 }
 
 async fn list(State(shared): State<Arc<Shared>>, visit: Visit, Query(from): Query<From>) -> Result<Response> {
-    let replays = shared.store.replays(from.before.map(ReplayId), PAGE).await.map_err(store_error)?;
-    let next = replays.last().filter(|_| replays.len() == PAGE);
-    let next = next.map(|last| format!("{LIST}?before={}", last.replay_id));
+    let before = from.before.map(ReplayId);
+    let mut replays = shared.store.replays(before, PAGE + 1).await.map_err(store_error)?;
+    let next = cut(&mut replays, PAGE).map(|last| format!("{LIST}?before={}", last.replay_id));
     let columns = [
         ("Replay", "number"),
         ("State", ""),

@@ -11,6 +11,7 @@ use hookit_server::page::{
     Form, Query, Tone, age, badge, empty, facts, field, pager, secret, see_other, select, table,
 };
 use hookit_server::{Fault, PathId};
+use hookit_store::cut;
 use hookit_store::platform::{Role, TokenQuery};
 use http::Method;
 use maud::{Markup, html};
@@ -20,7 +21,6 @@ use super::{Pages, ROWS_MAX, Visit, partners, words};
 use crate::Shared;
 use crate::api::{Result, store_error};
 use crate::credentials::Acting;
-use crate::operator::cut;
 use crate::operator::tokens::{self, IssueBody};
 
 const LIST: &str = "/console/tokens";

@@ -49,13 +49,6 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Routes {
 const PAGE_MAX: usize = 1000;
 const PAGE_DEFAULT: usize = 100;
 
-/// Takes off what was read beyond a page to learn whether there is more. Gives the last one on the page, where there is.
-pub(crate) fn cut<T>(items: &mut Vec<T>, limit: usize) -> Option<&T> {
-    let more = items.len() > limit;
-    items.truncate(limit);
-    items.last().filter(|_| more)
-}
-
 /// Characters of an operator's name.
 const OPERATOR_NAME_MAX: usize = 100;
 

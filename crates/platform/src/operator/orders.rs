@@ -7,8 +7,8 @@ use axum::Extension;
 use axum::extract::{FromRequest, Request, State};
 use bytes::Bytes;
 use hookit_contract::{
-    Actor, BusinessId, ErrorCode, KnownStatus, OWNED_FIELDS, OrderId, OrderStatus, Record, StatusCodes,
-    Timestamp,
+    Actor, BusinessId, ErrorCode, GivenReason, KnownStatus, OWNED_FIELDS, OrderId, OrderStatus, Record,
+    StatusCodes, Timestamp,
 };
 use hookit_server::routes::{Input, Operation, Routes, get, patch, post, put};
 use hookit_server::{
@@ -183,6 +183,15 @@ pub(crate) enum TextOrCode {
     Text(String),
 }
 
+impl TextOrCode {
+    pub(crate) fn given(&self) -> GivenReason<'_> {
+        match self {
+            TextOrCode::Code(_) => GivenReason::Code,
+            TextOrCode::Text(text) => GivenReason::Text(text),
+        }
+    }
+}
+
 impl From<TextOrCode> for Reason {
     fn from(reason: TextOrCode) -> Self {
         match reason {
@@ -211,6 +220,9 @@ impl MoveBody {
         };
         if self.reason_code.is_some() && to != KnownStatus::Cancelled {
             return Err(Fault::new("reason_code", "only a move to CANCELLED has a reason").into());
+        }
+        if let Some(reason) = &self.reason_code {
+            reason.given().check().map_err(|fault| Fault::new("reason_code", fault.to_string()))?;
         }
         Ok(Change::Move {
             order_id,
@@ -266,12 +278,11 @@ fn check_cart_edit(fields: &Record) -> Result<()> {
         }
         seen.insert(name);
     }
-    let is_array = |name: &str| fields.get(name).map(|cart| cart.starts_with('['));
-    match is_array("cart") {
-        None => faults.add("cart", "missing; expected an array of items"),
-        Some(is_array) => faults.unless(is_array, "cart", "expected an array of items"),
+    faults.unless(fields.get("cart").is_some(), "cart", "missing; expected an array of items");
+    for fault in fields.cart_faults() {
+        let Fault { path, message } = api::fault(&fault.into());
+        faults.add(path, message);
     }
-    faults.unless(is_array("cart_v2").unwrap_or(true), "cart_v2", "expected an array of items");
     faults.none(())
 }
 

@@ -9,13 +9,14 @@ use hookit_server::routes::{Routes, get, post};
 use hookit_server::{
     Answer, ApiError, Fault, Faults, JsonBody, NoBody, OptionalBody, Parameters, Params, PathText,
 };
+use hookit_store::cut;
 use hookit_store::platform::{Partner, PartnerChange, PartnerChanged, PartnerQuery, Store};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{PAGE_DEFAULT, PAGE_MAX, cut, is_plain};
+use super::{PAGE_DEFAULT, PAGE_MAX, is_plain};
 use crate::Shared;
 use crate::api::{Result, store_error};
 use crate::credentials::{Acting, Scope, new_partner_key, new_secret_key, new_webhook_secret};

@@ -9,6 +9,7 @@ use hookit_contract::{
 };
 use hookit_server::routes::{Routes, get, post};
 use hookit_server::{Answer, ApiError, Fault, Faults, JsonBody, NoBody, Object, Parameters, Params, PathId};
+use hookit_store::cut;
 use hookit_store::platform::{
     CountReplay, OPEN_REPLAYS_MAX, Replay, ReplayFilter, ReplayKind, ReplayRequest, StartReplay, SteerReplay,
     SteeredReplay, Store,
@@ -326,8 +327,9 @@ struct List {
 
 async fn list(State(shared): State<Arc<Shared>>, Params(params): Params<ListParams>) -> Result<Answer<List>> {
     let limit = params.limit.unwrap_or(PAGE_DEFAULT);
-    let replays = shared.store.replays(params.before.map(ReplayId), limit).await.map_err(store_error)?;
-    let next_before = replays.last().filter(|_| replays.len() == limit).map(|last| last.replay_id);
+    let before = params.before.map(ReplayId);
+    let mut replays = shared.store.replays(before, limit + 1).await.map_err(store_error)?;
+    let next_before = cut(&mut replays, limit).map(|last| last.replay_id);
     Ok(Answer::ok(&List { replays: replays.iter().map(Shown::of).collect(), next_before }))
 }
 

@@ -8,6 +8,7 @@ use axum::extract::State;
 use hookit_contract::{ErrorCode, Timestamp, TokenId};
 use hookit_server::routes::{Routes, get, post};
 use hookit_server::{Answer, ApiError, JsonBody, NoBody, Parameters, Params, PathId};
+use hookit_store::cut;
 use hookit_store::platform::{
     self as store, AddToken, NewToken, OperatorToken, TOKENS_MAX, TokenQuery, TokenRevoked,
 };
@@ -15,7 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{OPERATOR_NAME_MAX, PAGE_DEFAULT, PAGE_MAX, checked_name, cut};
+use super::{OPERATOR_NAME_MAX, PAGE_DEFAULT, PAGE_MAX, checked_name};
 use crate::Shared;
 use crate::api::{Result, store_error};
 use crate::credentials::{Acting, FIRST_OPERATOR, new_operator_token};

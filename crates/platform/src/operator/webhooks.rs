@@ -9,6 +9,7 @@ use hookit_contract::{BranchId, BrandId, EndpointId, ErrorCode, EventType, Partn
 use hookit_egress::{EndpointUrl, URL_BYTES_MAX};
 use hookit_server::routes::{Routes, delete, get, post, put};
 use hookit_server::{Answer, ApiError, Fault, Faults, JsonBody, NoBody, Object, Parameters, Params, PathId};
+use hookit_store::cut;
 use hookit_store::platform::{
     self as store, EndpointSettings, Held, HoldReason, NewWebhook, PutWebhook, Store, WEBHOOKS_MAX, Webhook,
     WebhookQuery, WebhookSettings,
@@ -17,7 +18,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{By, PAGE_DEFAULT, PAGE_MAX, cut};
+use super::{By, PAGE_DEFAULT, PAGE_MAX};
 use crate::Shared;
 use crate::api::{self, Result, store_error};
 use crate::credentials::{Acting, Operator};

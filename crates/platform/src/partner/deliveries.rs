@@ -8,7 +8,7 @@ use hookit_contract::{
     AttemptOutcome, BranchId, BrandId, DeliveryId, DeliverySeq, DeliveryState, ErrorCode, EventType, OrderId,
     Timestamp, WebhookId,
 };
-use hookit_server::routes::{Routes, get, post};
+use hookit_server::routes::{Operation, Routes, get, post};
 use hookit_server::{Answer, NoBody, Parameters, Params, PathText};
 use hookit_store::platform::{Attempt, Delivery, DeliveryQuery};
 use http::HeaderMap;
@@ -37,12 +37,8 @@ pub(super) fn routes() -> Routes<Arc<Shared>> {
             "/deliveries/{id}/replay",
             once::keyed(scoped(post(replay), Scope::WebhooksWrite))
                 .named("replayOwnDelivery", "Sends a delivery again that has ended, with the same id and bytes.")
-                .refuses(&[
-                    ErrorCode::RequestTooLarge,
-                    ErrorCode::RequestTimeout,
-                    ErrorCode::ResourceNotFound,
-                    ErrorCode::StateInvalidTransition,
-                ]),
+                .refuses(&Operation::OF_A_BODY)
+                .refuses(&[ErrorCode::ResourceNotFound, ErrorCode::StateInvalidTransition]),
         )
 }
 

@@ -75,7 +75,8 @@ struct Page {
     events: Vec<WithRecord>,
     /// The `after` of the next call.
     next_after: String,
-    /// True where there is more to be read at once.
+    /// True where more of the business's own is to be read at once, or where so many events of others follow that nobody looked
+    /// further.
     has_more: bool,
 }
 

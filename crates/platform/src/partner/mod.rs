@@ -33,7 +33,8 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Routes {
         .merge(events::routes())
         .guarded(PARTNER_CREDENTIAL, &REFUSALS)
         .answering(&rates::HEADERS)
-        .map(|router| router.route_layer(middleware::from_fn_with_state(shared.clone(), partners_only)))
+        // A call that there is not is a call, too: it counts, and its answer says how the credential stands.
+        .all_behind(|router| router.layer(middleware::from_fn_with_state(shared.clone(), partners_only)))
         .under("/v1/partner")
         .with_state(shared)
 }

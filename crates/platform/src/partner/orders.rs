@@ -40,7 +40,8 @@ pub(super) fn routes() -> Routes<Arc<Shared>> {
                 .named("listOwnOrders", "Orders by the time of their creation, the earliest first.")
                 .details(
                     "`created_from` is inclusive and `created_to` exclusive, at most 90 days apart; without them the last 90 days. \
-                     `status` is a code or a name. What is new comes behind the pages that were read, and moves nothing on them.",
+                     `status` is a code or a name. What is new comes behind the pages that were read, but for an order of the very \
+                     millisecond of the last one: with a `created_to` some seconds back nothing comes in between.",
                 )
                 .refuses(&[ErrorCode::RequestInvalidRange]),
         )
@@ -201,11 +202,7 @@ struct MoveBody {
 
 impl MoveBody {
     fn reason(reason_code: Option<TextOrCode>, asked: PartnerMove) -> Result<Option<Reason>> {
-        let given = match &reason_code {
-            None => GivenReason::None,
-            Some(TextOrCode::Text(text)) => GivenReason::Text(text),
-            Some(_) => GivenReason::Code,
-        };
+        let given = reason_code.as_ref().map_or(GivenReason::None, TextOrCode::given);
         asked.check_reason(given).map_err(|fault| Fault::new("reason_code", fault.to_string()))?;
         Ok(reason_code.map(Reason::from))
     }

@@ -118,8 +118,9 @@ async fn a_token_makes_the_calls_of_its_role_and_no_other() {
             };
             // Of a thing that is not there, with a body that nobody takes: so nothing is done.
             let path = path.replace("{id}", "404404");
+            let body = if method == "GET" { "" } else { "[]" };
             let before = platform.snapshot().await;
-            let answer = platform.call_as(Some(&authorization), method, &path, "[]").await;
+            let answer = platform.call_as(Some(&authorization), method, &path, body).await;
             let what = format!("{role}: {method} {path}: {}", answer.text());
             match is_open {
                 true => assert!([200, 400, 404].contains(&answer.status), "{what}"),

@@ -246,6 +246,45 @@ async fn a_move_that_the_order_cannot_make_is_refused_with_the_reason() {
     stage.refused("PATCH", &path(4_040_404), body, NOT_FOUND, "there is no such order").await;
 }
 
+/// Fields of an order that are no carts.
+const ODD_CARTS: [(&str, &str); 9] = [
+    (r#""cart":null"#, "cart: expected an array of items, found null"),
+    (r#""cart":{}"#, "cart: expected an array of items, found an object"),
+    (r#""cart":"[]""#, "cart: expected an array of items, found a string"),
+    (r#""cart":[],"cart_v2":7"#, "cart_v2: expected an array of items, found a number"),
+    (r#""cart_v2":null"#, "cart_v2: expected an array of items, found null"),
+    (r#""cart":[{}, 1]"#, "cart[1]: expected an item, an object, found a number"),
+    (r#""cart":[[{}]]"#, "cart[0]: expected an item, an object, found an array"),
+    (r#""cart_v2":[{},{},null]"#, "cart_v2[2]: expected an item, an object, found null"),
+    (
+        r#""cart":[null,"x"],"cart_v2":true"#,
+        "cart[0]: expected an item, an object, found null (and 2 more in details)",
+    ),
+];
+
+#[tokio::test]
+async fn an_order_whose_carts_are_none_is_refused_alone_and_among_others() {
+    let stage = Stage::set().await;
+    let frame =
+        order(BUSINESS, 100, &[10]).to_string().replace(",\"cart\":[]", "").replace("\"cart\":[],", "");
+    assert!(!frame.contains("cart"), "{frame}");
+    let with = |fields: &str| format!("{},{fields}}}", frame.strip_suffix('}').unwrap());
+    for (fields, message) in ODD_CARTS {
+        stage.invalid("POST", "/v1/operator/orders", with(fields), message).await;
+        let said = stage.platform.call("POST", "/v1/operator/orders/bulk", with(fields)).await.expect(200);
+        assert!(said.text().contains(&format!("\"message\":\"{message}\"")), "{}", said.text());
+    }
+    let twice =
+        r#""cart":[],"cart":[{}],"cart_v2":[],"cart_v2":[],"cancellation_reason":1,"cancellation_reason":2"#;
+    let message = "cancellation_reason: given more than once (and 2 more in details)";
+    stage.invalid("POST", "/v1/operator/orders", with(twice), message).await;
+    // Whatever is in an item, and none at all.
+    for fields in [r#""cart":[{},{"quantity":"two","item_id":null}],"cart_v2":[ { "id" : [] } ]"#, "\"x\":1"]
+    {
+        stage.platform.call("POST", "/v1/operator/orders", with(fields)).await.expect(201);
+    }
+}
+
 #[tokio::test]
 async fn a_cart_edit_of_what_is_not_the_carts_is_refused_by_name() {
     let stage = Stage::set().await;
@@ -262,16 +301,16 @@ async fn a_cart_edit_of_what_is_not_the_carts_is_refused_by_name() {
     for (body, message) in [
         ("{}", "cart: missing; expected an array of items"),
         (r#"{"item_count":3}"#, "cart: missing; expected an array of items"),
-        (r#"{"cart":null}"#, "cart: expected an array of items"),
-        (r#"{"cart":{}}"#, "cart: expected an array of items"),
-        (r#"{"cart":"[]"}"#, "cart: expected an array of items"),
-        (r#"{"cart":[],"cart_v2":7}"#, "cart_v2: expected an array of items"),
-        (r#"{"cart":[],"note":1,"cart":[1]}"#, "cart: given more than once"),
-        (r#"{"cart":[],"c\u0061rt":[1]}"#, "cart: given more than once"),
+        (r#"{"cart":[],"note":1,"cart":[{}]}"#, "cart: given more than once"),
+        (r#"{"cart":[],"c\u0061rt":[{}]}"#, "cart: given more than once"),
         (r#"{"cart":[],"st\u0061tus":5}"#, "status: the platform owns this field; a cart edit cannot set it"),
         (&format!("{{\"cart\":[]{many}}}"), "body: a cart edit may replace at most 256 fields"),
     ] {
         stage.invalid("PUT", &path, body, message).await;
+    }
+    for (body, message) in ODD_CARTS {
+        let body = if body.contains("\"cart\"") { body.to_owned() } else { format!("\"cart\":[],{body}") };
+        stage.invalid("PUT", &path, format!("{{{body}}}"), message).await;
     }
     let path = |order: i64| format!("/v1/operator/orders/{order}/cart");
     let body = json!({"cart": [{"title": "x"}]}).to_string();
@@ -694,7 +733,6 @@ async fn another_method_is_405_with_what_is_allowed_and_another_path_is_404() {
         ("PATCH", format!("/v1/operator/orders/{}/cart", stage.order), "put"),
         ("GET", format!("/v1/operator/partners/{}/revoke", stage.partner), "post"),
         ("POST", "/v1/operator/webhooks".to_owned(), "get,head,put"),
-        ("PATCH", format!("/v1/partner/orders/{}", stage.order), "get,head"),
         ("POST", "/healthz".to_owned(), "get,head"),
     ] {
         let answer = stage.platform.call(method, &path, "{}").await;
@@ -706,9 +744,8 @@ async fn another_method_is_405_with_what_is_allowed_and_another_path_is_404() {
             "{path}"
         );
     }
-    for path in
-        ["/", "/v1", "/v1/operator", "/v1/operator/order", "/v1/operator/orders/1/x", "/v1/partner/x", "//"]
-    {
+    // Those of the Partner API ask for its credential first: `rates.rs`.
+    for path in ["/", "/v1", "/v1/operator", "/v1/operator/order", "/v1/operator/orders/1/x", "//"] {
         let message = format!("there is nothing at {path}");
         stage.platform.call("GET", path, "").await.is_refused(404, "resource_not_found", &message);
     }

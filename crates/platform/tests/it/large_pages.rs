@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
+use hookit_server::Limits;
 use hookit_store::platform::Store as _;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::harness::{BUSINESS, PartnerAccess, Running, operator, order};
+use crate::harness::{BUSINESS, PartnerAccess, Running, Setup, operator, order};
 use crate::http::{Answer, exchange, head, patiently};
 
 const MIB: usize = 1 << 20;
@@ -35,11 +36,16 @@ fn listed(data: &Value) -> Vec<i64> {
     data["orders"].as_array().unwrap().iter().map(|order| order["id"].as_i64().unwrap()).collect()
 }
 
-/// Asks for the partner's list, and reads none of it.
-async fn asked(platform: &Running, partner: &PartnerAccess) -> TcpStream {
+/// A connection that takes little by itself.
+async fn connected(platform: &Running) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(16 << 10).unwrap();
-    let mut stream = socket.connect(platform.address).await.unwrap();
+    socket.connect(platform.address).await.unwrap()
+}
+
+/// Asks for the partner's list, and reads none of it.
+async fn asked(platform: &Running, partner: &PartnerAccess) -> TcpStream {
+    let mut stream = connected(platform).await;
     let basic = partner.basic();
     stream.write_all(&head("GET", LIST, &[("authorization", &basic)], None)).await.unwrap();
     stream
@@ -111,6 +117,44 @@ async fn a_page_that_cannot_be_read_to_its_end_breaks_off_and_does_not_end() {
     // Where nothing was answered yet there is a status to say it with.
     let answer = platform.get_as(&partner, LIST).await;
     assert_eq!((answer.status, answer.error().0), (503, "unavailable".to_owned()));
+}
+
+#[tokio::test]
+async fn pages_that_nobody_takes_are_refused_beyond_their_sum_and_orders_and_moves_are_not() {
+    let limits = Limits { answers_bytes_max: 8 << 20, ..Limits::default() };
+    let platform = Running::with(Setup { limits, ..Setup::default() }).await;
+    let partner = platform.partner("Kitchen display", BUSINESS).await;
+    let ids = orders(&platform, 30).await;
+    let basic = operator();
+    let mut idle = Vec::new();
+    let mut statuses = Vec::new();
+    // Of 8 MiB each, about.
+    for _ in 0..3 {
+        let mut stream = connected(&platform).await;
+        let request = head("GET", "/v1/operator/orders", &[("authorization", &basic)], None);
+        stream.write_all(&request).await.unwrap();
+        let mut first = [0; 12];
+        patiently(stream.read_exact(&mut first)).await.unwrap();
+        statuses.push(std::str::from_utf8(&first[9..]).unwrap().to_owned());
+        idle.push(stream);
+    }
+    assert_eq!(statuses, ["200", "503", "503"]);
+    let list = platform.call("GET", "/v1/operator/orders", "").await;
+    let (code, _) = list.error();
+    assert_eq!((list.status, code.as_str(), list.header("retry-after")), (503, "unavailable", Some("5")));
+    let list = platform.get_as(&partner, LIST).await;
+    assert_eq!((list.status, list.header("x-ratelimit-limit")), (503, Some("600")));
+    // A small order, a small page, and a move of whatever size.
+    platform.get(&format!("/v1/operator/orders/{}", ids[2])).await;
+    platform.get_as(&partner, "/v1/partner/orders?size=1&page=9").await.expect(200);
+    platform.move_to(ids[1], "ACCEPTED").await.expect(200);
+    drop(idle);
+    patiently(async {
+        while platform.call("GET", "/v1/operator/orders", "").await.status != 200 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@ use std::time::Duration;
 use hookit_server::Limits;
 use tokio::io::AsyncWriteExt as _;
 
+use serde_json::json;
+
 use crate::harness::{BUSINESS, PartnerAccess, Running, Setup, operator, order};
 use crate::http::{Answer, exchange, head, stream};
 
@@ -122,21 +124,68 @@ async fn a_record_of_the_largest_size_is_taken_to_the_byte_by_itself_or_in_a_lin
     let answer = platform.call("POST", "/v1/operator/orders", of_size(4 * MIB)).await;
     let (code, message) = answer.error();
     assert_eq!((answer.status, code.as_str()), (400, "request_invalid"));
-    assert!(message.ends_with("bytes; at most 4194304 are kept"), "{message}");
+    assert!(message.ends_with("bytes; at most 4190208 are taken"), "{message}");
     assert!(bulk(of_size(4 * MIB)).await.contains(&message));
     assert_eq!(platform.status().await["orders"], 0);
 
     let small = platform.create(&order(BUSINESS, 1, &[1])).await;
     let added = small.to_string().len() - frame.len();
-    let largest = of_size(4 * MIB - added);
+    // 4 KiB of it are left for what moves add.
+    let given = 4 * MIB - 4096;
+    let largest = of_size(given - added);
+    let answer = platform.call("POST", "/v1/operator/orders", of_size(given - added + 1)).await;
+    answer.is_refused(
+        400,
+        "request_invalid",
+        &message.replace(&format!("{}", 4 * MIB + added), &format!("{}", given + 1)),
+    );
     let answer = platform.call("POST", "/v1/operator/orders", &largest).await.expect(201);
-    assert_eq!(answer.data_text().len(), 4 * MIB);
+    assert_eq!(answer.data_text().len(), given);
     assert!(answer.data_text().starts_with(largest.strip_suffix('}').unwrap()));
-    assert!(bulk(of_size(4 * MIB - added)).await.contains("\"version\":1"));
+    assert!(bulk(of_size(given - added)).await.contains("\"version\":1"));
     // Its cart can be edited, by as much.
-    let id = small["id"].as_i64().unwrap() + 1;
+    let id = answer.data()["id"].as_i64().unwrap();
     let cart = format!("{{\"cart\":[],\"order_comment\":\"{}\"}}", "y".repeat(3 * MIB));
     platform.call("PUT", &format!("/v1/operator/orders/{id}/cart"), cart).await.expect(200);
+}
+
+#[tokio::test]
+async fn moves_never_take_a_record_over_what_a_receiver_has_to_take() {
+    let platform = Running::start().await;
+    let partner = platform.partner("Kitchen display", BUSINESS).await;
+    // The longest there is: in JSON each of these takes six bytes.
+    let reason = "\u{1}".repeat(500);
+    for by_partner in [false, true] {
+        let frame = order(BUSINESS, 1062, &[663]).to_string();
+        let added = platform.create(&order(BUSINESS, 1062, &[663])).await.to_string().len() - frame.len();
+        let room = 4 * MIB - 4096 - added - frame.len() - ",\"order_comment\":\"\"".len();
+        let record =
+            format!("{},\"order_comment\":\"{}\"}}", frame.strip_suffix('}').unwrap(), "x".repeat(room));
+        let made = platform.call("POST", "/v1/operator/orders", record).await.expect(201);
+        assert_eq!(made.data_text().len(), 4 * MIB - 4096);
+        let id = made.data()["id"].as_i64().unwrap();
+        for status in ["ACCEPTED", "PREPARING", "READY"] {
+            platform.move_to(id, status).await.expect(200);
+        }
+        let body = json!({"status": "cancelled", "reason_code": reason}).to_string();
+        if by_partner {
+            let path = format!("/v1/partner/orders/{id}/status");
+            platform.write_as(&partner, Some("c"), "PATCH", &path, &body).await.expect(200);
+        } else {
+            platform.call("PATCH", &format!("/v1/operator/orders/{id}/status"), body).await.expect(200);
+        }
+        let bytes = platform.record(id).await.len();
+        assert!((4 * MIB - 1096..=4 * MIB).contains(&bytes), "{bytes}");
+    }
+    // One that is longer is refused, whoever gives it.
+    let id = platform.order().await;
+    let body = json!({"status": "CANCELLED", "reason_code": "x".repeat(501)}).to_string();
+    let message = "reason_code: expected an integer, or a text of 1 to 500 characters";
+    platform.call("PATCH", &format!("/v1/operator/orders/{id}/status"), body).await.is_refused(
+        400,
+        "request_invalid",
+        message,
+    );
 }
 
 #[tokio::test]

@@ -3,7 +3,73 @@
 use hookit_contract::EventType;
 use serde_json::{Value, json};
 
-use crate::harness::{BUSINESS, Running};
+use crate::harness::{BUSINESS, PartnerAccess, Running};
+
+/// The pages of a list that goes backwards, so many items at a time: how many each has.
+async fn sizes(platform: &Running, partner: Option<&PartnerAccess>, path: &str, limit: usize) -> Vec<usize> {
+    let noun = path.split(['/', '?']).find(|part| ["audit", "deliveries", "replays"].contains(part)).unwrap();
+    let noun = if noun == "audit" { "entries" } else { noun };
+    let and = if path.contains('?') { '&' } else { '?' };
+    let (mut found, mut from) = (Vec::new(), String::new());
+    loop {
+        let path = format!("{path}{and}limit={limit}{from}");
+        let data = match partner {
+            Some(partner) => platform.get_as(partner, &path).await.expect(200).data(),
+            None => platform.get(&path).await.data(),
+        };
+        found.push(data[noun].as_array().unwrap().len());
+        match &data["next_before"] {
+            Value::Null => return found,
+            Value::String(before) => from = format!("&before={before}"),
+            before => from = format!("&before={before}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_is_just_full_is_the_last_one_where_nothing_is_behind_it() {
+    let platform = Running::start().await;
+    let (held, open) = (platform.partner("Held", BUSINESS).await, platform.partner("Open", BUSINESS).await);
+    // Nothing listens there, so it waits.
+    let url = "http://127.0.0.1:9/";
+    platform.register(&held, None, None, EventType::OrderCreated, url).await.expect(201);
+    for event_type in [EventType::OrderStatusUpdated, EventType::OrderCartUpdated] {
+        platform.register(&open, None, None, event_type, url).await.expect(201);
+    }
+    let mut order = 0;
+    for _ in 0..4 {
+        order = platform.order().await;
+    }
+    for status in ["ACCEPTED", "READY"] {
+        platform.move_to(order, status).await.expect(200);
+    }
+    for _ in 0..4 {
+        let body = json!({"filter": {"state": "dead"}}).to_string();
+        platform.call("POST", "/v1/operator/replays", body).await.expect(201);
+    }
+    let of_order = format!("/v1/operator/deliveries?order_id={order}");
+    for (partner, path, count) in [
+        (None, "/v1/operator/audit?action=order.create", 4),
+        (None, "/v1/operator/audit?action=order.move", 2),
+        (None, "/v1/operator/deliveries", 6),
+        (None, "/v1/operator/deliveries?state=pending", 6),
+        (None, "/v1/operator/deliveries?state=dead", 0),
+        (None, "/v1/operator/deliveries?event_type=klikit.order.created.v2", 4),
+        (None, &*of_order, 3),
+        (None, "/v1/operator/replays", 4),
+        (Some(&held), "/v1/partner/deliveries", 4),
+        (Some(&open), "/v1/partner/deliveries", 2),
+        (Some(&open), "/v1/partner/deliveries?state=delivered", 0),
+    ] {
+        for limit in 1..=7 {
+            let mut expected = vec![limit; count / limit];
+            if count % limit > 0 || count == 0 {
+                expected.push(count % limit);
+            }
+            assert_eq!(sizes(&platform, partner, path, limit).await, expected, "{path} by {limit}");
+        }
+    }
+}
 
 /// All of a list, so many at a time, by this field of each.
 async fn all(platform: &Running, noun: &str, more: &str, limit: usize, field: &str) -> Vec<Value> {

@@ -78,6 +78,46 @@ async fn a_partner_follows_what_happens_in_its_business_in_order_and_without_gap
 }
 
 #[tokio::test]
+async fn there_is_more_only_of_the_partners_own_and_nobody_elses_events_show() {
+    let platform = Running::start().await;
+    let partner = platform.partner("Kitchen display", BUSINESS).await;
+    let (_, start) = follow(&platform, &partner, None).await;
+    let other = async || platform.create(&order(8, 1062, &[663])).await["id"].as_i64().unwrap();
+    let mut own = Vec::new();
+    for _ in 0..3 {
+        own.push((platform.order().await, 1));
+        other().await;
+        other().await;
+    }
+    let ask = async |limit: usize, after: &str| {
+        let data = page(&platform, &partner, "events", &format!("limit={limit}&after={after}")).await;
+        let ids = data["events"].as_array().unwrap().iter().map(|event| event["order_id"].as_i64().unwrap());
+        (
+            ids.collect::<Vec<_>>(),
+            data["has_more"].as_bool().unwrap(),
+            data["next_after"].as_str().unwrap().to_owned(),
+        )
+    };
+    let (first, more, after) = ask(2, &start).await;
+    assert_eq!((first, more), (vec![own[0].0, own[1].0], true));
+    // What others did behind it was looked at, and leads nowhere.
+    let (second, more, after) = ask(1, &after).await;
+    assert_eq!((second, more), (vec![own[2].0], false));
+    let (all, more, _) = ask(3, &start).await;
+    assert_eq!((all.len(), more), (3, false));
+    let (none, more, moved) = ask(1, &after).await;
+    assert_eq!((none, more), (vec![], false));
+    assert_eq!(moved, after, "all was looked at before");
+    other().await;
+    let (none, more, moved) = ask(1, &after).await;
+    assert_eq!((none, more), (vec![], false));
+    assert_ne!(moved, after);
+    own.push((platform.order().await, 1));
+    assert_eq!(follow(&platform, &partner, Some(&moved)).await.0, own[3..]);
+    assert_eq!(follow(&platform, &partner, Some(&start)).await.0, own);
+}
+
+#[tokio::test]
 async fn a_cursor_that_is_none_or_too_old_is_refused_and_never_a_silent_gap() {
     let dir = tempfile::tempdir().unwrap();
     let platform = Running::on(dir.path(), Setup::default()).await;

@@ -119,6 +119,42 @@ async fn every_call_of_the_partner_api_says_how_the_credential_stands_also_where
 }
 
 #[tokio::test]
+async fn a_call_that_there_is_not_counts_and_says_how_the_credential_stands() {
+    let platform = limited_to(3, 2).await;
+    let partner = platform.partner("Kitchen display", BUSINESS).await;
+    let ask =
+        async |method: &str, path: &str| platform.call_as(Some(&partner.basic()), method, path, "").await;
+    let left = |answer: &Answer| standing(answer).map(|[limit, left, _]| (limit, left));
+    for (method, path, status, expected) in [
+        ("GET", "/v1/partner/nothing", 404, (3, 2)),
+        ("GET", "/v1/partner/orders/1/nothing", 404, (3, 1)),
+        ("GET", "/v1/partner/orders/1/status", 405, (3, 0)),
+        ("POST", "/v1/partner/nothing", 404, (2, 1)),
+        ("DELETE", "/v1/partner/orders/1", 405, (2, 0)),
+        ("GET", "/v1/partner/nothing", 429, (3, 0)),
+        ("PUT", "/v1/partner/orders/1", 429, (2, 0)),
+    ] {
+        let answer = ask(method, path).await;
+        assert_eq!((answer.status, left(&answer)), (status, Some(expected)), "{method} {path}");
+        // In the words of any such refusal, with the path as it was asked for.
+        match status {
+            404 => assert_eq!(answer.error().1, format!("there is nothing at {path}")),
+            405 => {
+                let message = format!("{path} takes no {method}; the Allow header says what it takes");
+                assert_eq!(answer.error().1, message);
+                assert!(answer.header("allow").is_some());
+            }
+            _ => {}
+        }
+    }
+    // Without a credential there is nothing to say of one.
+    for (method, path) in [("GET", "/v1/partner/nothing"), ("DELETE", "/v1/partner/orders/1")] {
+        let answer = platform.call_as(None, method, path, "").await;
+        assert_eq!((answer.status, left(&answer)), (401, None), "{method} {path}");
+    }
+}
+
+#[tokio::test]
 async fn whoever_has_no_valid_credential_uses_up_nobodys_calls() {
     let platform = limited_to(2, 1).await;
     let partner = platform.partner("Kitchen display", BUSINESS).await;

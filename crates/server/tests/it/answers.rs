@@ -114,11 +114,13 @@ async fn the_request_id_is_the_callers_trace_or_a_new_one() {
         answer.json()["request_id"].as_str().unwrap().to_owned()
     };
     assert_eq!(id(format!("traceparent: 00-{trace}-00f067aa0ba902b7-01\r\n")).await, trace);
+    assert_eq!(id(format!("traceparent: 02-{trace}-00f067aa0ba902b7-01-later\r\n")).await, trace);
     let mut ids = BTreeSet::from([trace.to_owned()]);
     for headers in [
         "".to_owned(),
         "".to_owned(),
         format!("traceparent: 00-{trace}\r\n"),
+        format!("traceparent: ff-{trace}-00f067aa0ba902b7-01\r\n"),
         "traceparent: \"x\"\r\n".into(),
     ] {
         let id = id(headers).await;

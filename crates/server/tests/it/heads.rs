@@ -42,6 +42,54 @@ fn router() -> Router {
 const INVALID: (u16, &str) = (400, "request_invalid");
 
 #[tokio::test]
+async fn a_body_where_none_is_taken_is_refused_and_so_is_one_in_an_encoding() {
+    let (address, _tasks) = listen(router(), Limits::default()).await;
+    let large = "x".repeat(100_000);
+    for (line, body) in [
+        ("GET /plain", "{\"n\": 1}"),
+        ("GET /wanted?n=1", "n=1"),
+        ("GET /plain", &large),
+        ("POST /once", "x"),
+        ("DELETE /thing", "x"),
+    ] {
+        let answer = call(address, line, "", body).await;
+        answer.is_refused(INVALID.0, INVALID.1, "body: this call takes none");
+    }
+    // One that says nothing is none; a prober may send whatever it likes.
+    for (line, body) in
+        [("GET /plain", ""), ("GET /plain", " {} \n"), ("DELETE /thing", "{}"), ("GET /health", "well?")]
+    {
+        assert_eq!(call(address, line, "", body).await.status, 200, "{line} {body}");
+    }
+    let chunked = "GET /plain HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+    assert_eq!(exchange(address, format!("{chunked}0\r\n\r\n")).await.unwrap().status, 200);
+    let answer = exchange(address, format!("{chunked}1\r\nx\r\n0\r\n\r\n")).await.unwrap();
+    answer.is_refused(INVALID.0, INVALID.1, "body: this call takes none");
+
+    for (said, shown) in [
+        ("content-encoding: gzip\r\n", "gzip"),
+        ("content-encoding: identity, br\r\n", "br"),
+        ("content-encoding: identity\r\ncontent-encoding: Deflate\r\n", "Deflate"),
+    ] {
+        let answer = call(address, "POST /once", said, "{}").await;
+        let message = format!(
+            "Content-Encoding: {shown:?} is not taken; expected the body as it is, without this header or with identity"
+        );
+        answer.is_refused(415, "request_encoding_unsupported", &message);
+        assert_eq!(answer.header("accept-encoding"), Some("identity"));
+    }
+    for (line, said, body) in [
+        ("POST /once", "content-encoding: Identity\r\n", "{}"),
+        ("POST /once", "content-encoding: \r\n", "{}"),
+        // Without a body it says nothing.
+        ("POST /once", "content-encoding: gzip\r\n", ""),
+        ("GET /plain", "content-encoding: gzip\r\n", ""),
+    ] {
+        assert_eq!(call(address, line, said, body).await.status, 200, "{line} {said}");
+    }
+}
+
+#[tokio::test]
 async fn what_a_call_does_not_take_is_refused_by_name() {
     let (address, _tasks) = listen(router(), Limits::default()).await;
     const NONE: &str = "unknown parameter; this call takes none";

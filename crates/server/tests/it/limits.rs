@@ -1,14 +1,16 @@
 //! What a listener takes, and what it does beyond it.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{get, post};
-use hookit_server::{Answer, ApiError, Limits, RawBody, bind};
+use bytes::Bytes;
+use hookit_server::{Answer, ApiError, BrokenOff, Limits, Pieces, RawBody, bind};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
-use crate::client::{call, exchange, listen, next_answer};
+use crate::client::{call, exchange, listen, next_answer, patiently};
 
 fn router() -> Router {
     Router::new()
@@ -26,6 +28,7 @@ const SMALL: Limits = Limits {
     head_timeout: Duration::from_secs(60),
     body_timeout: Duration::from_secs(60),
     write_timeout: Duration::from_secs(60),
+    answers_bytes_max: 64 << 20,
     stop_timeout: Duration::from_secs(60),
 };
 
@@ -53,6 +56,70 @@ async fn who_takes_nothing_of_an_answer_gives_up_its_place_and_who_is_slow_does_
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     assert!(read > 64 << 20, "{read}");
+}
+
+/// Asks, and reads nothing of the answer but that it has begun.
+async fn asked(address: SocketAddr, line: &str) -> (TcpStream, u16) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(16 << 10).unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
+    stream
+        .write_all(format!("{line} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
+    let mut head = [0; 12];
+    patiently(stream.read_exact(&mut head)).await.unwrap();
+    (stream, std::str::from_utf8(&head[9..]).unwrap().parse().unwrap())
+}
+
+/// Pieces without end, of 1 MiB.
+struct Endless(Bytes);
+
+impl Pieces for Endless {
+    async fn next(&mut self) -> Result<Option<Bytes>, BrokenOff> {
+        Ok(Some(self.0.clone()))
+    }
+}
+
+#[tokio::test]
+async fn large_answers_that_nobody_takes_have_a_sum_and_small_ones_and_what_was_done_are_told_all_the_same() {
+    let large = || async { Answer::<()>::raw(vec![b' '; 24 << 20].into()) };
+    let pieces = || async { Answer::<()>::in_pieces(1 << 40, Endless(vec![b' '; 1 << 20].into())) };
+    let router = router()
+        .route("/large", get(large).post(large))
+        .route("/pieces", get(pieces))
+        .route("/plain", get(async || "x".repeat(24 << 20)));
+    let (address, _tasks) = listen(router, SMALL).await;
+    let mut idle = vec![asked(address, "GET /large").await, asked(address, "GET /large").await];
+    // Two times 24 MiB of 64; as pieces there is room for 8 times 2 MiB, since no more of them is in memory.
+    for _ in 0..8 {
+        idle.push(asked(address, "GET /pieces").await);
+    }
+    assert!(idle.iter().all(|(_, status)| *status == 200), "{idle:?}");
+    let message = "many large answers are being taken at this moment; ask again, or for a smaller page";
+    for line in ["GET /large", "GET /pieces", "GET /plain", "HEAD /large"] {
+        let answer = call(address, line, "", "").await;
+        if line.starts_with("GET") {
+            answer.is_refused(503, "unavailable", message);
+        }
+        assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")), "{line}");
+    }
+    assert_eq!(call(address, "GET /", "", "").await.status, 200);
+    assert_eq!(call(address, "GET /nothing", "", "").await.status, 404);
+    // It was done; that has to be said.
+    assert_eq!(call(address, "POST /large", "", "").await.status, 200);
+
+    // What they held is there again once they are gone.
+    drop(idle);
+    patiently(async {
+        while call(address, "GET /large", "", "").await.status != 200 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    for line in ["GET /large", "GET /plain"] {
+        assert_eq!(call(address, line, "", "").await.status, 200, "{line}");
+    }
 }
 
 #[tokio::test]

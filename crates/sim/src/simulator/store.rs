@@ -23,7 +23,7 @@ use hookit_store::platform::{
     Replayed, StartReplay, SteerReplay, SteeredReplay, Store, StoredOrder, TokenQuery, TokenRevoked, Webhook,
     WebhookAccess, WebhookQuery,
 };
-use hookit_store::{Condition, Error};
+use hookit_store::{Condition, Error, cut};
 use rand::RngExt as _;
 use rand::rngs::Xoshiro256PlusPlus;
 use tokio::sync::{Notify, oneshot};
@@ -365,9 +365,8 @@ impl Store for SimStore {
                     && query.until.is_none_or(|until| delivery.created_at < until)
             };
             let found = disk.deliveries().map(|(delivery, _)| delivery).filter(asked);
-            let deliveries: Vec<Delivery> = found.take(query.limit).cloned().collect();
-            let next_before =
-                deliveries.last().filter(|_| deliveries.len() == query.limit).map(|last| last.seq);
+            let mut deliveries: Vec<Delivery> = found.take(query.limit + 1).cloned().collect();
+            let next_before = cut(&mut deliveries, query.limit).map(|last| last.seq);
             DeliveryPage { deliveries, next_before }
         })
         .await

@@ -46,7 +46,7 @@ pub struct EventPage {
     pub events: Vec<StoredEvent>,
     /// Where to go on. It moves on also where nothing was found, with what was looked at.
     pub next: i64,
-    /// True where there was more to look at.
+    /// True where there is more of the business's own, or where so many events of others follow that nobody looked further.
     pub more: bool,
 }
 

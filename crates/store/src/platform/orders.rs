@@ -6,8 +6,13 @@ use hookit_contract::{
     RecordError, Timestamp,
 };
 
-/// Bytes of an order's record at most. Edits of the cart could otherwise make it grow beyond what any receiver takes.
+/// Bytes of an order's record at most, as it is kept and sent. Edits of the cart could otherwise make it grow beyond what any
+/// receiver takes.
 pub const RECORD_BYTES_MAX: usize = 4 << 20;
+
+/// Bytes of it when it is created, and after an edit of its cart: what moves add must never be too much. The most is a reason of 500
+/// control characters, six bytes each in JSON; a longer version, flags and the names of new fields are some 300 bytes.
+pub const RECORD_GIVEN_BYTES_MAX: usize = RECORD_BYTES_MAX - (4 << 10);
 
 /// A change of one order.
 #[derive(Clone, Debug)]
@@ -74,8 +79,8 @@ pub enum Invalid {
     /// A field is missing, of the wrong kind, or repeated.
     #[error(transparent)]
     Field(#[from] RecordError),
-    /// The record would be over [`RECORD_BYTES_MAX`].
-    #[error("the order's record would have {bytes} bytes; at most {RECORD_BYTES_MAX} are kept")]
+    /// The record would be over [`RECORD_GIVEN_BYTES_MAX`].
+    #[error("the order's record would have {bytes} bytes; at most {RECORD_GIVEN_BYTES_MAX} are taken")]
     TooLarge {
         /// Its length.
         bytes: usize,

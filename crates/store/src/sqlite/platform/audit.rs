@@ -9,12 +9,13 @@ use rusqlite::{Connection, Row, params};
 use super::book::{Command, Reply};
 use super::changes::Prepared;
 use crate::Error;
+use crate::paging::{Ends, Filling};
 use crate::platform::{
     AUDIT_ACTIONS, AUDIT_LOOKS_MAX, AddToken, AuditEntry, AuditPage, AuditQuery, Caller, Cancelled, Changed,
     Held, Once, PartnerChange, PartnerChanged, PutBusiness, PutWebhook, Replayed, StartReplay, SteerReplay,
     SteeredReplay, TokenRevoked,
 };
-use crate::sqlite::{failed, limit};
+use crate::sqlite::failed;
 
 /// Writes what a command has done.
 pub(super) fn note(db: &Connection, caller: &Caller, command: &Command, reply: &Reply) -> Result<(), Error> {
@@ -116,7 +117,7 @@ fn done(command: &Command, reply: &Reply) -> Done {
 const ENTRIES: &str =
     "SELECT a.audit_id, a.done_at, a.token_id, a.action, a.target, a.address, a.request_id, t.name
      FROM audit a LEFT JOIN operator_tokens t ON t.token_id = a.token_id
-     WHERE a.audit_id < ?1 ORDER BY a.audit_id DESC LIMIT ?2";
+     WHERE a.audit_id < ?1 ORDER BY a.audit_id DESC";
 
 /// A part of the log. The filters are looked at entry by entry: an index for each would be written with every order.
 pub(super) fn page(db: &Connection, query: &AuditQuery) -> Result<AuditPage, Error> {
@@ -125,23 +126,16 @@ pub(super) fn page(db: &Connection, query: &AuditQuery) -> Result<AuditPage, Err
 
 fn read(db: &Connection, query: &AuditQuery) -> rusqlite::Result<AuditPage> {
     let mut statement = db.prepare_cached(ENTRIES)?;
-    let mut rows = statement.query([query.before.unwrap_or(i64::MAX), limit(AUDIT_LOOKS_MAX)])?;
-    let (mut page, mut looked) = (AuditPage::default(), 0);
+    let mut rows = statement.query([query.before.unwrap_or(i64::MAX)])?;
+    let mut page = Filling::new(Ends { looks_max: AUDIT_LOOKS_MAX, ..Ends::after(query.limit) });
     while let Some(row) = rows.next()? {
-        let entry = entry(row)?;
-        looked += 1;
-        page.next_before = Some(entry.audit_id);
-        if fits(query, &entry) {
-            page.entries.push(entry);
-            if page.entries.len() == query.limit {
-                return Ok(page);
-            }
+        let listed = || entry(row).map(|entry| fits(query, &entry).then_some((entry, 0)));
+        if !page.look(row.get(0)?, listed)? {
+            let next_before = page.looked_to();
+            return Ok(AuditPage { entries: page.items, next_before });
         }
     }
-    if looked < AUDIT_LOOKS_MAX {
-        page.next_before = None;
-    }
-    Ok(page)
+    Ok(AuditPage { entries: page.items, next_before: None })
 }
 
 fn fits(query: &AuditQuery, entry: &AuditEntry) -> bool {

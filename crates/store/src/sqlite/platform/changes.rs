@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use hookit_contract::{
-    Actor, BranchId, BrandId, BusinessId, Changes, EventType, KnownStatus, MoveVerdict, OWNED_FIELDS,
-    OrderId, OrderStatus, OwnedFields, RECORD_FAULTS_MAX, Record, RecordError, StatusCodes, Timestamp,
-    check_move, check_partner_move,
+    Actor, BranchId, BrandId, BusinessId, CART_FIELDS, Changes, EventType, KnownStatus, MoveVerdict,
+    OWNED_FIELDS, OrderId, OrderStatus, OwnedFields, RECORD_FAULTS_MAX, Record, RecordError, StatusCodes,
+    Timestamp, check_move, check_partner_move,
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -16,12 +16,14 @@ use super::registry::Registry;
 use crate::Error;
 use crate::fanout::Event;
 use crate::platform::{
-    Change, Changed, Invalid, PartnerMoveRequest, PartnerMoved, RECORD_BYTES_MAX, Reason, StoredOrder,
+    Change, Changed, Invalid, PartnerMoveRequest, PartnerMoved, RECORD_GIVEN_BYTES_MAX, Reason, StoredOrder,
 };
 use crate::sqlite::{NAME_BYTES_MAX, failed};
 
-/// The fields beside the owned ones that the platform reads of a new order.
-const READ_FIELDS: [&str; 4] = ["business_id", "branch_id", "brands", "type"];
+/// The fields beside the owned ones that stand in a new order once: what the platform reads of it, and what it sets when the order
+/// is cancelled, which would be set in each place.
+const SINGLE_FIELDS: [&str; 6] =
+    ["business_id", "branch_id", "brands", "type", "cancellation_reason", "cancellation_reason_id"];
 
 /// The fields by which an order is found and routed. They stay what they were at its creation.
 const FIXED_FIELDS: [&str; 3] = ["business_id", "branch_id", "brands"];
@@ -112,7 +114,8 @@ impl NewOrder {
     }
 
     fn read(record: Record, codes: &StatusCodes, registry: RegistryNow<'_>) -> Result<Self, Vec<Invalid>> {
-        let repeated = record.repeated(&OWNED_FIELDS).chain(record.repeated(&READ_FIELDS));
+        let repeated = record.repeated(&OWNED_FIELDS).chain(record.repeated(&SINGLE_FIELDS));
+        let repeated = repeated.chain(record.repeated(&CART_FIELDS));
         let mut faults: Vec<Invalid> = repeated.map(Invalid::from).collect();
         let business_id = record.business_id().and_then(|id| id.ok_or_else(|| missing("business_id", AN_ID)));
         let branch_id = record.branch_id().and_then(|id| id.ok_or_else(|| missing("branch_id", AN_ID)));
@@ -139,6 +142,7 @@ impl NewOrder {
                 KnownStatus::Placed
             }
         };
+        faults.extend(record.cart_faults().into_iter().map(Invalid::from));
         if let (Some(business_id), Some(branch_id), []) = (business_id, branch_id, &faults[..]) {
             return Ok(NewOrder { record, id, business_id, branch_id, brands, status });
         }
@@ -267,10 +271,10 @@ fn move_order(
     renew(db, tick, codes, order, &record, &event, now)
 }
 
-/// Refuses a record that has grown too large to be delivered.
+/// Refuses a record that has grown too large to be moved and delivered.
 fn too_large(record: &Record) -> Option<Changed> {
     let bytes = record.bytes().len();
-    (bytes > RECORD_BYTES_MAX).then_some(Changed::Invalid(vec![Invalid::TooLarge { bytes }]))
+    (bytes > RECORD_GIVEN_BYTES_MAX).then_some(Changed::Invalid(vec![Invalid::TooLarge { bytes }]))
 }
 
 /// What an event says besides the order.
@@ -408,7 +412,7 @@ fn renew(
     let mut changes = Changes::new();
     owned.set(codes, &mut changes);
     let record = record.with(&changes);
-    // A move hardly lengthens a record, and must not fail because of it.
+    // For what a move adds there is room.
     if event.event_type == EventType::OrderCartUpdated
         && let Some(too_large) = too_large(&record)
     {

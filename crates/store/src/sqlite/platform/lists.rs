@@ -9,8 +9,9 @@ use std::collections::HashSet;
 use hookit_contract::{DeliverySeq, DeliveryState, EndpointId, PartnerId};
 use rusqlite::{Connection, Row, ToSql};
 
-use super::reads::{DELIVERY, attempts_from, delivery_row, whole};
+use super::reads::{DELIVERY, DeliveryRow, attempts_from, delivery_row, whole};
 use crate::Error;
+use crate::paging::{Ends, Filling};
 use crate::platform::{Attempt, DELIVERY_LOOKS_MAX, DeliveriesOf, Delivery, DeliveryPage, DeliveryQuery};
 use crate::sqlite::{failed, limit as sql_limit};
 
@@ -62,7 +63,15 @@ struct Wanted<'q> {
 }
 
 impl Wanted<'_> {
-    /// Is this row of `DELIVERY` one?
+    fn page(&self) -> Filling<DeliveryRow, i64> {
+        Filling::new(Ends { looks_max: DELIVERY_LOOKS_MAX, ..Ends::after(self.query.limit) })
+    }
+
+    /// The delivery of this row of `DELIVERY`, where it is one. Its bytes are not counted.
+    fn listed(&self, row: &Row<'_>) -> rusqlite::Result<Option<(DeliveryRow, usize)>> {
+        Ok(if self.has(row)? { Some((delivery_row(row)?, 0)) } else { None })
+    }
+
     fn has(&self, row: &Row<'_>) -> rusqlite::Result<bool> {
         let query = self.query;
         let text = |column: usize| row.get_ref(column)?.as_str().map_err(rusqlite::Error::from);
@@ -77,7 +86,13 @@ impl Wanted<'_> {
     }
 }
 
-type Found = (Vec<super::reads::DeliveryRow>, Option<DeliverySeq>);
+type Found = (Vec<DeliveryRow>, Option<DeliverySeq>);
+
+/// A page that ends before all was seen.
+fn and_on(page: Filling<DeliveryRow, i64>) -> Found {
+    let next_before = page.looked_to().map(DeliverySeq);
+    (page.items, next_before)
+}
 
 /// The statement for all deliveries that an index or the order of commits leads to, the newest first, from fixed pieces: no value
 /// from outside is ever part of the text.
@@ -117,17 +132,13 @@ fn newest_first(db: &Connection, wanted: &Wanted<'_>) -> rusqlite::Result<Found>
     let values: Vec<&dyn ToSql> = values.iter().map(AsRef::as_ref).collect();
     let mut statement = db.prepare_cached(&sql)?;
     let mut rows = statement.query(&values[..])?;
-    let (mut found, mut looks) = (Vec::new(), 0);
+    let mut page = wanted.page();
     while let Some(row) = rows.next()? {
-        looks += 1;
-        if wanted.has(row)? {
-            found.push(delivery_row(row)?);
-        }
-        if found.len() >= wanted.query.limit || looks == DELIVERY_LOOKS_MAX {
-            return Ok((found, Some(DeliverySeq(row.get(0)?))));
+        if !page.look(row.get(0)?, || wanted.listed(row))? {
+            return Ok(and_on(page));
         }
     }
-    Ok((found, None))
+    Ok((page.items, None))
 }
 
 /// An endpoint's backlog below a place, the newest first. The index alone answers it.
@@ -145,11 +156,12 @@ fn pending(db: &Connection, wanted: &Wanted<'_>) -> rusqlite::Result<Found> {
             .query_map([], |row| row.get(0))?
             .collect::<Result<_, _>>()?,
     };
-    let each = (SORTED_AT_ONCE / endpoints.len().max(1)).clamp(1, query.limit.max(1));
+    // One more than the page has says whether there is more.
+    let each = (SORTED_AT_ONCE / endpoints.len().max(1)).clamp(1, query.limit.saturating_add(1));
     let mut places = db.prepare_cached(PENDING_PLACES)?;
     let mut one =
         db.prepare_cached(&format!("SELECT {DELIVERY} FROM deliveries d WHERE d.delivery_seq = ?1"))?;
-    let (mut found, mut looks) = (Vec::new(), 0);
+    let mut page = wanted.page();
     let mut before = query.before.map_or(i64::MAX, |before| before.0);
     loop {
         // Below the last place of an endpoint that has more, others may have newer ones than it has given.
@@ -165,20 +177,17 @@ fn pending(db: &Connection, wanted: &Wanted<'_>) -> rusqlite::Result<Found> {
         }
         seqs.sort_unstable_by(|a, b| b.cmp(a));
         for seq in seqs.into_iter().take_while(|seq| complete_to.is_none_or(|to| *seq >= to)) {
-            looks += 1;
-            let mut rows = one.query([seq])?;
-            if let Some(row) = rows.next()?
-                && wanted.has(row)?
-            {
-                found.push(delivery_row(row)?);
-            }
-            if found.len() >= query.limit || looks == DELIVERY_LOOKS_MAX {
-                return Ok((found, Some(DeliverySeq(seq))));
+            let goes_on = page.look(seq, || {
+                let mut rows = one.query([seq])?;
+                rows.next()?.map_or(Ok(None), |row| wanted.listed(row))
+            })?;
+            if !goes_on {
+                return Ok(and_on(page));
             }
         }
         match complete_to {
             Some(to) => before = to,
-            None => return Ok((found, None)),
+            None => return Ok((page.items, None)),
         }
     }
 }

@@ -12,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 use super::order_rows::{COLUMNS, stored, text};
 use super::{endings, registry};
 use crate::Error;
+use crate::paging::{Ends, Filling};
 use crate::platform::{
     ATTEMPTS_SHOWN_MAX, Attempt, DeadLetters, Delivery, Endpoint, EndpointSettings, EventPage, EventQuery,
     EventsRead, NothingToSend, OrderPage, OrderQuery, OrderSearch, Ordering, OrdersFound, Payload,
@@ -40,16 +41,15 @@ pub(super) fn orders(db: &Connection, codes: &StatusCodes, query: &OrderQuery) -
         let mut statement =
             db.prepare_cached(&format!("{from} WHERE {condition} ORDER BY o.order_id LIMIT ?2"))?;
         let mut rows = statement.query(values)?;
-        let (mut orders, mut bytes): (Vec<StoredOrder>, _) = (Vec::new(), 0);
+        let mut page = Filling::new(Ends { bytes_max: query.record_bytes_max, ..Ends::after(query.limit) });
         while let Some(row) = rows.next()? {
             let order = stored(row, codes)?;
-            bytes += order.record.len();
-            if orders.len() == query.limit || (bytes > query.record_bytes_max && !orders.is_empty()) {
-                return Ok(OrderPage { orders, more: true });
+            let (order_id, bytes) = (order.order_id, order.record.len());
+            if !page.look(order_id, || Ok::<_, rusqlite::Error>(Some((order, bytes))))? {
+                return Ok(OrderPage { orders: page.items, more: true });
             }
-            orders.push(order);
         }
-        Ok(OrderPage { orders, more: false })
+        Ok(OrderPage { orders: page.items, more: false })
     };
     match query.business_id {
         None => listed("o.order_id > ?1", &[&after, &limit]),
@@ -395,7 +395,7 @@ pub(super) fn whole(db: &Connection, row: DeliveryRow) -> Result<Delivery, Error
 }
 
 /// Events that are looked at for one page.
-const EVENTS_LOOKED_AT: i64 = 5_000;
+const EVENTS_LOOKED_AT: usize = 5_000;
 
 /// The events behind a place, each with its order's business. Records are large, and SQLite reads one only where it is asked
 /// for.
@@ -405,7 +405,7 @@ pub(super) const EVENTS: &str =
      FROM events e
      CROSS JOIN records r ON r.record_id = e.event_seq
      CROSS JOIN orders o ON o.order_id = r.order_id
-     WHERE e.event_seq > ?1 ORDER BY e.event_seq LIMIT ?2";
+     WHERE e.event_seq > ?1 ORDER BY e.event_seq";
 
 pub(super) fn events(db: &Connection, codes: &StatusCodes, query: &EventQuery) -> Result<EventsRead, Error> {
     let reading = failed("reading events");
@@ -423,27 +423,31 @@ pub(super) fn events(db: &Connection, codes: &StatusCodes, query: &EventQuery) -
         return Ok(EventsRead::Ahead);
     }
     let mut statement = db.prepare_cached(EVENTS).map_err(&reading)?;
-    let mut rows = statement.query([after, EVENTS_LOOKED_AT]).map_err(&reading)?;
-    let mut page = EventPage { events: Vec::new(), next: after, more: false };
-    let (mut looks, mut bytes) = (0, 0);
+    let mut rows = statement.query([after]).map_err(&reading)?;
+    let mut page = Filling::new(Ends {
+        limit: query.limit,
+        looks_max: EVENTS_LOOKED_AT,
+        bytes_max: query.record_bytes_max,
+    });
+    let mut more = false;
     while let Some(row) = rows.next().map_err(&reading)? {
-        looks += 1;
-        if row.get::<_, i64>(1).map_err(&reading)? == query.business_id.0 {
-            let event = event(row, codes)?;
-            if !page.events.is_empty() && bytes + event.record.len() > query.record_bytes_max {
-                page.more = true;
-                break;
+        let (place, of): (i64, i64) =
+            row.get(0).and_then(|place| Ok((place, row.get(1)?))).map_err(&reading)?;
+        let listed = || -> Result<_, Error> {
+            if of != query.business_id.0 {
+                return Ok(None);
             }
-            bytes += event.record.len();
-            page.events.push(event);
-        }
-        page.next = row.get(0).map_err(&reading)?;
-        if page.events.len() >= query.limit || looks == EVENTS_LOOKED_AT {
-            page.more = page.next < last;
+            let event = event(row, codes)?;
+            let bytes = event.record.len();
+            Ok(Some((event, bytes)))
+        };
+        more = !page.look(place, listed)?;
+        if more {
             break;
         }
     }
-    Ok(EventsRead::Page(page))
+    let next = page.looked_to().unwrap_or(after);
+    Ok(EventsRead::Page(EventPage { events: page.items, next, more }))
 }
 
 fn event(row: &Row<'_>, codes: &StatusCodes) -> Result<StoredEvent, Error> {

@@ -6,25 +6,22 @@
 //!
 //! What this module must not do: know any call.
 
+mod strict;
+
 use std::collections::BTreeSet;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{ConnectInfo, FromRequest as _, Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::handler::Handler;
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use hookit_contract::ErrorCode;
-use http::{HeaderMap, HeaderValue, Method, header};
-use hyper::body::Body as _;
+use http::{HeaderMap, Method};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use crate::faults::{Faults, shortened};
-use crate::params::pairs;
 use crate::{
-    Answer, ApiError, Fault, JsonBody, Limits, NoBody, Object, OptionalBody, Parameters, Params, PathId,
-    PathText, RawBody, method_not_allowed, not_found,
+    Answer, ApiError, JsonBody, NoBody, Object, OptionalBody, Parameters, Params, PathId, PathText, RawBody,
+    method_not_allowed, not_found,
 };
 
 /// The header that a write is known by when it is asked for again.
@@ -424,80 +421,6 @@ impl<S> Call<S> {
     }
 }
 
-/// Refuses what a call would pass over without a word: parameters and a body, where it takes none, and on a write the key under which
-/// it is to be done once, where it would be done again. A body in an encoding would be taken for another one than was meant.
-fn strict<S: Clone + Send + Sync + 'static>(
-    handler: MethodRouter<S>,
-    operation: &Operation,
-) -> MethodRouter<S> {
-    let takes_parameters = operation.query.is_some();
-    let mut headers = operation.headers.iter();
-    let takes_key =
-        operation.method.is_safe() || headers.any(|(name, ..)| name.eq_ignore_ascii_case(IDEMPOTENCY_KEY));
-    let takes_body = operation.has_a_body();
-    let refuse = move |mut request: Request, next: Next| async move {
-        if !request.body().is_end_stream() {
-            if !takes_body {
-                request = without_body(request).await?;
-            } else if let Some(encoding) = encoding(request.headers()) {
-                return Ok(unsupported(&encoding));
-            }
-        }
-        let mut faults = Faults::default();
-        if !takes_parameters {
-            for (name, _) in pairs(request.uri()) {
-                faults.add(name, "unknown parameter; this call takes none");
-            }
-        }
-        if !takes_key && request.headers().contains_key(IDEMPOTENCY_KEY) {
-            faults.add(IDEMPOTENCY_KEY, "this call takes none: it would be done again each time");
-        }
-        match faults.none(()) {
-            Ok(()) => Ok(next.run(request).await),
-            Err(refusal) => Err(refusal),
-        }
-    };
-    handler.route_layer(middleware::from_fn(refuse))
-}
-
-/// The request without the body that it should not have, where nothing is in it. What else there is of it is not waited for.
-async fn without_body(request: Request) -> Result<Request, ApiError> {
-    let (parts, body) = request.into_parts();
-    let mut alone = Request::new(body);
-    let limits = parts.extensions.get::<Limits>().copied().unwrap_or_default();
-    alone.extensions_mut().insert(Limits { body_bytes_max: NOTHING_BYTES_MAX, ..limits });
-    match NoBody::from_request(alone, &()).await {
-        Ok(NoBody) => Ok(Request::from_parts(parts, Body::empty())),
-        // Also where it is large, or does not come: it should not be there.
-        Err(_) => Err(Fault::new("body", "this call takes none").into()),
-    }
-}
-
-/// Bytes of a body that says nothing.
-const NOTHING_BYTES_MAX: usize = 64;
-
-/// The first encoding that a body is said to be in, where it is in one.
-fn encoding(headers: &HeaderMap) -> Option<String> {
-    let said = headers.get_all(header::CONTENT_ENCODING).iter();
-    let said = said.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    let mut said = said.map(|coding| String::from_utf8_lossy(coding.trim_ascii()).into_owned());
-    said.find(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"))
-}
-
-fn unsupported(encoding: &str) -> Response {
-    let encoding = shortened(encoding.to_owned(), 100);
-    let fault = Fault::new(
-        "Content-Encoding",
-        format!(
-            "{encoding:?} is not taken; expected the body as it is, without this header or with identity"
-        ),
-    );
-    let refusal = ApiError::from(fault).with_code(ErrorCode::RequestEncodingUnsupported);
-    let mut refused = refusal.into_response();
-    refused.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    refused
-}
-
 /// A router with the description of everything in it.
 #[must_use = "routes are reached once they are served"]
 pub struct Routes<S = ()> {
@@ -518,7 +441,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         if is_lenient {
             operation.refusals.remove(&ErrorCode::RequestEncodingUnsupported);
         } else {
-            handler = strict(handler, &operation);
+            handler = strict::guarded(handler, &operation);
         }
         if let Some(guard) = guard {
             handler = guard(handler);

@@ -49,11 +49,17 @@ async fn a_body_where_none_is_taken_is_refused_and_so_is_one_in_an_encoding() {
         ("GET /plain", "{\"n\": 1}"),
         ("GET /wanted?n=1", "n=1"),
         ("GET /plain", &large),
+        // All at once.
+        ("GET /plain?n=1", "x"),
         ("POST /once", "x"),
         ("DELETE /thing", "x"),
     ] {
         let answer = call(address, line, "", body).await;
-        answer.is_refused(INVALID.0, INVALID.1, "body: this call takes none");
+        let message = match line {
+            "GET /plain?n=1" => "n: unknown parameter; this call takes none (and 1 more in details)",
+            _ => "body: this call takes none",
+        };
+        answer.is_refused(INVALID.0, INVALID.1, message);
     }
     // One that says nothing is none; a prober may send whatever it likes.
     for (line, body) in

@@ -96,6 +96,19 @@ impl Common {
     }
 }
 
+/// What a call is about, in words: `partners`, `order 42`, `delivery evt_7, replay`. How a list is cut into calls is not the reader's
+/// affair.
+fn asked(path: &str) -> String {
+    let path = path.split('?').next().unwrap_or_default();
+    let mut parts = path.split('/');
+    let noun = parts.next().unwrap_or_default();
+    let Some(id) = parts.next() else { return noun.to_owned() };
+    let one = noun.strip_suffix("ies").map(|stem| format!("{stem}y"));
+    let one = one.unwrap_or_else(|| noun.strip_suffix('s').unwrap_or(noun).to_owned());
+    let what = parts.map(|part| format!(", {part}")).collect::<String>();
+    format!("{one} {id}{what}")
+}
+
 impl Operator {
     async fn get(&self, path: &str) -> anyhow::Result<Reply> {
         self.send(Method::GET, path, Bytes::new()).await
@@ -107,7 +120,7 @@ impl Operator {
             return Ok(reply);
         }
         let exit = if reply.status == StatusCode::NOT_FOUND { Exit::NotFound } else { Exit::Refused };
-        Err(coded(exit, format!("{path}: {}", reply.explain())))
+        Err(coded(exit, format!("{}: {}", asked(path), reply.explain())))
     }
 
     async fn post(&self, path: &str) -> anyhow::Result<Reply> {
@@ -217,6 +230,19 @@ fn text(value: Option<&impl ToString>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_asked_is_said_in_words() {
+        for (path, words) in [
+            ("partners?limit=1000&after=ptn_1", "partners"),
+            ("status", "status"),
+            ("orders/42", "order 42"),
+            ("deliveries/evt_7/replay", "delivery evt_7, replay"),
+            ("quarantine/3/discard", "quarantine 3, discard"),
+        ] {
+            assert_eq!(asked(path), words);
+        }
+    }
 
     #[test]
     fn a_query_has_what_is_given_and_escapes_it() {

@@ -146,6 +146,12 @@ async fn exit_codes_tell_apart_what_went_wrong() {
         let ended = operator.run(&absent).await;
         assert_eq!(ended.code, NOT_FOUND, "{absent:?}: {}", ended.stderr);
     }
+    let absent = operator.run(&["order", "show", "7"]).await.stderr;
+    assert!(absent.contains("order 7: 404 resource_not_found"), "{absent}");
+    let stranger =
+        operator.launch(&["partner", "list"]).variable("HOOKIT_OPERATOR_TOKEN", "op_of_nobody_at_all");
+    let said = stranger.run(&scratch).await.stderr;
+    assert!(said.contains("partners: 401 auth_invalid_credential") && !said.contains("limit"), "{said}");
     let refused = operator.run(&["token", "create", "Ann", "--role", "king"]).await;
     assert!(refused.code == REFUSED && refused.stderr.contains("role"), "{}", refused.stderr);
     let stranger = operator.launch(&["status"]).variable("HOOKIT_OPERATOR_TOKEN", "op_of_nobody_at_all");

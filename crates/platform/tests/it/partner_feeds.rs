@@ -118,6 +118,23 @@ async fn there_is_more_only_of_the_partners_own_and_nobody_elses_events_show() {
 }
 
 #[tokio::test]
+async fn behind_very_many_events_of_others_a_partner_still_comes_to_its_own() {
+    let platform = Running::start().await;
+    let partner = platform.partner("Kitchen display", BUSINESS).await;
+    let (_, start) = follow(&platform, &partner, None).await;
+    let theirs = format!("{}\n", order(8, 1062, &[663])).repeat(5_001);
+    platform.call("POST", "/v1/operator/orders/bulk", theirs).await.expect(200);
+    let first = page(&platform, &partner, "events", &format!("after={start}")).await;
+    assert_eq!((&first["events"], &first["has_more"]), (&json!([]), &json!(true)));
+    let next = first["next_after"].as_str().unwrap();
+    assert_ne!(next, start);
+    let second = page(&platform, &partner, "events", &format!("after={next}")).await;
+    assert_eq!((&second["events"], &second["has_more"]), (&json!([]), &json!(false)));
+    let own = platform.order().await;
+    assert_eq!(follow(&platform, &partner, Some(&start)).await.0, [(own, 1)]);
+}
+
+#[tokio::test]
 async fn a_cursor_that_is_none_or_too_old_is_refused_and_never_a_silent_gap() {
     let dir = tempfile::tempdir().unwrap();
     let platform = Running::on(dir.path(), Setup::default()).await;

@@ -347,7 +347,7 @@ impl PartnerMove {
             GivenReason::None if self.needs_reason() => Err(ReasonFault::Missing),
             GivenReason::None => Ok(()),
             _ if !self.needs_reason() => Err(ReasonFault::NotWanted),
-            GivenReason::Code | GivenReason::Text(_) => given.check(),
+            given => given.check(),
         }
     }
 
@@ -382,11 +382,10 @@ impl GivenReason<'_> {
     /// # Errors
     /// [`ReasonFault::Text`]
     pub fn check(self) -> Result<(), ReasonFault> {
+        let fits = |text: &str| !text.trim().is_empty() && text.chars().count() <= REASON_CHARS_MAX;
         match self {
-            GivenReason::Text(text) if text.trim().is_empty() || text.chars().count() > REASON_CHARS_MAX => {
-                Err(ReasonFault::Text)
-            }
-            GivenReason::None | GivenReason::Code | GivenReason::Text(_) => Ok(()),
+            GivenReason::Text(text) if !fits(text) => Err(ReasonFault::Text),
+            GivenReason::Text(_) | GivenReason::Code | GivenReason::None => Ok(()),
         }
     }
 }

@@ -14,10 +14,11 @@ use axum::extract::State;
 use bytes::Bytes;
 use hookit_contract::{ErrorCode, GivenReason, OrderId, PartnerMove, Timestamp};
 use hookit_server::routes::{Routes, get, post};
-use hookit_server::{Answer, ApiError, Fault, JsonBody, PathId, RawBody, Tasks, idempotency_key, random_hex};
+use hookit_server::{
+    Answer, ApiError, Checked, Fault, Faults, KeptBody, OptionalKey, PathId, Tasks, random_hex,
+};
 use hookit_store::Error as StoreError;
 use hookit_store::inbox::{MoveAsked, MoveEnd, MoveState, NewMove, OrderMove};
-use http::HeaderMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -80,7 +81,6 @@ pub(crate) fn asked() -> Routes<Arc<Shared>> {
                  `rejected` and `cancelled` need a `reason_code`.",
             )
             .header("Idempotency-Key", "What the same move is known by when it is asked for again.", false)
-            .takes::<MoveBody>("application/json")
             .accepted_or_not()
             .refuses(&refusals),
     )
@@ -104,14 +104,16 @@ struct MoveBody {
     occurred_at: Option<Timestamp>,
 }
 
-impl MoveBody {
-    fn check(&self) -> Result<(), Fault> {
+impl Checked<Arc<Shared>> for MoveBody {
+    fn check(&self, _: &Arc<Shared>, faults: &mut Faults) {
         let given = match &self.reason_code {
             None => GivenReason::None,
             Some(ReasonCode::Code(_)) => GivenReason::Code,
             Some(ReasonCode::Text(text)) => GivenReason::Text(text),
         };
-        self.status.check_reason(given).map_err(|fault| Fault::new("reason_code", fault.to_string()))
+        let is_known = faults.has_read("status");
+        let checked = if is_known { self.status.check_reason(given) } else { given.check() };
+        faults.of(checked.map_err(|fault| Fault::new("reason_code", fault.to_string())));
     }
 }
 
@@ -161,15 +163,12 @@ async fn list(State(inbox): State<Arc<Shared>>, PathId(id): PathId) -> Result<An
 async fn ask(
     State(inbox): State<Arc<Shared>>,
     PathId(id): PathId,
-    headers: HeaderMap,
-    RawBody(bytes): RawBody,
+    OptionalKey(key): OptionalKey,
+    KeptBody(mut body, bytes): KeptBody<MoveBody>,
 ) -> Result<Answer<Shown>, ApiError> {
     if inbox.config.partner_api.is_none() {
         return Err(ApiError::new(ErrorCode::Unavailable, NO_CREDENTIAL));
     }
-    let key = idempotency_key(&headers)?;
-    let JsonBody(mut body) = JsonBody::<MoveBody>::parse(&bytes)?;
-    body.check()?;
     let asked_at = inbox.clock.now();
     // It may arrive much later; when it was done, the platform should know.
     body.occurred_at.get_or_insert(asked_at);

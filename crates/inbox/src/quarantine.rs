@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hookit_contract::{DeliveryId, ErrorCode, Timestamp};
 use hookit_server::routes::{Routes, get, post};
-use hookit_server::{Answer, ApiError, NoBody, Parameters, Params, PathId};
+use hookit_server::{Answer, ApiError, Checked, NoBody, Params, PathId};
 use hookit_store::inbox::{Applied, Quarantined, Receipt};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -251,7 +251,7 @@ struct AfterParams {
     after: Option<i64>,
 }
 
-impl Parameters for AfterParams {}
+impl Checked<Arc<Shared>> for AfterParams {}
 
 fn renewed(receipt: &Receipt) -> usize {
     match receipt {

@@ -17,7 +17,7 @@ use hookit_contract::{
 };
 use hookit_server::routes::{Routes, get};
 use hookit_server::{
-    Answer, ApiError, Faults, Parameters, Params, PathId, Secret, bearer, is_named_locally, peer,
+    Answer, ApiError, Checked, Faults, Params, PathId, Secret, bearer, is_named_locally, peer,
 };
 use hookit_store::inbox::{HistoryEntry, HistoryPlace, HistoryQuery, OrderFilter};
 use hookit_store::{Condition, Error as StoreError};
@@ -197,7 +197,7 @@ pub(crate) struct PageParams {
     pub(crate) limit: Option<usize>,
 }
 
-impl Parameters for PageParams {}
+impl Checked<Arc<Shared>> for PageParams {}
 
 impl PageParams {
     pub(crate) fn limit(&self) -> usize {
@@ -296,10 +296,9 @@ pub(crate) struct OrderParams {
     pub(crate) limit: Option<usize>,
 }
 
-impl Parameters for OrderParams {
-    fn check(&self, faults: &mut Faults) {
-        // Which code stands for what makes no difference here.
-        self.filter(&StatusCodes::default(), faults);
+impl Checked<Arc<Shared>> for OrderParams {
+    fn check(&self, inbox: &Arc<Shared>, faults: &mut Faults) {
+        self.filter(&inbox.config.codes, faults);
     }
 }
 
@@ -409,8 +408,8 @@ struct HistoryParams {
     limit: Option<usize>,
 }
 
-impl Parameters for HistoryParams {
-    fn check(&self, faults: &mut Faults) {
+impl Checked<Arc<Shared>> for HistoryParams {
+    fn check(&self, _: &Arc<Shared>, faults: &mut Faults) {
         let is_place = self.after.is_none() || self.place().is_some();
         faults.unless(is_place, "after", "expected the next_after of the page before");
     }

@@ -40,8 +40,9 @@ use crate::counters::{RefusalReason, add};
 use crate::{Shared, refused};
 
 /// The headers that are kept with a delivery: what it says of itself and where it came from, and no credentials.
-const KEPT_HEADERS: [&str; 8] = [
+const KEPT_HEADERS: [&str; 9] = [
     "content-type",
+    "content-encoding",
     "user-agent",
     "date",
     "x-klikit-signature",

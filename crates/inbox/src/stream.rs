@@ -10,10 +10,9 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use hookit_contract::{BranchId, BrandId, OrderStatus, StatusCodes};
-use hookit_server::routes::{Routes, get};
-use hookit_server::{ApiError, Faults, LAST_EVENT_ID, Live, LiveEvent, LiveEvents, Parameters, Params};
+use hookit_server::routes::{Operation, Routes, get};
+use hookit_server::{Checked, Faults, Incoming, Input, LAST_EVENT_ID, Live, LiveEvent, LiveEvents, Params};
 use hookit_store::inbox::Change;
-use http::HeaderMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::watch;
@@ -53,10 +52,33 @@ struct StreamParams {
     status: Option<String>,
 }
 
-impl Parameters for StreamParams {
-    fn check(&self, faults: &mut Faults) {
-        // Which code stands for what makes no difference here.
-        statuses(self.status.as_deref(), &StatusCodes::default(), faults);
+impl Checked<Arc<Shared>> for StreamParams {
+    fn check(&self, inbox: &Arc<Shared>, faults: &mut Faults) {
+        self.wanted(&inbox.config.codes, faults);
+    }
+}
+
+impl StreamParams {
+    fn wanted(&self, codes: &StatusCodes, faults: &mut Faults) -> Wanted {
+        let statuses = statuses(self.status.as_deref(), codes, faults);
+        let (brand_id, branch_id) = ids(self.brand_id, self.branch_id, faults);
+        Wanted { statuses, brand_id, branch_id }
+    }
+}
+
+/// The event that its reader saw last.
+struct LastEventId(Option<i64>);
+
+impl<S: Sync> Input<S> for LastEventId {
+    /// [`Live`] says that it is read.
+    fn describe(_: &mut Operation) {}
+
+    async fn take(incoming: &mut Incoming, _: &S) -> Option<Self> {
+        let Some(id) = incoming.parts().headers.get(LAST_EVENT_ID) else { return Some(LastEventId(None)) };
+        let seen = id.to_str().ok().and_then(|id| id.parse().ok()).filter(|id| *id >= 0);
+        let message = "expected the id of an event of this stream";
+        incoming.faults().unless(seen.is_some(), "Last-Event-ID", message);
+        Some(LastEventId(seen))
     }
 }
 
@@ -91,26 +113,18 @@ struct Reader {
 
 async fn stream(
     State(inbox): State<Arc<Shared>>,
-    headers: HeaderMap,
     Params(params): Params<StreamParams>,
-    live: Result<Live, ApiError>,
-) -> Result<LiveEvents, ApiError> {
-    let mut faults = Faults::default();
-    let statuses = statuses(params.status.as_deref(), &inbox.config.codes, &mut faults);
-    let (brand_id, branch_id) = ids(params.brand_id, params.branch_id, &mut faults);
-    let seen = headers
-        .get(LAST_EVENT_ID)
-        .map(|id| id.to_str().ok().and_then(|id| id.parse().ok()).filter(|id| *id >= 0));
-    faults.unless(seen != Some(None), "Last-Event-ID", "expected the id of an event of this stream");
-    let live = live?;
+    LastEventId(seen): LastEventId,
+    live: Live,
+) -> LiveEvents {
+    // They were checked.
+    let wanted = params.wanted(&inbox.config.codes, &mut Faults::default());
     let changed = inbox.store.changed();
     let newest = *changed.borrow();
-    let after = seen.flatten().or(params.after).unwrap_or(newest);
     // A store that was put back to an older state has not come to this number; what it does from now on is new.
-    let after = faults.none(after)?.min(newest);
-    let wanted = Wanted { statuses, brand_id, branch_id };
+    let after = seen.or(params.after).unwrap_or(newest).min(newest);
     let reader = Reader { inbox, changed, wanted, after, next: VecDeque::new(), moved_on: false };
-    Ok(live.tell(reader, Reader::next))
+    live.tell(reader, Reader::next)
 }
 
 impl Reader {

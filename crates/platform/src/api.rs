@@ -49,7 +49,10 @@ pub(crate) fn stored(changed: Changed) -> Result<StoredOrder> {
             ErrorCode::StateIdempotencyConflict,
             format!("id: there is an order {id} already; a new order needs a new id, or none"),
         )),
-        Changed::Invalid(invalid) => Err(ApiError::faulty(invalid.iter().map(fault).collect())),
+        Changed::Invalid(invalid) => {
+            let faults: Faults = invalid.iter().map(fault).collect();
+            Err(faults.none(()).expect_err("what is invalid says why"))
+        }
         Changed::MoveRefused(refusal) => {
             Err(ApiError::new(ErrorCode::StateInvalidTransition, format!("status: {refusal}")))
         }

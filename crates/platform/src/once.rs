@@ -4,10 +4,9 @@
 //! is asked for.
 
 use hookit_contract::{ErrorCode, TokenId};
+use hookit_server::ApiError;
 use hookit_server::routes::{Call, IDEMPOTENCY_KEY};
-use hookit_server::{ApiError, idempotency_key};
 use hookit_store::platform::{Once, OnceKey, OperatorKey, Partner};
-use http::HeaderMap;
 use sha2::{Digest as _, Sha256};
 
 use crate::api::Result;
@@ -18,23 +17,12 @@ const KEY: &str = "A key of your own, 1 to 255 visible ASCII characters, new for
 
 /// Says of a call that it is made under a key.
 pub(crate) fn keyed<S>(call: Call<S>) -> Call<S> {
-    call.header(IDEMPOTENCY_KEY, KEY, true)
-        .refuses(&[ErrorCode::RequestMissingIdempotencyKey, ErrorCode::StateIdempotencyConflict])
+    call.header(IDEMPOTENCY_KEY, KEY, true).refuses(&[ErrorCode::StateIdempotencyConflict])
 }
 
 /// Says of a call that it may be made under a key.
 pub(crate) fn may_be_keyed<S>(call: Call<S>) -> Call<S> {
     call.header(IDEMPOTENCY_KEY, KEY, false).refuses(&[ErrorCode::StateIdempotencyConflict])
-}
-
-/// The key of a write.
-pub(crate) fn key(headers: &HeaderMap) -> Result<String> {
-    idempotency_key(headers)?.ok_or_else(|| {
-        ApiError::new(
-            ErrorCode::RequestMissingIdempotencyKey,
-            "Idempotency-Key: missing; expected a key of your own that is new for each write",
-        )
-    })
 }
 
 /// What a partner's key stands for: this call, about this thing, with this body.

@@ -108,24 +108,22 @@ pub struct ApiError {
 const CHALLENGE: &str = "Bearer realm=\"hookit\"";
 
 impl ApiError {
-    /// A refusal with its message.
+    /// A refusal with its message. Whoever knows which part of the request it is about says so: [`ApiError::about`], or a
+    /// [`Fault`]; `request_invalid` says it in any case.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        ApiError {
-            code,
-            message: message.into(),
-            details: Vec::new(),
-            retry_after_seconds: None,
-            challenge: CHALLENGE,
-        }
+        let message = message.into();
+        let of_all = || Fault::new("request", message.clone());
+        let details = (code == ErrorCode::RequestInvalid).then(of_all).into_iter().collect();
+        ApiError { code, message, details, retry_after_seconds: None, challenge: CHALLENGE }
     }
 
-    /// The request is not what the call expects. The message begins with the field.
-    pub fn invalid(message: impl Into<String>) -> Self {
-        ApiError::new(ErrorCode::RequestInvalid, message)
+    /// A refusal for what is wrong with one part of the request. The message begins with its path.
+    pub fn about(code: ErrorCode, fault: Fault) -> Self {
+        ApiError::faulty(code, vec![fault])
     }
 
-    /// The request is not what the call expects, in all of these ways; there is one at least. The message is about the first.
-    pub fn faulty(faults: Vec<Fault>) -> Self {
+    /// A refusal for all of these; there is one at least. The message is about the first.
+    pub(crate) fn faulty(code: ErrorCode, faults: Vec<Fault>) -> Self {
         let mut message = match &faults[..] {
             [Fault { path, message }, ..] => format!("{path}: {message}"),
             [] => String::new(),
@@ -133,7 +131,7 @@ impl ApiError {
         if let Some(others @ 1..) = faults.len().checked_sub(1) {
             message.push_str(&format!(" (and {others} more in details)"));
         }
-        ApiError { details: faults, ..ApiError::invalid(message) }
+        ApiError { details: faults, ..ApiError::new(code, message) }
     }
 
     /// No such thing.
@@ -183,7 +181,7 @@ impl ApiError {
         &self.message
     }
 
-    /// Everything that is wrong with the request's body.
+    /// Everything that is wrong with the request, where that is why.
     pub fn details(&self) -> &[Fault] {
         &self.details
     }
@@ -403,7 +401,7 @@ impl hyper::body::Body for Within {
 
 /// What is written to whoever speaks HTTP where TLS was expected.
 pub(crate) fn without_tls() -> Bytes {
-    envelope_alone(ApiError::invalid("this port speaks TLS alone; expected https"))
+    envelope_alone(Fault::new("connection", "this port speaks TLS alone; expected https").into())
 }
 
 /// A refusal as the bytes of a whole answer, for what no router gets to see. The connection ends with it.

@@ -10,12 +10,14 @@ use bytes::{Bytes, BytesMut};
 use hookit_contract::{ErrorCode, RecordError, depth_fits};
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, SchemaGenerator};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{ApiError, Fault, Limits, shape, wrong};
+use crate::input::{Checked, Incoming, Input};
+use crate::routes::Operation;
+use crate::{ApiError, Fault, Faults, Limits, shape, wrong};
 
 /// Reads a body of at most `bytes_max` bytes within `timeout`.
 ///
@@ -35,18 +37,15 @@ pub async fn read_body_or_part(
     timeout: Duration,
 ) -> Result<Bytes, (ApiError, Bytes)> {
     let mut read = Read::default();
-    let failed = match tokio::time::timeout(timeout, read.collect(body, bytes_max)).await {
+    let (code, message) = match tokio::time::timeout(timeout, read.collect(body, bytes_max)).await {
         Ok(Ok(())) => return Ok(read.bytes()),
         Ok(Err(Failed::TooLarge)) => {
-            ApiError::new(ErrorCode::RequestTooLarge, format!("body: at most {bytes_max} bytes are taken"))
+            (ErrorCode::RequestTooLarge, format!("at most {bytes_max} bytes are taken"))
         }
-        Ok(Err(Failed::BrokeOff)) => ApiError::invalid("body: broke off before its end"),
-        Err(_) => {
-            let message = format!("body: did not arrive within {} s", timeout.as_secs_f32());
-            ApiError::new(ErrorCode::RequestTimeout, message)
-        }
+        Ok(Err(Failed::BrokeOff)) => (ErrorCode::RequestInvalid, "broke off before its end".to_owned()),
+        Err(_) => (ErrorCode::RequestTimeout, format!("did not arrive within {} s", timeout.as_secs_f32())),
     };
-    Err((failed, read.bytes()))
+    Err((ApiError::about(code, Fault::new("body", message)), read.bytes()))
 }
 
 /// A body up to this size is copied out of what was read from the connection.
@@ -120,15 +119,20 @@ impl<S: Send + Sync> FromRequest<S> for RawBody {
 #[derive(Clone, Copy, Debug)]
 pub struct NoBody;
 
-impl<S: Send + Sync> FromRequest<S> for NoBody {
-    type Rejection = ApiError;
+/// True for a body that says nothing.
+pub(crate) fn is_nothing(bytes: &[u8]) -> bool {
+    matches!(bytes.trim_ascii(), b"" | b"{}")
+}
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let RawBody(bytes) = RawBody::from_request(request, state).await?;
-        match bytes.trim_ascii() {
-            b"" | b"{}" => Ok(NoBody),
-            _ => Err(ApiError::invalid("body: this call takes none")),
-        }
+impl<S: Sync> Input<S> for NoBody {
+    fn describe(operation: &mut Operation) {
+        operation.reads_a_body();
+    }
+
+    async fn take(incoming: &mut Incoming, _: &S) -> Option<Self> {
+        let bytes = incoming.limited_body().await?;
+        incoming.faults().unless(is_nothing(&bytes), "body", "this call takes none");
+        Some(NoBody)
     }
 }
 
@@ -158,17 +162,35 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// A request's body, an object, as a value. The error names the path of everything that is wrong in it. Fields that the type does
-/// not know are refused where the type says so.
+/// A request's body, an object, as a value. Everything that is wrong in it is told by its path. Fields that the type does not know
+/// are refused where the type says so.
 #[derive(Clone, Debug)]
 pub struct JsonBody<T>(pub T);
 
-impl<T: DeserializeOwned + JsonSchema, S: Send + Sync> FromRequest<S> for JsonBody<T> {
-    type Rejection = ApiError;
+impl<T: Checked<S>, S: Sync> Input<S> for JsonBody<T> {
+    fn describe(operation: &mut Operation) {
+        operation.takes("application/json", SchemaGenerator::subschema_for::<T>, true);
+    }
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let RawBody(bytes) = RawBody::from_request(request, state).await?;
-        parse(&bytes).map(JsonBody)
+    async fn take(incoming: &mut Incoming, shared: &S) -> Option<Self> {
+        let bytes = incoming.limited_body().await?;
+        incoming.checked(|_, faults| value(&bytes, faults), shared).await.map(JsonBody)
+    }
+}
+
+/// The same with its bytes, for a write that is known by them and its key.
+#[derive(Clone, Debug)]
+pub struct KeptBody<T>(pub T, pub Bytes);
+
+impl<T: Checked<S>, S: Sync> Input<S> for KeptBody<T> {
+    fn describe(operation: &mut Operation) {
+        <JsonBody<T> as Input<S>>::describe(operation);
+    }
+
+    async fn take(incoming: &mut Incoming, shared: &S) -> Option<Self> {
+        let bytes = incoming.limited_body().await?;
+        let value = incoming.checked(|_, faults| value(&bytes, faults), shared).await?;
+        Some(KeptBody(value, bytes))
     }
 }
 
@@ -176,40 +198,80 @@ impl<T: DeserializeOwned + JsonSchema, S: Send + Sync> FromRequest<S> for JsonBo
 #[derive(Clone, Debug)]
 pub struct OptionalBody<T>(pub Option<T>);
 
-impl<T: DeserializeOwned + JsonSchema, S: Send + Sync> FromRequest<S> for OptionalBody<T> {
-    type Rejection = ApiError;
+impl<T: Checked<S>, S: Sync> Input<S> for OptionalBody<T> {
+    fn describe(operation: &mut Operation) {
+        operation.takes("application/json", SchemaGenerator::subschema_for::<T>, false);
+    }
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let RawBody(bytes) = RawBody::from_request(request, state).await?;
+    async fn take(incoming: &mut Incoming, shared: &S) -> Option<Self> {
+        let bytes = incoming.limited_body().await?;
         if bytes.trim_ascii().is_empty() {
-            return Ok(OptionalBody(None));
+            return Some(OptionalBody(None));
         }
-        parse(&bytes).map(|value| OptionalBody(Some(value)))
+        let value = incoming.checked(|_, faults| value(&bytes, faults), shared).await?;
+        Some(OptionalBody(Some(value)))
     }
 }
 
-impl<T: DeserializeOwned + JsonSchema> JsonBody<T> {
+impl<T> JsonBody<T> {
     /// Reads a text that is an object, as a body is read.
     ///
     /// # Errors
-    /// `request_invalid`, naming each field that is not as expected.
-    pub fn parse(bytes: &[u8]) -> Result<Self, ApiError> {
-        parse(bytes).map(JsonBody)
+    /// `request_invalid`, naming everything that is not as expected.
+    pub fn parse<S>(bytes: &[u8], shared: &S) -> Result<Self, ApiError>
+    where
+        T: Checked<S>,
+    {
+        let mut faults = Faults::default();
+        let value: Option<T> = value(bytes, &mut faults);
+        if let Some(value) = &value {
+            value.check(shared, &mut faults);
+        }
+        let value = faults.none(value)?;
+        Ok(JsonBody(value.expect("what could not be read has a fault")))
     }
 }
 
-fn parse<T: DeserializeOwned + JsonSchema>(bytes: &[u8]) -> Result<T, ApiError> {
+/// Why a text cannot be read as a value.
+enum Unread {
+    /// It is no JSON that is taken.
+    Whole(Fault),
+    /// It is, and this is the first thing in it that is not as expected.
+    InPart(Fault),
+}
+
+/// Reads a text that is an object, and takes down what is wrong with its form; then the value is made of the rest.
+fn value<T: DeserializeOwned + JsonSchema>(bytes: &[u8], faults: &mut Faults) -> Option<T> {
+    match parse(bytes) {
+        Ok(value) => {
+            faults.of_reading([]);
+            Some(value)
+        }
+        Err(Unread::Whole(fault)) => {
+            faults.of_reading([fault]);
+            None
+        }
+        Err(Unread::InPart(first)) => {
+            let (told, rest) = shape::faults::<T>(bytes, first);
+            faults.of_reading(told);
+            // A type may ask for more than its schema says.
+            serde_json::from_value(rest?).map(|Object(value)| value).ok()
+        }
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Unread> {
+    let whole = |message: String| Unread::Whole(Fault::new("body", message));
     // The JSON reader would find it too, but only where it is in a field that counts.
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        Fault::new("body", format!("not UTF-8: the first bad byte is number {}", error.valid_up_to()))
-    })?;
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| whole(format!("not UTF-8: the first bad byte is number {}", error.valid_up_to())))?;
     if text.trim_ascii().is_empty() {
-        return Err(Fault::new("body", "missing; expected an object").into());
+        return Err(whole("missing; expected an object".to_owned()));
     }
     if !depth_fits(bytes) {
-        return Err(Fault::new("body", RecordError::TooDeep.to_string()).into());
+        return Err(whole(RecordError::TooDeep.to_string()));
     }
-    let not_json = |error| ApiError::from(Fault::new("body", format!("not JSON: {error}")));
+    let not_json = |error| whole(format!("not JSON: {error}"));
     let mut reader = serde_json::Deserializer::from_str(text);
     let Object(value) = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         // What is no JSON at all is told first. The reader's own kinds of error do not say it: it stops at the
@@ -218,7 +280,7 @@ fn parse<T: DeserializeOwned + JsonSchema>(bytes: &[u8]) -> Result<T, ApiError> 
             Err(error) => not_json(error),
             Ok(IgnoredAny) => {
                 let (path, cause) = (error.path().to_string(), error.inner().to_string());
-                ApiError::faulty(shape::faults::<T>(text, wrong::in_words("body", &path, &cause)))
+                Unread::InPart(wrong::in_words("body", &path, &cause))
             }
         }
     })?;

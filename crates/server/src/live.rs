@@ -20,7 +20,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::ApiError;
-use crate::routes::{Content, Input, Operation, Output};
+use crate::input::{Incoming, Input};
+use crate::routes::{Content, Operation, Output};
 
 /// From one comment to the next, where nothing else is told.
 const COMMENT_EVERY: Duration = Duration::from_secs(15);
@@ -83,10 +84,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Live {
     }
 }
 
-impl Input for Live {
+impl<S: Send + Sync> Input<S> for Live {
     fn describe(operation: &mut Operation) {
         const SAID: &str = "The `id` of the last event that was seen; the stream goes on behind it.";
         operation.headers.push(("Last-Event-ID", SAID, false));
+    }
+
+    async fn take(incoming: &mut Incoming, shared: &S) -> Option<Self> {
+        incoming.extracted(shared).await
     }
 }
 

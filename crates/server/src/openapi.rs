@@ -63,7 +63,7 @@ struct RefusalError {
     code: ErrorCode,
     /// What was wrong, for people. Where a field was, it comes first.
     message: String,
-    /// Each thing that is wrong, where the request is not what the call expects; not always all of them.
+    /// Each thing that is wrong with the request, where that is why; up to 50.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     details: Vec<Fault>,
 }

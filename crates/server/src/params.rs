@@ -1,67 +1,74 @@
 //! Query parameters as a value, with everything that is wrong told by name and at once.
 //!
 //! What a parameter may be is said once, in the type: its bounds are those of its schema, which the description of the call
-//! shows. What no schema can say, such as which parameters go together, is [`Parameters::check`]'s.
+//! shows. What no schema can say, such as which parameters go together, is [`Checked::check`]'s.
 
 use std::any::TypeId;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::extract::{FromRequestParts, Query};
+use axum::extract::Query;
 use http::Uri;
-use http::request::Parts;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use url::form_urlencoded;
 
 use crate::faults::{FAULTS_MAX, Fault, Faults};
-use crate::{ApiError, shape, wrong};
+use crate::input::{Checked, Incoming, Input};
+use crate::routes::Operation;
+use crate::{shape, wrong};
 
-/// What a call takes as query parameters.
-pub trait Parameters: DeserializeOwned + JsonSchema + 'static {
-    /// Takes down what is wrong beyond what the schema says.
-    fn check(&self, faults: &mut Faults) {
-        let _ = faults;
-    }
-}
-
-/// A request's query parameters as a value. The error names each parameter that is not as expected.
+/// A request's query parameters as a value. Each parameter that is not as expected is told by its name.
 #[derive(Clone, Debug)]
 pub struct Params<T>(pub T);
 
-impl<T: Parameters, S: Send + Sync> FromRequestParts<S> for Params<T> {
-    type Rejection = ApiError;
+impl<T: Checked<S>, S: Sync> Input<S> for Params<T> {
+    fn describe(operation: &mut Operation) {
+        operation.query = Some(T::json_schema);
+    }
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let read = query::<T>(&parts.uri);
-        let mut told = match &read {
-            Ok(_) => Vec::new(),
-            Err(first) => faults_of_reading::<T>(&parts.uri, first.clone()),
-        };
-        let schema = schema_of::<T>();
-        for (name, text) in pairs(&parts.uri) {
-            let is_new = |fault: &Fault, told: &[Fault]| told.iter().all(|known| known.path != fault.path);
-            if let Some(fault) = shape::out_of_bounds(&schema["properties"][&name], &name, &text)
-                && is_new(&fault, &told)
-                && told.len() < FAULTS_MAX
-            {
-                told.push(fault);
-            }
-        }
-        let mut faults = Faults::from(told);
-        match read {
-            Ok(value) => {
-                value.check(&mut faults);
-                faults.none(Params(value))
-            }
-            Err(first) => Err(faults.none(()).err().unwrap_or_else(|| first.into())),
-        }
+    async fn take(incoming: &mut Incoming, shared: &S) -> Option<Self> {
+        incoming.checked(|parts, faults| read(&parts.uri, faults), shared).await.map(Params)
     }
 }
 
+/// Reads the query as a value, and takes down what is wrong with its form; then the value is made of the rest.
+fn read<T: DeserializeOwned + JsonSchema + 'static>(uri: &Uri, faults: &mut Faults) -> Option<T> {
+    let read = query::<T>(uri);
+    let mut told = match &read {
+        Ok(_) => Vec::new(),
+        Err(first) => faults_of_reading::<T>(uri, first.clone()),
+    };
+    let schema = schema_of::<T>();
+    let mut seen = HashSet::new();
+    for (name, text) in pairs(uri) {
+        let of_name = &schema["properties"][&name];
+        let is_repeated = of_name.is_object() && !seen.insert(name.clone());
+        let repeated = || is_repeated.then(|| Fault::new(&*name, wrong::REPEATED));
+        let fault = repeated().or_else(|| shape::out_of_bounds(of_name, &name, &text));
+        if let Some(fault) = fault
+            && told.iter().all(|known| known.path != fault.path)
+            && told.len() < FAULTS_MAX
+        {
+            told.push(fault);
+        }
+    }
+    let value = read.ok().or_else(|| {
+        let is_read = |name: &str| {
+            schema["properties"][name].is_object() && told.iter().all(|fault| fault.path != name)
+        };
+        let rest = pairs(uri).filter(|(name, _)| is_read(name));
+        let rest = form_urlencoded::Serializer::new(String::new()).extend_pairs(rest).finish();
+        query(&format!("/?{rest}").parse().ok()?).ok()
+    });
+    faults.of_reading(told);
+    value
+}
+
 /// The schema of a type, made once: it is asked for with every request.
-fn schema_of<T: Parameters>() -> Arc<Value> {
+fn schema_of<T: JsonSchema + 'static>() -> Arc<Value> {
     static MADE: Mutex<Option<HashMap<TypeId, Arc<Value>>>> = Mutex::new(None);
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
     let make = || {
@@ -74,7 +81,7 @@ fn schema_of<T: Parameters>() -> Arc<Value> {
 /// The parameters of a request, as they were sent.
 pub(crate) fn pairs(uri: &Uri) -> impl Iterator<Item = (String, String)> {
     let query = uri.query().unwrap_or_default().as_bytes();
-    url::form_urlencoded::parse(query).map(|(name, value)| (name.into_owned(), value.into_owned()))
+    form_urlencoded::parse(query).map(|(name, value)| (name.into_owned(), value.into_owned()))
 }
 
 /// Reads the query as a value, or says where that stopped.
@@ -83,7 +90,9 @@ pub(crate) fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Fault> {
         let text = rejection.body_text();
         let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
         let (name, text) = text.split_once(": ").unwrap_or(("", text));
-        wrong::in_words("query", name, text)
+        let Fault { path, message } = wrong::in_words("query", name, text);
+        let unknown = message.strip_prefix(wrong::UNKNOWN).map(|known| format!("unknown parameter{known}"));
+        Fault { path, message: unknown.unwrap_or(message) }
     })
 }
 

@@ -4,12 +4,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, FromRequestParts, Path};
+use hookit_contract::ErrorCode;
 use http::request::Parts;
 use http::uri::Authority;
 use http::{Extensions, HeaderMap, header};
+use schemars::json_schema;
 
-use crate::routes::IDEMPOTENCY_KEY;
-use crate::{ApiError, random_hex};
+use crate::input::{Incoming, Input};
+use crate::routes::{IDEMPOTENCY_KEY, Operation};
+use crate::{ApiError, Fault, random_hex};
 
 /// A request's id: in every answer and in every log line about it. Taken from `traceparent` where there is a valid
 /// one, so that a trace that began elsewhere goes on here.
@@ -52,12 +55,10 @@ fn trace_id(header: &str) -> Option<&str> {
 #[derive(Clone, Copy, Debug)]
 pub struct PathId(pub i64);
 
-impl<S: Send + Sync> FromRequestParts<S> for PathId {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let nothing = || ApiError::not_found("id: expected an integer above zero in the path");
-        let PathText(text) = PathText::from_request_parts(parts, state).await.map_err(|_| nothing())?;
+impl PathId {
+    async fn read(parts: &mut Parts) -> Result<Self, Fault> {
+        let nothing = || Fault::new("id", "expected an integer above zero in the path");
+        let PathText(text) = PathText::read(parts).await.map_err(|_| nothing())?;
         // As it is written in answers, and in no other way: `+7` or `07` would be a second name for 7.
         text.parse().ok().filter(|id: &i64| *id > 0 && id.to_string() == text).map(PathId).ok_or_else(nothing)
     }
@@ -67,15 +68,45 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
 #[derive(Clone, Debug)]
 pub struct PathText(pub String);
 
-impl<S: Send + Sync> FromRequestParts<S> for PathText {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        match Path::from_request_parts(parts, state).await {
-            Ok(Path(text)) => Ok(PathText(text)),
-            Err(_) => Err(ApiError::invalid("id: not UTF-8 in the path")),
-        }
+impl PathText {
+    async fn read(parts: &mut Parts) -> Result<Self, Fault> {
+        let read = Path::from_request_parts(parts, &()).await;
+        read.map(|Path(text)| PathText(text)).map_err(|_| Fault::new("id", "not UTF-8 in the path"))
     }
+}
+
+/// What cannot be an id is that of nothing.
+macro_rules! ids {
+    ($($id:ident $schema:expr;)*) => {$(
+        impl<S: Send + Sync> Input<S> for $id {
+            fn describe(operation: &mut Operation) {
+                operation.path_id = Some(|_| $schema);
+                operation.refusals.insert(ErrorCode::ResourceNotFound);
+            }
+
+            async fn take(incoming: &mut Incoming, _: &S) -> Option<Self> {
+                let read = $id::read(incoming.parts()).await;
+                let nothing = |Fault { path, message }| {
+                    incoming.faults().add_as(ErrorCode::ResourceNotFound, path, message);
+                };
+                read.map_err(nothing).ok()
+            }
+        }
+
+        impl<S: Send + Sync> FromRequestParts<S> for $id {
+            type Rejection = ApiError;
+
+            async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+                let nothing = |fault| ApiError::about(ErrorCode::ResourceNotFound, fault);
+                $id::read(parts).await.map_err(nothing)
+            }
+        }
+    )*};
+}
+
+ids! {
+    PathId json_schema!({"type": "integer", "format": "int64", "minimum": 1});
+    PathText json_schema!({"type": "string", "minLength": 1});
 }
 
 /// The address that a request came from: of a proxy, where there is one. None without a listener.
@@ -93,22 +124,51 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
 /// Characters of an `Idempotency-Key`.
 pub const IDEMPOTENCY_KEY_MAX: usize = 255;
 
-/// The `Idempotency-Key` of a write, where it has one.
-///
-/// # Errors
-/// `request_invalid` where it is given twice, empty, too long, or has other than visible ASCII characters.
-pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    let text = value.to_str().unwrap_or_default();
-    let fits =
-        (1..=IDEMPOTENCY_KEY_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if !fits || values.next().is_some() {
-        return Err(ApiError::invalid(format!(
-            "Idempotency-Key: expected one key of 1 to {IDEMPOTENCY_KEY_MAX} visible ASCII characters"
-        )));
+/// The `Idempotency-Key` of a write, where it has one. That the call takes one is to be said by [`crate::routes::Call::header`].
+#[derive(Clone, Debug)]
+pub struct OptionalKey(pub Option<String>);
+
+/// The `Idempotency-Key` of a write that has to have one.
+#[derive(Clone, Debug)]
+pub struct Key(pub String);
+
+impl OptionalKey {
+    fn read(headers: &HeaderMap) -> Result<Self, Fault> {
+        let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+        let Some(value) = values.next() else { return Ok(OptionalKey(None)) };
+        let text = value.to_str().unwrap_or_default();
+        let fits = (1..=IDEMPOTENCY_KEY_MAX).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if fits && values.next().is_none() {
+            return Ok(OptionalKey(Some(text.to_owned())));
+        }
+        let message = format!("expected one key of 1 to {IDEMPOTENCY_KEY_MAX} visible ASCII characters");
+        Err(Fault::new(IDEMPOTENCY_KEY, message))
     }
-    Ok(Some(text.to_owned()))
+}
+
+impl<S: Send + Sync> Input<S> for OptionalKey {
+    fn describe(_: &mut Operation) {}
+
+    async fn take(incoming: &mut Incoming, _: &S) -> Option<Self> {
+        let read = OptionalKey::read(&incoming.parts().headers);
+        incoming.faults().of(read)
+    }
+}
+
+impl<S: Send + Sync> Input<S> for Key {
+    fn describe(operation: &mut Operation) {
+        operation.refusals.insert(ErrorCode::RequestMissingIdempotencyKey);
+    }
+
+    async fn take(incoming: &mut Incoming, shared: &S) -> Option<Self> {
+        let OptionalKey(key) = OptionalKey::take(incoming, shared).await?;
+        if key.is_none() {
+            let message = "missing; expected a key of your own that is new for each write";
+            incoming.faults().add_as(ErrorCode::RequestMissingIdempotencyKey, IDEMPOTENCY_KEY, message);
+        }
+        key.map(Key)
+    }
 }
 
 /// Does a request name this machine by a name that nobody else can give to it: an address of its own, or `localhost`? A page of

@@ -6,23 +6,18 @@
 //!
 //! What this module must not do: know any call.
 
-mod strict;
-
 use std::collections::BTreeSet;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, Request, State};
-use axum::handler::Handler;
-use axum::response::Response;
+use axum::extract::{Request, State};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use hookit_contract::ErrorCode;
-use http::{HeaderMap, Method};
+use http::Method;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use crate::{
-    Answer, ApiError, JsonBody, NoBody, Object, OptionalBody, Parameters, Params, PathId, PathText, RawBody,
-    method_not_allowed, not_found,
-};
+use crate::input::{Describe, Incoming};
+use crate::takes::Takes;
+use crate::{Answer, ApiError, Object, method_not_allowed, not_found};
 
 /// The header that a write is known by when it is asked for again.
 pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
@@ -99,11 +94,11 @@ impl Operation {
     pub const REFUSALS: [ErrorCode; 2] = [ErrorCode::Internal, ErrorCode::Unavailable];
 
     /// What a call that reads a body may be refused with for that.
-    pub const OF_A_BODY: [ErrorCode; 3] =
+    const OF_A_BODY: [ErrorCode; 3] =
         [ErrorCode::RequestTooLarge, ErrorCode::RequestTimeout, ErrorCode::RequestEncodingUnsupported];
 
     /// True for a call that reads a body, be it to see that there is none.
-    fn has_a_body(&self) -> bool {
+    pub(crate) fn has_a_body(&self) -> bool {
         self.refusals.contains(&ErrorCode::RequestTooLarge)
     }
 
@@ -129,125 +124,22 @@ impl Operation {
         }
     }
 
-    fn takes(&mut self, media_type: &'static str, schema: SchemaOf, required: bool) {
+    pub(crate) fn takes(&mut self, media_type: &'static str, schema: SchemaOf, required: bool) {
         self.body = Some(Content { media_type, schema, enveloped: false });
         self.body_required = required;
         self.reads_a_body();
     }
 
-    fn reads_a_body(&mut self) {
+    /// Says that it reads a body, which may be too large, or come too slowly.
+    pub fn reads_a_body(&mut self) {
         self.refusals.extend(Operation::OF_A_BODY);
     }
-}
-
-/// Something that a handler takes.
-pub trait Input {
-    /// Says what of the request it reads.
-    fn describe(operation: &mut Operation);
 }
 
 /// Something that a handler gives back.
 pub trait Output {
     /// Says what it answers when all is well.
     fn describe(operation: &mut Operation);
-}
-
-/// A handler that can be described; `A` are its arguments, as axum counts them.
-pub trait Describe<A> {
-    /// Says what it takes and answers.
-    fn describe(operation: &mut Operation);
-}
-
-macro_rules! describe {
-    ($(($($argument:ident),*))*) => {$(
-        impl<F, G, R, M, $($argument),*> Describe<(M, $($argument,)*)> for F
-        where
-            F: FnOnce($($argument),*) -> G,
-            G: Future<Output = R>,
-            R: Output,
-            $($argument: Input,)*
-        {
-            fn describe(operation: &mut Operation) {
-                $(<$argument as Input>::describe(operation);)*
-                R::describe(operation);
-            }
-        }
-    )*};
-}
-
-describe! { (A) (A, B) (A, B, C) (A, B, C, D) (A, B, C, D, E) (A, B, C, D, E, G6) (A, B, C, D, E, G6, G7) }
-
-impl<F, G, R> Describe<((),)> for F
-where
-    F: FnOnce() -> G,
-    G: Future<Output = R>,
-    R: Output,
-{
-    fn describe(operation: &mut Operation) {
-        R::describe(operation);
-    }
-}
-
-/// What says nothing about the request that its sender has to know.
-macro_rules! silent {
-    ($(<$($parameter:ident)?> $input:ty,)*) => {$(
-        impl $(<$parameter>)? Input for $input {
-            fn describe(_: &mut Operation) {}
-        }
-    )*};
-}
-
-silent! { <T> State<T>, <T> ConnectInfo<T>, <T> axum::Extension<T>, <> HeaderMap, <> Method, <> Request, }
-
-impl<T: Input> Input for Result<T, ApiError> {
-    fn describe(operation: &mut Operation) {
-        T::describe(operation);
-    }
-}
-
-impl Input for PathId {
-    fn describe(operation: &mut Operation) {
-        operation.path_id =
-            Some(|_| schemars::json_schema!({"type": "integer", "format": "int64", "minimum": 1}));
-        operation.refusals.insert(ErrorCode::ResourceNotFound);
-    }
-}
-
-impl Input for PathText {
-    fn describe(operation: &mut Operation) {
-        operation.path_id = Some(|_| schemars::json_schema!({"type": "string", "minLength": 1}));
-    }
-}
-
-impl<T: Parameters> Input for Params<T> {
-    fn describe(operation: &mut Operation) {
-        operation.query = Some(T::json_schema);
-    }
-}
-
-impl<T: JsonSchema> Input for JsonBody<T> {
-    fn describe(operation: &mut Operation) {
-        operation.takes("application/json", SchemaGenerator::subschema_for::<T>, true);
-    }
-}
-
-impl<T: JsonSchema> Input for OptionalBody<T> {
-    fn describe(operation: &mut Operation) {
-        operation.takes("application/json", SchemaGenerator::subschema_for::<T>, false);
-    }
-}
-
-impl Input for NoBody {
-    fn describe(operation: &mut Operation) {
-        operation.reads_a_body();
-    }
-}
-
-impl Input for RawBody {
-    /// What is in it is to be said by [`Call::takes`].
-    fn describe(operation: &mut Operation) {
-        operation.reads_a_body();
-    }
 }
 
 impl<T: JsonSchema> JsonSchema for Object<T> {
@@ -285,14 +177,14 @@ impl<T: Output> Output for Result<T, ApiError> {
 }
 
 /// A response of its own making; what is in it is to be said by [`Call::answers`].
-impl Output for Response {
+impl Output for axum::response::Response {
     fn describe(_: &mut Operation) {}
 }
 
 /// One call: a handler for a method, and its description.
 #[must_use = "a call is reached once it is in a route"]
 pub struct Call<S> {
-    handler: MethodRouter<S>,
+    handler: Box<dyn FnOnce(Takes) -> MethodRouter<S>>,
     operation: Operation,
     guard: Option<Guard<S>>,
     is_lenient: bool,
@@ -306,13 +198,21 @@ macro_rules! methods {
         $(#[$doc])*
         pub fn $name<H, A, S>(handler: H) -> Call<S>
         where
-            H: Handler<A, S> + Describe<A>,
-            A: 'static,
+            H: Describe<A, S>,
             S: Clone + Send + Sync + 'static,
         {
             let mut operation = Operation::new(Method::$filter);
             H::describe(&mut operation);
-            Call { handler: on(MethodFilter::$filter, handler), operation, guard: None, is_lenient: false }
+            let handler = Box::new(|takes: Takes| {
+                let answer = async move |State(shared): State<S>, request: Request| {
+                    match takes.looked_at(request).await {
+                        Ok((request, faults)) => handler.answer(Incoming::of(request, faults), shared).await,
+                        Err(refused) => refused,
+                    }
+                };
+                on(MethodFilter::$filter, answer)
+            });
+            Call { handler, operation, guard: None, is_lenient: false }
         }
     )*};
 }
@@ -437,12 +337,12 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
 
     /// Adds a call. A path may be given again for another method.
     pub fn route(mut self, path: &str, call: Call<S>) -> Self {
-        let Call { mut handler, mut operation, guard, is_lenient } = call;
+        let Call { handler, mut operation, guard, is_lenient } = call;
+        let takes = if is_lenient { Takes::ANYTHING } else { Takes::of(&operation) };
         if is_lenient {
             operation.refusals.remove(&ErrorCode::RequestEncodingUnsupported);
-        } else {
-            handler = strict::guarded(handler, &operation);
         }
+        let mut handler = handler(takes);
         if let Some(guard) = guard {
             handler = guard(handler);
         }

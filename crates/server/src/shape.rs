@@ -1,147 +1,53 @@
 //! Every fault of a body against the schema of what was expected.
 //!
 //! A value is read by its type alone, and that reading stops at the first fault. Only where it did is the body walked
-//! along the schema that the same type has, so that whoever sent it hears of everything at once.
+//! along the schema that the same type has, so that whoever sent it hears of everything at once. What is left of it without its
+//! faults is read anew, so that what it says can be judged as well.
 //!
 //! What this module must not do: refuse anything that the reading has taken.
-
-use std::fmt;
 
 use hookit_contract::Timestamp;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
-use serde::de::{MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::faults::{FAULTS_MAX, Fault};
+use crate::tree::Tree;
 use crate::wrong;
 
-/// The faults of a JSON text that was to be a `T`, first the one at which its reading stopped.
-pub(crate) fn faults<T: JsonSchema>(text: &str, first: Fault) -> Vec<Fault> {
+/// The faults of a JSON text that was to be a `T`, first the one at which its reading stopped; and what it is without them: what is
+/// faulty is left out, or has another value in its place where there has to be one. None where nothing is left of it.
+pub(crate) fn faults<T: JsonSchema>(text: &[u8], first: Fault) -> (Vec<Fault>, Option<Value>) {
     let settings = SchemaSettings::draft2020_12().for_deserialize();
     let schema = settings.into_generator().into_root_schema_for::<T>().to_value();
-    let mut walk = Walk { definitions: &schema["$defs"], faults: Vec::new() };
+    let mut walk = Walk { definitions: &schema["$defs"], unread: &first.path, faults: Vec::new() };
     // What is nested too deeply to be read is told of by the reading.
-    if let Ok(tree) = serde_json::from_str(text) {
-        walk.along(&schema, &tree, "");
-    }
+    let rest = serde_json::from_slice(text).ok().and_then(|tree| walk.along(&schema, &tree, ""));
     let mut faults = walk.faults;
     faults.retain(|fault| fault.path != first.path);
     faults.insert(0, first);
     faults.truncate(FAULTS_MAX);
-    faults
+    (faults, rest)
 }
 
 /// What is wrong with a parameter of this schema that can be read: a number or a length out of bounds, or a word that is not known.
 pub(crate) fn out_of_bounds(schema: &Value, name: &str, text: &str) -> Option<Fault> {
-    let mut walk = Walk { definitions: &Value::Null, faults: Vec::new() };
+    let mut walk = Walk { definitions: &Value::Null, unread: "", faults: Vec::new() };
     match (kinds(schema).contains(&"integer"), text.parse()) {
-        (true, Ok(number)) => walk.integer(schema, number, name),
+        (true, Ok(number)) => drop(walk.integer(schema, number, name)),
         (true, Err(_)) => {}
         (false, _) => match words(schema) {
-            Some(known) => walk.word(&known, &Tree::Text(text.to_owned()), name),
-            None => walk.text(schema, text, name),
+            Some(known) => drop(walk.word(&known, &Tree::Text(text.to_owned()), name)),
+            None => drop(walk.text(schema, text, name)),
         },
     }
     walk.faults.pop()
 }
 
-/// A value as it was sent: a field may be given more than once.
-enum Tree {
-    Null,
-    Boolean,
-    Integer(i128),
-    Number,
-    Text(String),
-    Array(Vec<Tree>),
-    Object(Vec<(String, Tree)>),
-}
-
-impl Tree {
-    fn kind(&self) -> &'static str {
-        match self {
-            Tree::Null => "null",
-            Tree::Boolean => "a boolean",
-            Tree::Integer(_) => "a number",
-            Tree::Number => "a number that is not written as an integer",
-            Tree::Text(_) => "a string",
-            Tree::Array(_) => "an array",
-            Tree::Object(_) => "an object",
-        }
-    }
-
-    fn is(&self, kind: &str) -> bool {
-        match self {
-            Tree::Null => kind == "null",
-            Tree::Boolean => kind == "boolean",
-            Tree::Integer(_) => kind == "integer" || kind == "number",
-            Tree::Number => kind == "number",
-            Tree::Text(_) => kind == "string",
-            Tree::Array(_) => kind == "array",
-            Tree::Object(_) => kind == "object",
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Tree {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any;
-
-        impl<'de> Visitor<'de> for Any {
-            type Value = Tree;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("any value")
-            }
-
-            fn visit_unit<E>(self) -> Result<Tree, E> {
-                Ok(Tree::Null)
-            }
-
-            fn visit_bool<E>(self, _: bool) -> Result<Tree, E> {
-                Ok(Tree::Boolean)
-            }
-
-            fn visit_i64<E>(self, number: i64) -> Result<Tree, E> {
-                Ok(Tree::Integer(number.into()))
-            }
-
-            fn visit_u64<E>(self, number: u64) -> Result<Tree, E> {
-                Ok(Tree::Integer(number.into()))
-            }
-
-            fn visit_f64<E>(self, _: f64) -> Result<Tree, E> {
-                Ok(Tree::Number)
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Tree, E> {
-                Ok(Tree::Text(text.to_owned()))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Tree, A::Error> {
-                let mut array = Vec::new();
-                while let Some(item) = items.next_element()? {
-                    array.push(item);
-                }
-                Ok(Tree::Array(array))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Tree, A::Error> {
-                let mut object = Vec::new();
-                while let Some(field) = fields.next_entry()? {
-                    object.push(field);
-                }
-                Ok(Tree::Object(object))
-            }
-        }
-
-        deserializer.deserialize_any(Any)
-    }
-}
-
 struct Walk<'s> {
     definitions: &'s Value,
+    /// Where the reading stopped, which may know better than the schema.
+    unread: &'s str,
     faults: Vec<Fault>,
 }
 
@@ -155,36 +61,48 @@ impl<'s> Walk<'s> {
         self.faults.len() >= FAULTS_MAX
     }
 
-    fn along(&mut self, schema: &'s Value, tree: &Tree, path: &str) {
-        if let Some(to) = schema["$ref"].as_str() {
-            let name = to.rsplit('/').next().unwrap_or_default();
-            self.along(&self.definitions[name], tree, path);
-        }
-        for several in ["anyOf", "oneOf"] {
-            if let Some(choices) = schema[several].as_array() {
-                self.one_of(choices, tree, path);
-            }
-        }
-        if let Some(known) = words(schema) {
-            self.word(&known, tree, path);
-            return;
-        }
+    /// Takes down what is wrong with a value and with all that is in it. Gives what it is without that, or none where it is faulty
+    /// itself.
+    fn along(&mut self, schema: &'s Value, tree: &Tree, path: &str) -> Option<Value> {
+        let value = if let Some(to) = schema["$ref"].as_str() {
+            self.along(self.definition(to), tree, path)
+        } else if let Some(choices) = choices(schema) {
+            self.one_of(choices, tree, path)
+        } else if let Some(known) = words(schema) {
+            self.word(&known, tree, path)
+        } else {
+            self.of_kind(schema, tree, path)
+        };
+        value.filter(|_| path.is_empty() || path != self.unread)
+    }
+
+    fn definition(&self, to: &str) -> &'s Value {
+        &self.definitions[to.rsplit('/').next().unwrap_or_default()]
+    }
+
+    fn of_kind(&mut self, schema: &'s Value, tree: &Tree, path: &str) -> Option<Value> {
         let kinds = kinds(schema);
         if !kinds.is_empty() && !kinds.iter().any(|kind| tree.is(kind)) {
             let expected = expected(&kinds);
             self.add(path, format!("expected {expected}, found {}", tree.kind()));
-            return;
+            return None;
         }
         match tree {
-            Tree::Object(fields) => self.object(schema, fields, path),
+            Tree::Object(fields) => Some(self.object(schema, fields, path)),
             Tree::Array(items) => self.array(schema, items, path),
-            Tree::Text(text) => self.text(schema, text, path),
-            Tree::Integer(number) => self.integer(schema, *number, path),
-            Tree::Null | Tree::Boolean | Tree::Number => {}
+            Tree::Text(text) => self.text(schema, text, path).then(|| text.as_str().into()),
+            Tree::Integer(number) => {
+                let value =
+                    i64::try_from(*number).map(Value::from).or_else(|_| (*number).try_into().map(u64::into));
+                self.integer(schema, *number, path).then_some(value.ok()?)
+            }
+            Tree::Boolean(is) => Some((*is).into()),
+            Tree::Number(number) => Some((*number).into()),
+            Tree::Null => Some(Value::Null),
         }
     }
 
-    fn one_of(&mut self, choices: &'s [Value], tree: &Tree, path: &str) {
+    fn one_of(&mut self, choices: &'s [Value], tree: &Tree, path: &str) -> Option<Value> {
         let known: Option<Vec<&str>> =
             choices.iter().map(words).collect::<Option<Vec<_>>>().map(|lists| lists.concat());
         if let Some(known) = known {
@@ -192,49 +110,61 @@ impl<'s> Walk<'s> {
         }
         let mut of_each = Vec::new();
         for choice in choices {
-            let mut walk = Walk { definitions: self.definitions, faults: Vec::new() };
-            walk.along(choice, tree, path);
+            let mut walk = Walk { definitions: self.definitions, unread: self.unread, faults: Vec::new() };
+            let value = walk.along(choice, tree, path);
             if walk.faults.is_empty() {
-                return;
+                return value;
             }
             if kinds(choice) != ["null"] {
-                of_each.push((choice, walk.faults));
+                of_each.push((choice, walk.faults, value));
             }
         }
         match &mut of_each[..] {
-            [(_, faults)] => self.faults.append(faults),
+            [(_, faults, value)] => {
+                self.faults.append(faults);
+                value.take()
+            }
             _ => {
-                let kinds: Vec<&str> = of_each.iter().flat_map(|(choice, _)| kinds(choice)).collect();
+                let kinds: Vec<&str> = of_each.iter().flat_map(|(choice, ..)| kinds(choice)).collect();
                 self.add(path, format!("expected {}, found {}", expected(&kinds), tree.kind()));
+                None
             }
         }
     }
 
-    fn word(&mut self, known: &[&str], tree: &Tree, path: &str) {
+    fn word(&mut self, known: &[&str], tree: &Tree, path: &str) -> Option<Value> {
         match tree {
-            Tree::Text(text) if known.contains(&text.as_str()) => {}
+            Tree::Text(text) if known.contains(&text.as_str()) => return Some(text.as_str().into()),
             Tree::Text(text) => self.add(path, wrong::not_known(text, known)),
             _ => self.add(path, "expected a string".to_owned()),
         }
+        None
     }
 
-    fn object(&mut self, schema: &'s Value, fields: &[(String, Tree)], path: &str) {
+    fn object(&mut self, schema: &'s Value, fields: &[(String, Tree)], path: &str) -> Value {
         let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
         let known = schema["properties"].as_object();
-        for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        let required = || schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        for name in required() {
             if !fields.iter().any(|(given, _)| given == name) {
-                self.add(&below(name), "missing".to_owned());
+                self.add(&below(name), wrong::MISSING.to_owned());
             }
         }
+        let mut rest = Map::new();
         for (i, (name, value)) in fields.iter().enumerate() {
             if self.is_over() {
-                return;
+                break;
             }
             match known.and_then(|known| known.get(name)) {
                 Some(_) if fields[..i].iter().any(|(before, _)| before == name) => {
-                    self.add(&below(name), "given more than once".to_owned());
+                    self.add(&below(name), wrong::REPEATED.to_owned());
+                    rest.remove(name);
                 }
-                Some(schema) => self.along(schema, value, &below(name)),
+                Some(schema) => {
+                    if let Some(value) = self.along(schema, value, &below(name)) {
+                        rest.insert(name.clone(), value);
+                    }
+                }
                 None if schema["additionalProperties"] == false => {
                     let known: Vec<&str> =
                         known.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
@@ -243,23 +173,68 @@ impl<'s> Walk<'s> {
                 None => {}
             }
         }
+        for name in required() {
+            if !rest.contains_key(name) {
+                rest.insert(name.to_owned(), self.any(&schema["properties"][name]));
+            }
+        }
+        Value::Object(rest)
     }
 
-    fn array(&mut self, schema: &'s Value, items: &[Tree], path: &str) {
-        if schema["minItems"].as_u64().is_some_and(|min| (items.len() as u64) < min) {
+    fn array(&mut self, schema: &'s Value, items: &[Tree], path: &str) -> Option<Value> {
+        let has_enough = schema["minItems"].as_u64().is_none_or(|min| min <= items.len() as u64);
+        if !has_enough {
             self.add(path, "expected at least one".to_owned());
         }
+        let mut rest = Vec::new();
         if let Some(of_each) = schema.get("items") {
             for (i, item) in items.iter().enumerate() {
                 if self.is_over() {
-                    return;
+                    break;
                 }
-                self.along(of_each, item, &format!("{path}[{i}]"));
+                let item = self.along(of_each, item, &format!("{path}[{i}]"));
+                // What comes behind it keeps its place.
+                rest.push(item.unwrap_or_else(|| self.any(of_each)));
             }
+        }
+        has_enough.then_some(Value::Array(rest))
+    }
+
+    /// Some value of this schema.
+    fn any(&self, schema: &'s Value) -> Value {
+        if let Some(to) = schema["$ref"].as_str() {
+            return self.any(self.definition(to));
+        }
+        if let Some(word) = words(schema).and_then(|words| words.first().copied()) {
+            return word.into();
+        }
+        if let Some(choices) = choices(schema) {
+            return choices.first().map_or(Value::Null, |choice| self.any(choice));
+        }
+        match kinds(schema).first() {
+            Some(&"integer" | &"number") => schema["minimum"].as_i64().unwrap_or_default().into(),
+            Some(&"boolean") => false.into(),
+            Some(&"string") if schema["format"] == "date-time" => "2000-01-01T00:00:00Z".into(),
+            Some(&"string") => {
+                let length = schema["minLength"].as_u64().unwrap_or_default();
+                "x".repeat(usize::try_from(length).unwrap_or_default()).into()
+            }
+            Some(&"array") => {
+                let length = schema["minItems"].as_u64().unwrap_or_default();
+                (0..length).map(|_| self.any(&schema["items"])).collect::<Vec<_>>().into()
+            }
+            Some(&"object") => {
+                let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+                let fields = required.map(|name| (name.to_owned(), self.any(&schema["properties"][name])));
+                Value::Object(fields.collect())
+            }
+            _ => Value::Null,
         }
     }
 
-    fn text(&mut self, schema: &Value, text: &str, path: &str) {
+    /// Whether a text is as this schema says.
+    fn text(&mut self, schema: &Value, text: &str, path: &str) -> bool {
+        let known = self.faults.len();
         if schema["format"] == "date-time"
             && let Err(error) = Timestamp::parse(text)
         {
@@ -272,13 +247,15 @@ impl<'s> Walk<'s> {
             Some(max) => self.add(path, format!("expected {min} to {max} characters")),
             None => self.add(path, format!("expected at least {min} characters")),
         }
+        self.faults.len() == known
     }
 
-    fn integer(&mut self, schema: &Value, number: i128, path: &str) {
+    /// Whether a number is as this schema says.
+    fn integer(&mut self, schema: &Value, number: i128, path: &str) -> bool {
         let bound = |name: &str| schema[name].as_i64().map(i128::from);
         let (min, max) = (bound("minimum"), bound("maximum"));
         if min.is_none_or(|min| min <= number) && max.is_none_or(|max| number <= max) {
-            return;
+            return true;
         }
         let message = match (min, max) {
             (Some(min), Some(max)) => format!("expected {min} to {max}"),
@@ -288,7 +265,13 @@ impl<'s> Walk<'s> {
             (None, _) => format!("expected at most {}", max.unwrap_or_default()),
         };
         self.add(path, message);
+        false
     }
+}
+
+/// What it may be one of.
+fn choices(schema: &Value) -> Option<&[Value]> {
+    ["anyOf", "oneOf"].iter().find_map(|several| schema[several].as_array()).map(Vec::as_slice)
 }
 
 /// The words that are taken, where only certain ones are.
@@ -323,8 +306,10 @@ fn expected(kinds: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
-    use crate::{JsonBody, Object};
+    use crate::{Checked, Faults, JsonBody, Object};
 
     #[derive(Debug, Deserialize, JsonSchema)]
     #[serde(rename_all = "snake_case")]
@@ -364,8 +349,21 @@ mod tests {
         at: Option<Timestamp>,
     }
 
+    /// What a value may not say, by itself and together with others.
+    impl Checked<()> for Whole {
+        fn check(&self, (): &(), faults: &mut Faults) {
+            faults.unless(!self.name.contains('/'), "name", "has a slash");
+            for (i, Object(part)) in self.parts.iter().flatten().enumerate() {
+                faults.unless(part.id != 13, format!("parts[{i}].id"), "is unlucky");
+            }
+            if self.count == 3 && faults.has_read("colour") {
+                faults.unless(self.reason.is_some() || self.colour.is_some(), "reason", "has to be told");
+            }
+        }
+    }
+
     fn told(text: &str) -> Vec<String> {
-        let error = JsonBody::<Whole>::parse(text.as_bytes()).unwrap_err();
+        let error = JsonBody::<Whole>::parse(text.as_bytes(), &()).unwrap_err();
         let mut told: Vec<_> =
             error.details().iter().map(|Fault { path, message }| format!("{path}: {message}")).collect();
         assert!(error.message().starts_with(&told[0]), "{}: {told:?}", error.message());
@@ -412,6 +410,50 @@ mod tests {
             let mut expect = expect.to_vec();
             expect.sort_unstable();
             assert_eq!(told(text), expect, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_read_is_judged_though_something_else_is_not() {
+        for (text, expect) in [
+            // Well in its form.
+            (r#"{"name":"a/b","count":3}"#, &["name: has a slash", "reason: has to be told"][..]),
+            (
+                r#"{"name":"a/b","count":1,"colour":"red","parts":[{"id":13},{"id":"x"},7,{"id":13,"x":1}],"y":1}"#,
+                &[
+                    "name: has a slash",
+                    "parts[0].id: is unlucky",
+                    "parts[1].id: expected an integer, found a string",
+                    "parts[2]: expected an object, found a number",
+                    "parts[3].id: is unlucky",
+                    "parts[3].x: unknown field; expected id or title",
+                    "y: unknown field; expected one of at, colour, count, name, parts, reason",
+                ],
+            ),
+            // A colour was given, though nobody knows which; so nothing is said of the reason.
+            (
+                r#"{"name":"a/b","count":3,"colour":"blue"}"#,
+                &["colour: \"blue\" is not known; expected red or green", "name: has a slash"],
+            ),
+            (r#"{"count":1,"colour":"red"}"#, &["name: missing"]),
+            (
+                r#"{"name":"a/b","name":"b","count":3}"#,
+                &["name: given more than once", "reason: has to be told"],
+            ),
+        ] {
+            let known = "unknown field; expected one of ";
+            let alike = |told: Vec<String>| -> Vec<String> {
+                let sorted = |line: String| match line.split_once(known) {
+                    Some((path, words)) => {
+                        let mut words: Vec<_> = words.split(", ").collect();
+                        words.sort_unstable();
+                        format!("{path}{known}{}", words.join(", "))
+                    }
+                    None => line,
+                };
+                told.into_iter().map(sorted).collect()
+            };
+            assert_eq!(alike(told(text)), expect, "{text}");
         }
     }
 

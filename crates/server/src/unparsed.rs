@@ -20,8 +20,8 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-use crate::ApiError;
 use crate::answer::envelope_alone;
+use crate::{ApiError, Fault};
 
 /// No request is being answered, and all that was answered is written.
 const IDLE: u8 = 0;
@@ -105,7 +105,7 @@ impl<S> Unparsed<S> {
         }
         let status = bytes.strip_prefix(b"HTTP/1.1 ")?.first_chunk::<3>()?;
         let refused = match status {
-            b"400" => ApiError::invalid("the request cannot be read: expected a head as HTTP/1.1 has it"),
+            b"400" => Fault::new("head", "cannot be read; expected one as HTTP/1.1 has it").into(),
             b"414" | b"431" => {
                 let limit = self.head_bytes_max;
                 let message = format!(

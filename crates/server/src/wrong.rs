@@ -10,6 +10,12 @@ use crate::faults;
 /// What is said of a field that has to be there.
 pub(crate) const MISSING: &str = "missing";
 
+/// What is said of a field that nobody knows, before those that are known.
+pub(crate) const UNKNOWN: &str = "unknown field";
+
+/// What is said of a field that is there twice.
+pub(crate) const REPEATED: &str = "given more than once";
+
 /// Characters of a sender's word that are given back to it.
 const QUOTED_MAX: usize = 64;
 
@@ -29,10 +35,10 @@ pub(crate) fn in_words(whole: &str, path: &str, cause: &str) -> Fault {
         return Fault::new(field(name), MISSING);
     }
     if let Some(name) = quoted(cause, "duplicate field ") {
-        return Fault::new(field(name), "given more than once");
+        return Fault::new(field(name), REPEATED);
     }
     if let Some((name, known)) = unknown(cause, "unknown field ") {
-        return Fault::new(field(name), format!("unknown field; {}", known.replace('`', "")));
+        return Fault::new(field(name), format!("{UNKNOWN}; {}", known.replace('`', "")));
     }
     if let Some((word, known)) = unknown(cause, "unknown variant ") {
         let message = format!("{:?} is not known; {}", shortened(word), known.replace('`', ""));
@@ -63,7 +69,7 @@ pub(crate) fn not_known(word: &str, known: &[&str]) -> String {
 
 /// A field that is none of those that are known, in the reader's words.
 pub(crate) fn unknown_field(known: &[&str]) -> String {
-    format!("unknown field; {}", one_of(known))
+    format!("{UNKNOWN}; {}", one_of(known))
 }
 
 fn one_of(known: &[&str]) -> String {

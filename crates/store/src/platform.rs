@@ -26,7 +26,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use hookit_contract::{
-    BranchId, BrandId, BusinessId, DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, ReplayId,
+    BranchId, BrandId, BusinessId, DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, Record, ReplayId,
     Timestamp, TokenId, WebhookId,
 };
 
@@ -258,6 +258,21 @@ pub trait Store: Send + Sync {
 
     /// The operator token of a hash, also a revoked one. Answered from memory: it is asked at every call.
     async fn token_by_hash(&self, token_hash: &[u8]) -> Result<Option<OperatorToken>, Error>;
+
+    /// What a new order would be refused for, as far as can be said without making it. Answered from memory: for telling it beside
+    /// what else is wrong with a request, while the last word is that of the verb that makes it.
+    fn objections_to_order(&self, record: &Record) -> Vec<Invalid>;
+
+    /// What a registration of a partner of this business would be refused for, likewise.
+    fn objection_to_webhook(
+        &self,
+        business_id: BusinessId,
+        brand_id: Option<BrandId>,
+        branch_id: Option<BranchId>,
+    ) -> Option<Invalid>;
+
+    /// The business in whose hierarchy a brand is, likewise.
+    fn business_of(&self, brand_id: BrandId) -> Option<BusinessId>;
 
     /// Makes or changes a registration.
     async fn put_webhook(&self, webhook: NewWebhook, now: Timestamp) -> Result<PutWebhook, Error>;

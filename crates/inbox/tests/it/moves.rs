@@ -74,12 +74,16 @@ async fn a_refusal_is_the_platforms_own() {
         (401, "auth_invalid_credential", "auth_invalid_credential"),
         (403, "auth_forbidden", "auth_forbidden"),
         (409, "some_word_of_their_own", "state_invalid_transition"),
+        (400, "request_invalid", "request_invalid"),
     ] {
         let body = json!({"error": {"code": code, "message": "not like this"}});
         stub.known().scripted.push_back((status, ("x-a", "b".to_owned()), body));
         let refused = ask(&inbox, "/orders/8/moves", &[], &json!({"status": "ready"})).await;
         let (found, message) = refused.error();
         assert_eq!((refused.status, found.as_str()), (status, told));
+        let details = refused.json()["error"]["details"].clone();
+        let expected = json!([{"path": "request", "message": message}]);
+        assert!(if status == 400 { details == expected } else { details.is_null() }, "{details}");
         assert_eq!(message, format!("the Partner API answers {status} {code}: not like this"));
         let listed = inbox.get("/orders/8/moves").await.json();
         assert_eq!(listed["data"]["moves"][0]["state"], "refused");

@@ -41,8 +41,10 @@ async fn no_call_passes_over_a_parameter_or_a_key_that_it_does_not_know() {
         }
         let answer = ask("tpyo=1&more=2", &headers).await;
         let details = answer.json()["error"]["details"].clone();
-        let told: Vec<_> =
+        let mut told: Vec<_> =
             details.as_array().into_iter().flatten().map(|fault| fault["path"].clone()).collect();
+        // Told beside them: a call that takes a body got none.
+        told.retain(|path| path != "body");
         assert_eq!((answer.status, told), (400, vec![Value::from("tpyo"), "more".into()]), "{method} {path}");
         if method != "GET" && !path.ends_with("/moves") {
             headers.push(("idempotency-key", "k"));
@@ -69,6 +71,82 @@ async fn no_call_passes_over_a_parameter_or_a_key_that_it_does_not_know() {
         looked_at += 1;
     }
     assert!(looked_at > 12, "{looked_at}");
+}
+
+/// A request with its method, path, further headers and body; its refusal, and the paths in it.
+type Bad<'a> = (&'a str, String, &'a [(&'a str, &'a str)], &'a str, (u16, &'a str), &'a [&'a str]);
+
+#[tokio::test]
+async fn whatever_is_wrong_with_a_request_is_told_at_once_wherever_it_stands() {
+    let inbox =
+        Running::with(hookit_inbox::InboxConfig { write_token: Some(Secret::new(WRITE_TOKEN)), ..config() })
+            .await;
+    let authorization = format!("Bearer {WRITE_TOKEN}");
+    let (invalid, gone) = ((400, "request_invalid"), (404, "resource_not_found"));
+    let (earlier, later) = ("2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z");
+    let cases: &[Bad<'_>] = &[
+        ("GET", "/orders?status=flying&limit=x&zz=1&brand_id=0".into(), &[], "", invalid, {
+            &["limit", "zz", "brand_id", "status"]
+        }),
+        (
+            "GET",
+            format!("/orders?received_since={later}&received_until={earlier}&after=x"),
+            &[],
+            "",
+            invalid,
+            { &["after", "received_until"] },
+        ),
+        (
+            "GET",
+            format!("/orders?received_since={later}&received_since={later}&received_until={earlier}"),
+            &[],
+            "",
+            { invalid },
+            &["received_since"],
+        ),
+        ("GET", "/orders/07/history?after=x&limit=0".into(), &[], "", gone, &["id", "limit", "after"]),
+        ("GET", "/orders/stream?status=flying&zz=1".into(), &[("last-event-id", "x")], "", invalid, {
+            &["zz", "status", "Last-Event-ID"]
+        }),
+        ("GET", "/deliveries/%ff".into(), &[], "", gone, &["id"]),
+        ("GET", "/sinks/%ff/given-up?limit=0".into(), &[], "", gone, &["id", "limit"]),
+        ("POST", "/quarantine/7/discard?zz=1".into(), &[("idempotency-key", "k")], "x", invalid, {
+            &["zz", "Idempotency-Key", "body"]
+        }),
+        (
+            "POST",
+            "/orders/7/moves?zz=1".into(),
+            &[("idempotency-key", "a key")],
+            r#"{"status":"cancelled","x":1}"#,
+            { invalid },
+            &["zz", "Idempotency-Key", "x", "reason_code"],
+        ),
+        (
+            "POST",
+            "/orders/7/moves".into(),
+            &[],
+            r#"{"status":"eaten","reason_code":"","occurred_at":1}"#,
+            invalid,
+            { &["status", "occurred_at", "reason_code"] },
+        ),
+        ("POST", "/orders/x/moves".into(), &[], r#"{"status":"ready","reason_code":1,"x":1}"#, gone, {
+            &["id", "x", "reason_code"]
+        }),
+    ];
+    for (method, path, headers, body, refusal, expected) in cases {
+        let headers = [&[("authorization", authorization.as_str())], *headers].concat();
+        let mut request = head(method, path, &headers, Some(body.len()));
+        request.extend_from_slice(body.as_bytes());
+        let answer = exchange(inbox.address, request).await;
+        openapi::assert_documented(method, path, &answer);
+        let error = answer.json()["error"].clone();
+        let told: Vec<_> =
+            error["details"].as_array().unwrap_or_else(|| panic!("{path} {error}")).iter().collect();
+        let paths: Vec<_> = told.iter().map(|fault| fault["path"].as_str().unwrap()).collect();
+        assert_eq!((answer.status, error["code"].as_str().unwrap()), *refusal, "{method} {path}: {error}");
+        assert_eq!(paths, *expected, "{method} {path}: {error}");
+        assert!(error["message"].as_str().unwrap().starts_with(&format!("{}: ", paths[0])), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use hookit_contract::PartnerId;
 use hookit_server::page::{
     Form, Query, Tone, age, badge, empty, exact, facts, field, note, pager, secret, see_other, table,
 };
-use hookit_server::{ApiError, PathText};
+use hookit_server::{ApiError, PathText, checked};
 use hookit_store::cut;
 use hookit_store::platform::{Partner, PartnerQuery, WebhookQuery};
 use http::Method;
@@ -22,7 +22,7 @@ use super::{Pages, ROWS_MAX, Visit, deliveries, words};
 use crate::Shared;
 use crate::api::{Result, store_error};
 use crate::credentials::{Acting, Scope};
-use crate::operator::partners::{self, IssueBody, Issued};
+use crate::operator::partners::{self, IssueBody, Issued, RotateBody};
 
 const LIST: &str = "/console/partners";
 
@@ -140,6 +140,7 @@ async fn issue(
         business_id: words::parsed("business_id", fields.get("business_id"), "a number")?.unwrap_or_default(),
         scopes: Some(Scope::ALL.into_iter().filter(|scope| fields.contains_key(scope.as_str())).collect()),
     };
+    let body = checked(body, &shared)?;
     let Issued { partner, secret_key, webhook_secret } = partners::issued(&shared, &*store, body).await?;
     let content = html! {
         (once())
@@ -278,7 +279,8 @@ async fn rotate_webhook_secret(
     let partner = one(&shared, &PartnerId::from(id)).await?;
     let current_at =
         words::said(fields.get("current_at")).map(|text| words::moment("current_at", text)).transpose()?;
-    let made = partners::webhook_secret_rotated(&shared, &*store, &partner.partner_id, current_at).await?;
+    let body = checked(RotateBody { current_at }, &shared)?;
+    let made = partners::webhook_secret_rotated(&shared, &*store, &partner.partner_id, body).await?;
     let more = match current_at {
         Some(at) => html! { p { "It signs from " (exact(at)) " UTC on; until then the old one does." } },
         None => html! { p { "It signs from now on." } },

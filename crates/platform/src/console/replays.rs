@@ -10,7 +10,7 @@ use hookit_server::page::{
     Form, Query, Tone, age, badge, count, empty, exact, facts, field, live, note, pager, see_other, select,
     share, table,
 };
-use hookit_server::{ApiError, Fault, Live, LiveEvents, Object, PathId};
+use hookit_server::{ApiError, Fault, Live, LiveEvents, Object, PathId, checked};
 use hookit_store::cut;
 use hookit_store::platform::{Replay, ReplayKind, ReplayRequest, ReplayState, SteerReplay};
 use http::Method;
@@ -218,7 +218,7 @@ async fn counted(
     visit: Visit,
     Query(fields): Query<Fields>,
 ) -> Result<Response> {
-    let (request, _) = fields.wish()?.request()?;
+    let (request, _) = checked(fields.wish()?, &shared)?.request();
     let deliveries = replays::count(&shared, request.clone()).await?;
     let what = if deliveries == 1 { "delivery" } else { "deliveries" };
     let content = html! {
@@ -247,7 +247,7 @@ async fn begin(
     Extension(Acting(store)): Extension<Acting>,
     Form(fields): Form<Fields>,
 ) -> Result<Response> {
-    let (request, _) = fields.wish()?.request()?;
+    let (request, _) = checked(fields.wish()?, &shared)?.request();
     let replay = replays::started(&shared, &*store, request).await?;
     Ok(see_other(&format!("{LIST}/{}", replay.replay_id)))
 }

@@ -10,7 +10,7 @@ use hookit_contract::TokenId;
 use hookit_server::page::{
     Form, Query, Tone, age, badge, empty, facts, field, pager, secret, see_other, select, table,
 };
-use hookit_server::{Fault, PathId};
+use hookit_server::{Fault, PathId, checked};
 use hookit_store::cut;
 use hookit_store::platform::{Role, TokenQuery};
 use http::Method;
@@ -130,7 +130,7 @@ async fn issue(
     let role = words::parsed::<Role>("role", fields.get("role"), "admin, support or surface")?
         .ok_or_else(|| Fault::new("role", "expected admin, support or surface"))?;
     let body = IssueBody { name: fields.get("name").cloned().unwrap_or_default(), role: role.into() };
-    let (token, made) = tokens::issued(&shared, &*store, body).await?;
+    let (token, made) = tokens::issued(&shared, &*store, checked(body, &shared)?).await?;
     let content = html! {
         (partners::once())
         (facts([("Name", html! { (token.name) }), ("Role", html! { (purpose(token.role)) })]))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use hookit_contract::{Timestamp, TokenId};
 use hookit_server::routes::{Routes, get};
-use hookit_server::{Answer, Faults, Parameters, Params};
+use hookit_server::{Answer, Checked, Faults, Params};
 use hookit_store::platform::{AUDIT_ACTIONS, AuditEntry, AuditQuery};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -45,8 +45,8 @@ struct ListParams {
     limit: Option<usize>,
 }
 
-impl Parameters for ListParams {
-    fn check(&self, faults: &mut Faults) {
+impl Checked<Arc<Shared>> for ListParams {
+    fn check(&self, _: &Arc<Shared>, faults: &mut Faults) {
         api::check_stretch(faults, ("since", self.since), ("until", self.until));
     }
 }

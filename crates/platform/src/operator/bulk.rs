@@ -19,12 +19,12 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::body::{Body, HttpBody};
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use bytes::{Buf as _, Bytes, BytesMut};
 use hookit_contract::{ErrorCode, OrderId, Record};
-use hookit_server::routes::{Call, post};
-use hookit_server::{ApiError, Fault, JsonBody, Limits, RequestId};
+use hookit_server::routes::{Call, Operation, post};
+use hookit_server::{ApiError, Checked, Fault, Faults, Incoming, Input, JsonBody, Limits, RequestId};
 use hookit_store::Error;
 use hookit_store::platform::{Change, Changed, Role, Store, StoredOrder};
 use http::{HeaderValue, Method, header};
@@ -34,7 +34,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use super::orders::{MoveBody, NameOrCode, RECORD_BODY_MAX, TextOrCode, object};
+use super::orders::{MoveBody, NameOrCode, RECORD_BODY_MAX, TextOrCode, check_move, object};
 use super::roles;
 use crate::Shared;
 use crate::api::{self, Result, store_error};
@@ -69,24 +69,33 @@ async fn bulk(
     Extension(operator): Extension<Operator>,
     Extension(Acting(store)): Extension<Acting>,
     Extension(request_id): Extension<RequestId>,
-    request: Request,
-) -> Result<Response> {
-    let limits = request.extensions().get::<Limits>().copied().unwrap_or_default();
-    let mut lines = Lines::new(request.into_body(), limits.body_timeout);
-    // The first bytes are waited for here: until then there is no answer, and a refusal can have its status. It is also
-    // what tells a sender to go ahead that asks first.
-    match lines.more().await {
-        Ok(true) => {}
-        Ok(false) => return Err(ApiError::invalid("body: missing; expected a line for each operation")),
-        Err(error) => return Err(error),
-    }
+    lines: Lines,
+) -> Response {
     let (answers, ready) = mpsc::channel(1);
     let answering = Answering { request_id, answers };
     let work = Box::pin(async move { work(&shared, &*store, operator.role, lines, &answering).await });
     let mut response = Body::new(Answers { work: Some(work), ready }).into_response();
     let kind = HeaderValue::from_static("application/x-ndjson");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    Ok(response)
+    response
+}
+
+impl<S: Sync> Input<S> for Lines {
+    /// What is in them is said of the call.
+    fn describe(_: &mut Operation) {}
+
+    async fn take(incoming: &mut Incoming, _: &S) -> Option<Self> {
+        let limits: Limits = incoming.parts().extensions.get().copied().unwrap_or_default();
+        let mut lines = Lines::new(incoming.raw_body(), limits.body_timeout);
+        // The first bytes are waited for here: until then there is no answer, and a refusal can have its status. It is also
+        // what tells a sender to go ahead that asks first.
+        match lines.more().await {
+            Ok(true) => return Some(lines),
+            Ok(false) => incoming.faults().add("body", "missing; expected a line for each operation"),
+            Err(error) => incoming.faults().add_refusal(&error),
+        }
+        None
+    }
 }
 
 /// The answer's body. Asking it for more is what makes the work go on, so it rests where nobody reads, and ends with
@@ -146,12 +155,12 @@ impl Lines {
     async fn more(&mut self) -> Result<bool> {
         loop {
             let frame = tokio::time::timeout(self.timeout, self.body.frame()).await.map_err(|_| {
-                let message = format!("body: nothing came for {} s", self.timeout.as_secs_f32());
-                ApiError::new(ErrorCode::RequestTimeout, message)
+                let message = format!("nothing came for {} s", self.timeout.as_secs_f32());
+                ApiError::about(ErrorCode::RequestTimeout, Fault::new("body", message))
             })?;
             match frame {
                 None => return Ok(false),
-                Some(Err(_)) => return Err(ApiError::invalid("body: broke off before its end")),
+                Some(Err(_)) => return Err(Fault::new("body", "broke off before its end").into()),
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) if !data.is_empty() => {
                         self.buffer.extend_from_slice(&data);
@@ -263,7 +272,7 @@ impl Batch {
 }
 
 /// Reads lines, has them written, and says what became of them, until the body ends or cannot be read on.
-async fn work(shared: &Shared, store: &dyn Store, role: Role, mut lines: Lines, answering: &Answering) {
+async fn work(shared: &Arc<Shared>, store: &dyn Store, role: Role, mut lines: Lines, answering: &Answering) {
     let mut number = 0;
     let mut gathering = Batch::default();
     let mut broken = None;
@@ -433,7 +442,13 @@ enum InLine {
     Create(NewOrder),
 }
 
-fn operation(shared: &Shared, role: Role, text: Bytes) -> Result<Change> {
+impl Checked<Arc<Shared>> for MoveLine {
+    fn check(&self, shared: &Arc<Shared>, faults: &mut Faults) {
+        check_move(&self.status, self.reason_code.as_ref(), &shared.codes, faults);
+    }
+}
+
+fn operation(shared: &Arc<Shared>, role: Role, text: Bytes) -> Result<Change> {
     let record: Record = object(text)?;
     if record.get("op").is_none() {
         return Ok(Change::Create { record });
@@ -442,7 +457,7 @@ fn operation(shared: &Shared, role: Role, text: Bytes) -> Result<Change> {
         let message = format!("op: the role {} may not move orders", role.as_str());
         return Err(ApiError::new(ErrorCode::AuthForbidden, message));
     }
-    let JsonBody(line) = JsonBody::<MoveLine>::parse(record.bytes())?;
+    let JsonBody(line) = JsonBody::parse(record.bytes(), shared)?;
     let MoveLine { id, status, reason_code, occurred_at, .. } = line;
     MoveBody { status, reason_code, occurred_at }.change(&shared.codes, OrderId(id))
 }

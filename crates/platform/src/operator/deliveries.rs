@@ -9,7 +9,7 @@ use hookit_contract::{
     EventType, OrderId, Timestamp, WebhookId,
 };
 use hookit_server::routes::{Routes, get, post};
-use hookit_server::{Answer, ApiError, Faults, NoBody, Parameters, Params, PathText};
+use hookit_server::{Answer, ApiError, Checked, Faults, NoBody, Params, PathText};
 use hookit_store::platform::{Attempt, Delivery, DeliveryPage, DeliveryQuery, EndReason, Verdict};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -71,8 +71,8 @@ struct ListParams {
     limit: Option<usize>,
 }
 
-impl Parameters for ListParams {
-    fn check(&self, faults: &mut Faults) {
+impl Checked<Arc<Shared>> for ListParams {
+    fn check(&self, _: &Arc<Shared>, faults: &mut Faults) {
         api::check_stretch(faults, ("since", self.since), ("until", self.until));
     }
 }

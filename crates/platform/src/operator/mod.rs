@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use axum::middleware;
 use hookit_server::routes::Routes;
-use hookit_server::{Fault, Faults, Parameters};
+use hookit_server::{Checked, Faults};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -58,15 +58,12 @@ fn is_plain(name: &str) -> bool {
     !name.chars().any(|c| c.is_control() || turns(c))
 }
 
-/// A name of an operator, without what is around it.
-fn checked_name(field: &str, name: &str) -> std::result::Result<String, Fault> {
+/// Takes down what is wrong with a name, which is what is left of it without white space around it.
+fn check_name(faults: &mut Faults, field: &str, name: &str, chars_max: usize) {
     let name = name.trim();
-    if name.is_empty() || name.chars().count() > OPERATOR_NAME_MAX || !is_plain(name) {
-        let message =
-            format!("expected 1 to {OPERATOR_NAME_MAX} characters, none of them control characters");
-        return Err(Fault::new(field, message));
-    }
-    Ok(name.to_owned())
+    let is_name = (1..=chars_max).contains(&name.chars().count()) && is_plain(name);
+    let message = format!("expected 1 to {chars_max} characters, none of them control characters");
+    faults.unless(is_name, field, message);
 }
 
 /// In whose name something is taken back.
@@ -76,10 +73,10 @@ struct By {
     by: Option<String>,
 }
 
-impl Parameters for By {
-    fn check(&self, faults: &mut Faults) {
+impl Checked<Arc<Shared>> for By {
+    fn check(&self, _: &Arc<Shared>, faults: &mut Faults) {
         if let Some(by) = &self.by {
-            faults.of(checked_name("by", by));
+            check_name(faults, "by", by, OPERATOR_NAME_MAX);
         }
     }
 }

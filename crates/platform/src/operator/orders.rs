@@ -4,21 +4,17 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::State;
 use bytes::Bytes;
 use hookit_contract::{
-    Actor, BusinessId, ErrorCode, GivenReason, KnownStatus, OWNED_FIELDS, OrderId, OrderStatus, Record,
-    StatusCodes, Timestamp,
+    Actor, BusinessId, ErrorCode, GivenReason, KnownStatus, OWNED_FIELDS, OrderId, OrderStatus, ReasonFault,
+    Record, StatusCodes, Timestamp,
 };
-use hookit_server::routes::{Input, Operation, Routes, get, patch, post, put};
-use hookit_server::{
-    Answer, ApiError, Fault, Faults, JsonBody, Limits, Parameters, Params, PathId, RawBody, idempotency_key,
-    read_body,
-};
+use hookit_server::routes::{Operation, Routes, get, patch, post, put};
+use hookit_server::{Answer, Checked, Fault, Faults, Incoming, Input, KeptBody, OptionalKey, Params, PathId};
 use hookit_store::platform::{
     self as store, Change, OperatorKey, OrderQuery, RECORD_BYTES_MAX, Reason, Store,
 };
-use http::HeaderMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -69,7 +65,6 @@ pub(super) fn routes() -> Routes<Arc<Shared>> {
                     "A move goes forward and may skip steps; one to where the order is changes nothing, and neither does ACCEPTED, \
                      PREPARING or READY for an order whose courier is assigned or has arrived.",
                 )
-                .takes::<MoveBody>("application/json")
                 .refuses(&[missing, state]),
         )
         .route(
@@ -91,17 +86,16 @@ struct Asking {
 }
 
 impl Asking {
-    /// What of a request's head says so; `call` and `id` are what its key stands for together with its body.
+    /// `call` and `id` are what its key stands for together with its body.
     fn of(
-        headers: &HeaderMap,
         Acting(store): Acting,
         operator: &Operator,
+        OptionalKey(key): OptionalKey,
         (call, id): (&str, &str),
         body: &[u8],
-    ) -> Result<Asking> {
-        let key = idempotency_key(headers)?;
+    ) -> Asking {
         let key = key.map(|key| once::operator_key(operator.token_id, key, call, id, body));
-        Ok(Asking { store, key })
+        Asking { store, key }
     }
 
     /// Makes the change, or says what became of it before.
@@ -118,21 +112,38 @@ impl Asking {
 /// Bytes of a body that is a record, or fields of one: as many as a record may have, whatever other bodies may.
 pub(super) const RECORD_BODY_MAX: usize = RECORD_BYTES_MAX;
 
-/// A body that is a record, or fields of one.
-struct RecordBody(Bytes);
+/// A body that is a record, or fields of one, kept as it is written.
+struct RecordBody(Record);
 
-impl<S: Send + Sync> FromRequest<S> for RecordBody {
-    type Rejection = ApiError;
+impl<S: Sync> Input<S> for RecordBody {
+    fn describe(operation: &mut Operation) {
+        operation.reads_a_body();
+    }
 
-    async fn from_request(request: Request, _: &S) -> Result<Self> {
-        let limits = request.extensions().get::<Limits>().copied().unwrap_or_default();
-        read_body(request.into_body(), RECORD_BODY_MAX, limits.body_timeout).await.map(RecordBody)
+    async fn take(incoming: &mut Incoming, _: &S) -> Option<Self> {
+        let body = incoming.body(RECORD_BODY_MAX).await?;
+        incoming.faults().of(object(body)).map(RecordBody)
     }
 }
 
-impl Input for RecordBody {
+/// The record of a new order.
+struct NewRecord(Record);
+
+impl Input<Arc<Shared>> for NewRecord {
     fn describe(operation: &mut Operation) {
-        RawBody::describe(operation);
+        <RecordBody as Input<Arc<Shared>>>::describe(operation);
+    }
+
+    async fn take(incoming: &mut Incoming, shared: &Arc<Shared>) -> Option<Self> {
+        let RecordBody(record) = RecordBody::take(incoming, shared).await?;
+        let faults = incoming.faults();
+        // Where nothing else is wrong the store says it.
+        if !faults.is_empty() {
+            for invalid in shared.store.objections_to_order(&record) {
+                faults.of::<()>(Err(api::fault(&invalid)));
+            }
+        }
+        Some(NewRecord(record))
     }
 }
 
@@ -140,20 +151,19 @@ async fn create(
     State(shared): State<Arc<Shared>>,
     Extension(acting): Extension<Acting>,
     Extension(operator): Extension<Operator>,
-    headers: HeaderMap,
-    RecordBody(body): RecordBody,
+    key: OptionalKey,
+    NewRecord(record): NewRecord,
 ) -> Result<Answer<Order>> {
-    let asking = Asking::of(&headers, acting, &operator, ("create an order", ""), &body)?;
-    let record = object(body)?;
+    let asking = Asking::of(acting, &operator, key, ("create an order", ""), record.bytes());
     asking.make(&shared, Change::Create { record }).await.map(Answer::created)
 }
 
-/// A body that is kept as it is written.
-pub(super) fn object(body: Bytes) -> Result<Record> {
-    if body.trim_ascii().is_empty() {
-        return Err(Fault::new("body", "missing; expected an object").into());
+/// A text that is kept as it is written.
+pub(super) fn object(text: Bytes) -> std::result::Result<Record, Fault> {
+    if text.trim_ascii().is_empty() {
+        return Err(Fault::new("body", "missing; expected an object"));
     }
-    Record::parse(body).map_err(|error| Fault::new("body", error.to_string()).into())
+    Record::parse(text).map_err(|error| Fault::new("body", error.to_string()))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -201,32 +211,55 @@ impl From<TextOrCode> for Reason {
     }
 }
 
-impl MoveBody {
-    /// The move of this order that it asks for.
-    pub(super) fn change(self, codes: &StatusCodes, order_id: OrderId) -> Result<Change> {
+impl Checked<Arc<Shared>> for MoveBody {
+    fn check(&self, shared: &Arc<Shared>, faults: &mut Faults) {
+        check_move(&self.status, self.reason_code.as_ref(), &shared.codes, faults);
+    }
+}
+
+/// Takes down what is wrong with what a move says.
+pub(super) fn check_move(
+    status: &NameOrCode,
+    reason_code: Option<&TextOrCode>,
+    codes: &StatusCodes,
+    faults: &mut Faults,
+) {
+    let to = faults.of(status.read(codes)).filter(|_| faults.has_read("status"));
+    let has_reason = reason_code.is_none() || to.is_none_or(|to| to == KnownStatus::Cancelled);
+    faults.unless(has_reason, "reason_code", "only a move to CANCELLED has a reason");
+    check_reason(reason_code.map_or(GivenReason::None, TextOrCode::given).check(), faults);
+}
+
+/// Takes down what is wrong with a `reason_code`.
+pub(crate) fn check_reason(checked: std::result::Result<(), ReasonFault>, faults: &mut Faults) {
+    faults.of(checked.map_err(|fault| Fault::new("reason_code", fault.to_string())));
+}
+
+impl NameOrCode {
+    fn read(&self, codes: &StatusCodes) -> std::result::Result<KnownStatus, Fault> {
         let unknown = |given: String| {
             let message = format!("{given} is not a status; expected one of {}", KnownStatus::names());
             Fault::new("status", message)
         };
-        let to = match self.status {
+        match self {
             NameOrCode::Name(name) => {
                 let shown = || format!("{:?}", name.chars().take(STATUS_SHOWN_MAX).collect::<String>());
-                KnownStatus::from_name(&name).ok_or_else(|| unknown(shown()))?
+                KnownStatus::from_name(name).ok_or_else(|| unknown(shown()))
             }
-            NameOrCode::Code(code) => match codes.status(code) {
-                OrderStatus::Known(status) => status,
-                OrderStatus::Unknown(code) => return Err(unknown(code.to_string()).into()),
+            NameOrCode::Code(code) => match codes.status(*code) {
+                OrderStatus::Known(status) => Ok(status),
+                OrderStatus::Unknown(code) => Err(unknown(code.to_string())),
             },
-        };
-        if self.reason_code.is_some() && to != KnownStatus::Cancelled {
-            return Err(Fault::new("reason_code", "only a move to CANCELLED has a reason").into());
         }
-        if let Some(reason) = &self.reason_code {
-            reason.given().check().map_err(|fault| Fault::new("reason_code", fault.to_string()))?;
-        }
+    }
+}
+
+impl MoveBody {
+    /// The move of this order that it asks for.
+    pub(super) fn change(self, codes: &StatusCodes, order_id: OrderId) -> Result<Change> {
         Ok(Change::Move {
             order_id,
-            to,
+            to: self.status.read(codes)?,
             actor: Actor::Operator,
             reason: self.reason_code.map(Reason::from),
             occurred_at: self.occurred_at,
@@ -239,12 +272,26 @@ async fn move_to(
     Extension(acting): Extension<Acting>,
     Extension(operator): Extension<Operator>,
     PathId(id): PathId,
-    headers: HeaderMap,
-    RawBody(body): RawBody,
+    key: OptionalKey,
+    KeptBody(asked, body): KeptBody<MoveBody>,
 ) -> Result<Answer<Order>> {
-    let asking = Asking::of(&headers, acting, &operator, ("move an order", &id.to_string()), &body)?;
-    let JsonBody(asked) = JsonBody::<MoveBody>::parse(&body)?;
+    let asking = Asking::of(acting, &operator, key, ("move an order", &id.to_string()), &body);
     asking.make(&shared, asked.change(&shared.codes, OrderId(id))?).await
+}
+
+/// The fields of a cart edit.
+struct CartBody(Record);
+
+impl<S: Sync> Input<S> for CartBody {
+    fn describe(operation: &mut Operation) {
+        <RecordBody as Input<S>>::describe(operation);
+    }
+
+    async fn take(incoming: &mut Incoming, shared: &S) -> Option<Self> {
+        let RecordBody(fields) = RecordBody::take(incoming, shared).await?;
+        check_cart_edit(&fields, incoming.faults());
+        Some(CartBody(fields))
+    }
 }
 
 async fn edit_cart(
@@ -252,17 +299,14 @@ async fn edit_cart(
     Extension(acting): Extension<Acting>,
     Extension(operator): Extension<Operator>,
     PathId(id): PathId,
-    headers: HeaderMap,
-    RecordBody(body): RecordBody,
+    key: OptionalKey,
+    CartBody(fields): CartBody,
 ) -> Result<Answer<Order>> {
-    let asking = Asking::of(&headers, acting, &operator, ("edit a cart", &id.to_string()), &body)?;
-    let fields = object(body)?;
-    check_cart_edit(&fields)?;
+    let asking = Asking::of(acting, &operator, key, ("edit a cart", &id.to_string()), fields.bytes());
     asking.make(&shared, Change::EditCart { order_id: OrderId(id), fields }).await
 }
 
-fn check_cart_edit(fields: &Record) -> Result<()> {
-    let mut faults = Faults::default();
+fn check_cart_edit(fields: &Record, faults: &mut Faults) {
     let mut seen = HashSet::new();
     for name in fields.names() {
         if seen.len() == CART_EDIT_FIELDS_MAX {
@@ -283,7 +327,6 @@ fn check_cart_edit(fields: &Record) -> Result<()> {
         let Fault { path, message } = api::fault(&fault.into());
         faults.add(path, message);
     }
-    faults.none(())
 }
 
 async fn one(State(shared): State<Arc<Shared>>, PathId(id): PathId) -> Result<Answer<Order>> {
@@ -304,7 +347,7 @@ struct ListParams {
     business_id: Option<i64>,
 }
 
-impl Parameters for ListParams {}
+impl Checked<Arc<Shared>> for ListParams {}
 
 async fn list(
     State(shared): State<Arc<Shared>>,

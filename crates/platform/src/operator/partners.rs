@@ -6,9 +6,7 @@ use axum::Extension;
 use axum::extract::State;
 use hookit_contract::{BusinessId, ErrorCode, PartnerId, Timestamp};
 use hookit_server::routes::{Routes, get, post};
-use hookit_server::{
-    Answer, ApiError, Fault, Faults, JsonBody, NoBody, OptionalBody, Parameters, Params, PathText,
-};
+use hookit_server::{Answer, ApiError, Checked, Faults, JsonBody, NoBody, OptionalBody, Params, PathText};
 use hookit_store::cut;
 use hookit_store::platform::{Partner, PartnerChange, PartnerChanged, PartnerQuery, Store};
 use schemars::JsonSchema;
@@ -16,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{PAGE_DEFAULT, PAGE_MAX, is_plain};
+use super::{PAGE_DEFAULT, PAGE_MAX, check_name};
 use crate::Shared;
 use crate::api::{Result, store_error};
 use crate::credentials::{Acting, Scope, new_partner_key, new_secret_key, new_webhook_secret};
@@ -127,21 +125,19 @@ pub(crate) struct Issued {
     pub(crate) webhook_secret: Zeroizing<String>,
 }
 
-/// Makes a partner with its credential.
+impl Checked<Arc<Shared>> for IssueBody {
+    fn check(&self, _: &Arc<Shared>, faults: &mut Faults) {
+        check_name(faults, "name", &self.name, NAME_MAX);
+        faults.unless(self.business_id > 0, "business_id", "expected an integer above zero");
+        let has_scope = self.scopes.as_ref().is_none_or(|scopes| !scopes.is_empty());
+        faults.unless(has_scope, "scopes", "expected at least one; leave the field out for all of them");
+    }
+}
+
+/// Makes a partner with its credential, as a right body asks for it.
 pub(crate) async fn issued(shared: &Shared, store: &dyn Store, body: IssueBody) -> Result<Issued> {
     let name = body.name.trim();
     let scopes = body.scopes.unwrap_or_else(|| Scope::ALL.to_vec());
-    let mut faults = Faults::default();
-    let is_name = (1..=NAME_MAX).contains(&name.chars().count());
-    faults.unless(
-        is_name && is_plain(name),
-        "name",
-        format!("expected 1 to {NAME_MAX} characters, none of them control characters"),
-    );
-    faults.unless(body.business_id > 0, "business_id", "expected an integer above zero");
-    let message = "expected at least one; leave the field out for all of them";
-    faults.unless(!scopes.is_empty(), "scopes", message);
-    faults.none(())?;
     let partner_id = PartnerId::from(format!("ptn_{}", Uuid::now_v7().simple()));
     let (secret_key, webhook_secret) = (new_secret_key(), new_webhook_secret());
     let mut names: Vec<String> = scopes.iter().map(|s| s.as_str().to_owned()).collect();
@@ -187,7 +183,7 @@ struct ListParams {
     limit: Option<usize>,
 }
 
-impl Parameters for ListParams {}
+impl Checked<Arc<Shared>> for ListParams {}
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Partners")]
@@ -247,8 +243,15 @@ impl<'a> NewSecret<'a> {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "WebhookSecretRotation")]
-struct RotateBody {
-    current_at: Option<Timestamp>,
+pub(crate) struct RotateBody {
+    pub(crate) current_at: Option<Timestamp>,
+}
+
+impl Checked<Arc<Shared>> for RotateBody {
+    fn check(&self, shared: &Arc<Shared>, faults: &mut Faults) {
+        let is_to_come = self.current_at.is_none_or(|at| at > shared.clock.now());
+        faults.unless(is_to_come, "current_at", "expected a time to come; leave it out for now");
+    }
 }
 
 /// Gives a partner a new secret key; the old one fails from now on.
@@ -263,16 +266,13 @@ pub(crate) async fn secret_rotated(
     Ok(secret)
 }
 
-/// Gives a partner a new webhook secret, which signs from `current_at` on, or from now.
+/// Gives a partner a new webhook secret, as a right body asks for it: which signs from `current_at` on, or from now.
 pub(crate) async fn webhook_secret_rotated(
     shared: &Shared,
     store: &dyn Store,
     partner_id: &PartnerId,
-    current_at: Option<Timestamp>,
+    RotateBody { current_at }: RotateBody,
 ) -> Result<Zeroizing<String>> {
-    if current_at.is_some_and(|at| at <= shared.clock.now()) {
-        return Err(Fault::new("current_at", "expected a time to come; leave it out for now").into());
-    }
     let secret = new_webhook_secret();
     let webhook_secret = shared.vault.seal(&secret_place(partner_id), &secret);
     let rotated = match current_at {
@@ -305,9 +305,9 @@ async fn rotate_webhook_secret(
     PathText(id): PathText,
     OptionalBody(body): OptionalBody<RotateBody>,
 ) -> Result<Answer<NewSecret<'static>>> {
-    let current_at = body.and_then(|body| body.current_at);
-    let partner_id = PartnerId::from(id);
-    let secret = webhook_secret_rotated(&shared, &*store, &partner_id, current_at).await?;
+    let body = body.unwrap_or(RotateBody { current_at: None });
+    let (partner_id, current_at) = (PartnerId::from(id), body.current_at);
+    let secret = webhook_secret_rotated(&shared, &*store, &partner_id, body).await?;
     Ok(Answer::ok(&NewSecret {
         webhook_secret_key: Some(&secret),
         current_at,

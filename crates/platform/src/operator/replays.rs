@@ -8,7 +8,7 @@ use hookit_contract::{
     DeliveryState, EndpointId, ErrorCode, EventType, OrderId, ReplayId, Timestamp, WebhookId,
 };
 use hookit_server::routes::{Routes, get, post};
-use hookit_server::{Answer, ApiError, Fault, Faults, JsonBody, NoBody, Object, Parameters, Params, PathId};
+use hookit_server::{Answer, ApiError, Checked, Fault, Faults, JsonBody, NoBody, Object, Params, PathId};
 use hookit_store::cut;
 use hookit_store::platform::{
     CountReplay, OPEN_REPLAYS_MAX, Replay, ReplayFilter, ReplayKind, ReplayRequest, StartReplay, SteerReplay,
@@ -95,29 +95,51 @@ pub(crate) struct Filter {
     pub(crate) until: Option<Timestamp>,
 }
 
-impl Wish {
-    /// The request, where its parts go together.
-    pub(crate) fn request(self) -> Result<(ReplayRequest, bool)> {
-        let Object(filter) = self.filter;
-        let mut faults = Faults::default();
+impl Checked<Arc<Shared>> for Wish {
+    fn check(&self, _: &Arc<Shared>, faults: &mut Faults) {
         let message = "not together with missed: what never arrived has ids that nobody knows";
         faults.unless(!(self.new_ids && self.missed), "new_ids", message);
-        let kind = match (self.new_ids, self.missed) {
+        let knows_kind = faults.has_read("new_ids") && faults.has_read("missed");
+        if knows_kind && self.kind() == ReplayKind::SameIds {
+            let message = "false needs new_ids or missed: deliveries that keep their ids are what they were";
+            faults.unless(self.history != Some(false), "history", message);
+        }
+        self.filter.0.check(self.missed, faults);
+    }
+
+    async fn look_up(&self, shared: &Arc<Shared>, faults: &mut Faults) {
+        let Object(filter) = &self.filter;
+        let is_id = |id: &i64| *id > 0;
+        if let Some(id) = filter.endpoint_id.filter(is_id)
+            && let Ok(None) = shared.store.endpoint(EndpointId(id)).await
+        {
+            faults.of::<()>(Err(no_such_endpoint()));
+        }
+        let webhook_id = filter.webhook_id.filter(is_id).map(WebhookId);
+        let filter = ReplayFilter { webhook_id, ..ReplayFilter::default() };
+        let request = ReplayRequest { kind: self.kind(), history: false, filter };
+        if webhook_id.is_some()
+            && let Ok(CountReplay::NoSuchWebhook) = shared.store.count_replay(request, 0).await
+        {
+            faults.of::<()>(Err(no_such_webhook()));
+        }
+    }
+}
+
+impl Wish {
+    fn kind(&self) -> ReplayKind {
+        match (self.new_ids, self.missed) {
             (_, true) => ReplayKind::Missed,
             (true, false) => ReplayKind::NewIds,
             (false, false) => ReplayKind::SameIds,
-        };
-        let history = match (kind, self.history) {
-            (ReplayKind::SameIds, wished) => {
-                let message =
-                    "false needs new_ids or missed: deliveries that keep their ids are what they were";
-                faults.unless(wished != Some(false), "history", message);
-                true
-            }
-            (_, wished) => wished.unwrap_or(false),
-        };
-        filter.check(kind, &mut faults);
-        faults.none(())?;
+        }
+    }
+
+    /// The request of one that is right, and whether it is only to be counted.
+    pub(crate) fn request(self) -> (ReplayRequest, bool) {
+        let kind = self.kind();
+        let history = kind == ReplayKind::SameIds || self.history.unwrap_or(false);
+        let Object(filter) = self.filter;
         let filter = ReplayFilter {
             endpoint_id: filter.endpoint_id.map(EndpointId),
             webhook_id: filter.webhook_id.map(WebhookId),
@@ -127,18 +149,18 @@ impl Wish {
             since: filter.since,
             until: filter.until,
         };
-        Ok((ReplayRequest { kind, history, filter }, self.dry_run))
+        (ReplayRequest { kind, history, filter }, self.dry_run)
     }
 }
 
 impl Filter {
-    fn check(&self, kind: ReplayKind, faults: &mut Faults) {
+    fn check(&self, missed: bool, faults: &mut Faults) {
         let Filter { endpoint_id, webhook_id, order_id, event_type, state, since, until } = self;
         for (name, id) in [("endpoint_id", endpoint_id), ("webhook_id", webhook_id), ("order_id", order_id)] {
             let message = "expected an integer above zero";
             faults.unless(id.is_none_or(|id| id > 0), format!("filter.{name}"), message);
         }
-        if kind == ReplayKind::Missed {
+        if missed {
             let message = "missing; expected the registration whose missed events are to be sent";
             faults.unless(webhook_id.is_some(), "filter.webhook_id", message);
             for (name, given) in [
@@ -161,7 +183,9 @@ impl Filter {
             && until.is_none();
         let message =
             "expected at least one condition; everything there ever was is not replayed by an empty one";
-        faults.unless(!is_empty || kind == ReplayKind::Missed, "filter", message);
+        if faults.has_read("filter") && faults.has_read("missed") {
+            faults.unless(!is_empty || missed, "filter", message);
+        }
         if let (Some(since), Some(until)) = (since, until) {
             faults.unless(since < until, "filter.until", "expected a time after since");
         }
@@ -249,7 +273,7 @@ async fn begin(
     Extension(Acting(store)): Extension<Acting>,
     JsonBody(wish): JsonBody<Wish>,
 ) -> Result<Answer<Begun>> {
-    let (request, dry_run) = wish.request()?;
+    let (request, dry_run) = wish.request();
     if dry_run {
         let deliveries = count(&shared, request).await?;
         return Ok(Answer::ok(&Begun::Counted { dry_run, deliveries }));
@@ -266,8 +290,8 @@ pub(crate) async fn started(shared: &Shared, store: &dyn Store, request: ReplayR
             tracing::info!(replay_id = %replay.replay_id, "an operator begins a replay");
             Ok(replay)
         }
-        StartReplay::NoSuchWebhook => Err(no_such_webhook()),
-        StartReplay::NoSuchEndpoint => Err(no_such_endpoint()),
+        StartReplay::NoSuchWebhook => Err(no_such_webhook().into()),
+        StartReplay::NoSuchEndpoint => Err(no_such_endpoint().into()),
         StartReplay::TooMany => Err(ApiError::new(
             ErrorCode::StateInvalidTransition,
             format!("{OPEN_REPLAYS_MAX} replays have not ended; wait for one of them, or cancel it"),
@@ -282,8 +306,8 @@ pub(crate) async fn count(shared: &Shared, request: ReplayRequest) -> Result<u64
         let part = shared.store.count_replay(request.clone(), after).await.map_err(store_error)?;
         let part = match part {
             CountReplay::Part(part) => part,
-            CountReplay::NoSuchWebhook => return Err(no_such_webhook()),
-            CountReplay::NoSuchEndpoint => return Err(no_such_endpoint()),
+            CountReplay::NoSuchWebhook => return Err(no_such_webhook().into()),
+            CountReplay::NoSuchEndpoint => return Err(no_such_endpoint().into()),
         };
         deliveries += part.deliveries;
         match part.next {
@@ -293,12 +317,12 @@ pub(crate) async fn count(shared: &Shared, request: ReplayRequest) -> Result<u64
     }
 }
 
-fn no_such_endpoint() -> ApiError {
-    Fault::new("filter.endpoint_id", "there is no such endpoint").into()
+fn no_such_endpoint() -> Fault {
+    Fault::new("filter.endpoint_id", "there is no such endpoint")
 }
 
-fn no_such_webhook() -> ApiError {
-    Fault::new("filter.webhook_id", "there is no such registration").into()
+fn no_such_webhook() -> Fault {
+    Fault::new("filter.webhook_id", "there is no such registration")
 }
 
 pub(crate) fn no_such_replay() -> ApiError {
@@ -316,7 +340,7 @@ struct ListParams {
     limit: Option<usize>,
 }
 
-impl Parameters for ListParams {}
+impl Checked<Arc<Shared>> for ListParams {}
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Replays")]

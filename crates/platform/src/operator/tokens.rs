@@ -7,7 +7,7 @@ use axum::Extension;
 use axum::extract::State;
 use hookit_contract::{ErrorCode, Timestamp, TokenId};
 use hookit_server::routes::{Routes, get, post};
-use hookit_server::{Answer, ApiError, JsonBody, NoBody, Parameters, Params, PathId};
+use hookit_server::{Answer, ApiError, Checked, Faults, JsonBody, NoBody, Params, PathId};
 use hookit_store::cut;
 use hookit_store::platform::{
     self as store, AddToken, NewToken, OperatorToken, TOKENS_MAX, TokenQuery, TokenRevoked,
@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{OPERATOR_NAME_MAX, PAGE_DEFAULT, PAGE_MAX, checked_name};
+use super::{OPERATOR_NAME_MAX, PAGE_DEFAULT, PAGE_MAX, check_name};
 use crate::Shared;
 use crate::api::{Result, store_error};
 use crate::credentials::{Acting, FIRST_OPERATOR, new_operator_token};
@@ -110,13 +110,19 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// Makes an operator token, which can be read nowhere from here on.
+impl Checked<Arc<Shared>> for IssueBody {
+    fn check(&self, _: &Arc<Shared>, faults: &mut Faults) {
+        check_name(faults, "name", &self.name, OPERATOR_NAME_MAX);
+    }
+}
+
+/// Makes an operator token as a right body asks for it, which can be read nowhere from here on.
 pub(crate) async fn issued(
     shared: &Shared,
     acting: &dyn store::Store,
     body: IssueBody,
 ) -> Result<(OperatorToken, Zeroizing<String>)> {
-    let name = checked_name("name", &body.name)?;
+    let name = body.name.trim().to_owned();
     let taken = || {
         let message =
             format!("name: a token of the name {name} is in use; revoke it first, or take another name");
@@ -172,7 +178,7 @@ struct ListParams {
     limit: Option<usize>,
 }
 
-impl Parameters for ListParams {}
+impl Checked<Arc<Shared>> for ListParams {}
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Tokens")]

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use hookit_contract::{BranchId, BrandId, EndpointId, ErrorCode, EventType, PartnerId, Timestamp, WebhookId};
 use hookit_egress::{EndpointUrl, URL_BYTES_MAX};
 use hookit_server::routes::{Routes, delete, get, post, put};
-use hookit_server::{Answer, ApiError, Fault, Faults, JsonBody, NoBody, Object, Parameters, Params, PathId};
+use hookit_server::{Answer, ApiError, Checked, Fault, Faults, JsonBody, NoBody, Object, Params, PathId};
 use hookit_store::cut;
 use hookit_store::platform::{
     self as store, EndpointSettings, Held, HoldReason, NewWebhook, PutWebhook, Store, WEBHOOKS_MAX, Webhook,
@@ -121,9 +121,19 @@ impl From<store::Ordering> for Ordering {
     }
 }
 
-impl PutBody {
-    /// How the registration is to be served; each bound is one that the installation could keep to.
-    fn settings(&self, shared: &Shared, faults: &mut Faults) -> WebhookSettings {
+impl Checked<Arc<Shared>> for PutBody {
+    fn check(&self, shared: &Arc<Shared>, faults: &mut Faults) {
+        for (name, id) in [("brand_id", self.brand_id), ("branch_id", self.branch_id)] {
+            let message = "expected an integer above zero, or null for any";
+            faults.unless(id.is_none_or(|id| id > 0), name, message);
+        }
+        faults.of(self.endpoint_url(shared));
+        if let Some(Object(auth)) = &self.basic_auth {
+            faults.unless(!auth.user.contains(':'), "basic_auth.user", "may not contain a colon");
+            let message = format!("user and password together may have at most {BASIC_AUTH_MAX} bytes");
+            faults.unless(auth.user.len() + auth.password.len() <= BASIC_AUTH_MAX, "basic_auth", message);
+        }
+        // Each bound is one that the installation could keep to.
         for (name, asked, max) in [
             ("in_flight_max", self.in_flight_max, shared.in_flight_max),
             ("rate_per_second_max", self.rate_per_second_max, RATE_MAX),
@@ -133,6 +143,31 @@ impl PutBody {
             let message = || format!("expected 1 to {max}, or null for no own limit");
             faults.unless(asked.is_none_or(fits), name, message());
         }
+    }
+
+    async fn look_up(&self, shared: &Arc<Shared>, faults: &mut Faults) {
+        match shared.store.partner(&self.partner_id).await {
+            Ok(Some(partner)) => {
+                let is_id = |id: &i64| *id > 0;
+                let brand_id = self.brand_id.filter(is_id).map(BrandId);
+                let branch_id = self.branch_id.filter(is_id).map(BranchId);
+                let objection = shared.store.objection_to_webhook(partner.business_id, brand_id, branch_id);
+                faults.of(objection.map_or(Ok(()), |invalid| Err(api::fault(&invalid))));
+            }
+            Ok(None) => drop(faults.of::<()>(Err(no_such_partner()))),
+            // The log has it.
+            Err(_) => {}
+        }
+    }
+}
+
+impl PutBody {
+    fn endpoint_url(&self, shared: &Shared) -> std::result::Result<EndpointUrl, Fault> {
+        EndpointUrl::parse(&self.url, &shared.url_rules).map_err(|error| Fault::new("url", error.to_string()))
+    }
+
+    /// How the registration is to be served.
+    fn settings(&self) -> WebhookSettings {
         WebhookSettings {
             endpoint: EndpointSettings {
                 ordering: match self.ordering.unwrap_or_default() {
@@ -213,19 +248,7 @@ async fn register(
     Extension(Acting(store)): Extension<Acting>,
     JsonBody(body): JsonBody<PutBody>,
 ) -> Result<Answer<Shown<'static>>> {
-    let mut faults = Faults::default();
-    for (name, id) in [("brand_id", body.brand_id), ("branch_id", body.branch_id)] {
-        faults.unless(id.is_none_or(|id| id > 0), name, "expected an integer above zero, or null for any");
-    }
-    let url = EndpointUrl::parse(&body.url, &shared.url_rules);
-    let url = faults.of(url.map_err(|error| Fault::new("url", error.to_string())));
-    if let Some(Object(auth)) = &body.basic_auth {
-        faults.unless(!auth.user.contains(':'), "basic_auth.user", "may not contain a colon");
-        let message = format!("user and password together may have at most {BASIC_AUTH_MAX} bytes");
-        faults.unless(auth.user.len() + auth.password.len() <= BASIC_AUTH_MAX, "basic_auth", message);
-    }
-    let settings = body.settings(&shared, &mut faults);
-    let url = faults.none(url)?.expect("a URL that is none is a fault");
+    let (url, settings) = (body.endpoint_url(&shared)?, body.settings());
     let basic_auth = sealed(&shared, &body).await?;
     let webhook = NewWebhook {
         partner_id: body.partner_id,
@@ -243,7 +266,7 @@ async fn register(
         PutWebhook::Updated { webhook, .. } | PutWebhook::Unchanged(webhook) => {
             Ok(Answer::ok(&Shown::of(&webhook)))
         }
-        PutWebhook::NoSuchPartner => Err(Fault::new("partner_id", "there is no such partner").into()),
+        PutWebhook::NoSuchPartner => Err(no_such_partner().into()),
         PutWebhook::Invalid(invalid) => Err(api::fault(&invalid).into()),
         PutWebhook::TooMany => Err(ApiError::new(
             ErrorCode::StateInvalidTransition,
@@ -313,6 +336,10 @@ async fn hold(
     }
 }
 
+fn no_such_partner() -> Fault {
+    Fault::new("partner_id", "there is no such partner")
+}
+
 fn no_such_webhook() -> ApiError {
     ApiError::not_found("there is no such registration")
 }
@@ -360,7 +387,7 @@ struct ListParams {
     limit: Option<usize>,
 }
 
-impl Parameters for ListParams {}
+impl Checked<Arc<Shared>> for ListParams {}
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Webhooks")]

@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::{FromRequest as _, Request, State};
+use axum::extract::State;
 use hookit_contract::{
     AttemptOutcome, BranchId, BrandId, DeliveryId, DeliverySeq, DeliveryState, ErrorCode, EventType, OrderId,
     Timestamp, WebhookId,
 };
-use hookit_server::routes::{Operation, Routes, get, post};
-use hookit_server::{Answer, NoBody, Parameters, Params, PathText};
+use hookit_server::routes::{Routes, get, post};
+use hookit_server::{Answer, Checked, Key, NoBody, Params, PathText};
 use hookit_store::platform::{Attempt, Delivery, DeliveryQuery};
-use http::HeaderMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -37,8 +36,7 @@ pub(super) fn routes() -> Routes<Arc<Shared>> {
             "/deliveries/{id}/replay",
             once::keyed(scoped(post(replay), Scope::WebhooksWrite))
                 .named("replayOwnDelivery", "Sends a delivery again that has ended, with the same id and bytes.")
-                .refuses(&Operation::OF_A_BODY)
-                .refuses(&[ErrorCode::ResourceNotFound, ErrorCode::StateInvalidTransition]),
+                .refuses(&[ErrorCode::StateInvalidTransition]),
         )
 }
 
@@ -55,7 +53,7 @@ struct ListParams {
     limit: Option<usize>,
 }
 
-impl Parameters for ListParams {}
+impl Checked<Arc<Shared>> for ListParams {}
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "OwnDeliveryOrder")]
@@ -171,11 +169,9 @@ async fn replay(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<CallingPartner>,
     PathText(id): PathText,
-    headers: HeaderMap,
-    request: Request,
+    Key(key): Key,
+    _: NoBody,
 ) -> Result<Answer<Again<'static>>> {
-    let key = once::key(&headers)?;
-    NoBody::from_request(request, &()).await?;
     let key = once::once_key(&caller, key, "replay a delivery", &id, b"");
     let id = DeliveryId::from(id);
     let replayed = shared.store.replay_once(key, &id, shared.clock.now()).await.map_err(store_error)?;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::State;
 use bytes::{BufMut as _, Bytes, BytesMut};
-use hookit_contract::{Actor, ErrorCode, EventType, OrderId, StatusCodes, Timestamp};
+use hookit_contract::{Actor, BusinessId, ErrorCode, EventType, OrderId, StatusCodes, Timestamp};
 use hookit_server::routes::{Routes, get};
-use hookit_server::{Answer, ApiError, Fault, Parameters, Params};
+use hookit_server::{Answer, ApiError, Checked, Fault, Faults, Params};
 use hookit_store::platform::{EventPage, EventQuery, EventsRead, StoredEvent};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -43,7 +43,22 @@ struct ListParams {
     limit: Option<usize>,
 }
 
-impl Parameters for ListParams {}
+impl Checked<Arc<Shared>> for ListParams {
+    async fn look_up(&self, shared: &Arc<Shared>, faults: &mut Faults) {
+        let query = EventQuery {
+            // Where the events end is the same for all.
+            business_id: BusinessId(0),
+            after: self.after.map(|Cursor(place)| place),
+            limit: 1,
+            record_bytes_max: 0,
+        };
+        if self.after.is_some()
+            && let Ok(EventsRead::Ahead) = shared.store.events(query).await
+        {
+            faults.add("after", cursor::EXPECTED);
+        }
+    }
+}
 
 /// An event, but for its record, which comes behind it as it is kept.
 #[derive(Serialize, JsonSchema)]
@@ -132,9 +147,9 @@ async fn list(
     match shared.store.events(query).await.map_err(store_error)? {
         EventsRead::Page(page) => Ok(Answer::raw(written(&page, &shared.codes))),
         EventsRead::Ahead => Err(Fault::new("after", cursor::EXPECTED).into()),
-        EventsRead::Expired => Err(ApiError::new(
-            ErrorCode::RequestCursorExpired,
-            "after: events behind this cursor are not kept any more; read the orders anew, and go on without a cursor",
-        )),
+        EventsRead::Expired => {
+            let message = "events behind this cursor are not kept any more; read the orders anew, and go on without a cursor";
+            Err(ApiError::about(ErrorCode::RequestCursorExpired, Fault::new("after", message)))
+        }
     }
 }

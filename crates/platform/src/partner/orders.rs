@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
-use axum::extract::{FromRequest as _, Request, State};
+use axum::extract::State;
 use hookit_contract::{
     BranchId, BrandId, BusinessId, ErrorCode, FULFILLMENT_STATUSES, GivenReason, KnownStatus, OrderId,
     PartnerMove, StatusCodes, Timestamp,
 };
 use hookit_server::routes::{Routes, get, patch};
-use hookit_server::{Answer, ApiError, Fault, Faults, JsonBody, Parameters, Params, PathId, RawBody};
+use hookit_server::{Answer, ApiError, Checked, Faults, KeptBody, Key, Params, PathId};
 use hookit_store::platform::{OrderSearch, PartnerMoveRequest, PartnerMoved, Reason};
-use http::{HeaderMap, Method};
+use http::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +21,7 @@ use crate::Shared;
 use crate::api::{self, Result, no_such_order, store_error};
 use crate::credentials::{CallingPartner, Scope};
 use crate::once;
-use crate::operator::orders::TextOrCode;
+use crate::operator::orders::{TextOrCode, check_reason};
 use crate::order_schema::{Order, OrdersFound};
 
 /// From `created_from` to `created_to` at most.
@@ -69,7 +69,6 @@ pub(super) fn routes() -> Routes<Arc<Shared>> {
                      `reason_code`, an integer or a text. `accepted` and `ready` for an order whose courier is assigned or has \
                      arrived are accepted and change nothing.",
                 )
-                .takes::<MoveBody>("application/json")
                 .refuses(&[missing, ErrorCode::StateInvalidTransition]),
         )
 }
@@ -112,20 +111,31 @@ struct Page {
     search: OrderSearch,
 }
 
-impl Parameters for ListParams {
-    fn check(&self, faults: &mut Faults) {
-        // Which code stands for what makes no difference here.
-        let is_status = |text: &String| StatusCodes::default().read(text).is_some();
+impl Checked<Arc<Shared>> for ListParams {
+    fn check(&self, shared: &Arc<Shared>, faults: &mut Faults) {
+        let is_status = |text: &String| shared.codes.read(text).is_some();
         let message = || format!("expected a status code, or one of {}", KnownStatus::names());
         faults.unless(self.status.as_ref().is_none_or(is_status), "status", message());
         api::check_stretch(faults, ("created_from", self.created_from), ("created_to", self.created_to));
+        let too_early = match (self.created_from, self.created_to) {
+            (Some(from), Some(to)) if to.since(from) > WINDOW_MAX => {
+                "expected a time at most 90 days before created_to"
+            }
+            (Some(from), None)
+                if faults.has_read("created_to") && shared.clock.now().since(from) > WINDOW_MAX =>
+            {
+                "expected a time at most 90 days ago where no created_to is given"
+            }
+            _ => return,
+        };
+        faults.add_as(ErrorCode::RequestInvalidRange, "created_from", too_early);
     }
 }
 
 impl ListParams {
-    fn read(self, business_id: BusinessId, codes: &StatusCodes, now: Timestamp) -> Result<Page> {
+    fn read(self, business_id: BusinessId, codes: &StatusCodes, now: Timestamp) -> Page {
         let (number, size) = (self.page.unwrap_or(1), self.size.unwrap_or(SIZE_DEFAULT));
-        let (created_from, created_to) = self.window(now)?;
+        let (created_from, created_to) = self.window(now);
         let search = OrderSearch {
             business_id,
             created_from,
@@ -136,28 +146,17 @@ impl ListParams {
             skip: (number - 1).saturating_mul(size),
             limit: usize::try_from(size).unwrap_or(usize::MAX),
         };
-        Ok(Page { number, size, search })
+        Page { number, size, search }
     }
 
     /// The stretch of time that is asked about. Without an end it reaches up to now, without a beginning as far back as it
     /// may.
-    fn window(&self, now: Timestamp) -> Result<(Timestamp, Timestamp)> {
+    fn window(&self, now: Timestamp) -> (Timestamp, Timestamp) {
         // What was created in this millisecond is in it.
         let to = self.created_to.unwrap_or_else(|| now.plus(Duration::from_millis(1)));
-        let Some(from) = self.created_from else {
-            let back = i64::try_from(WINDOW_MAX.as_millis()).unwrap_or(i64::MAX);
-            return Ok((Timestamp::from_millis(to.as_millis().saturating_sub(back)), to));
-        };
-        let message = match self.created_to {
-            Some(to) if to.since(from) > WINDOW_MAX => {
-                "created_from: expected a time at most 90 days before created_to"
-            }
-            None if now.since(from) > WINDOW_MAX => {
-                "created_from: expected a time at most 90 days ago where no created_to is given"
-            }
-            _ => return Ok((from, to)),
-        };
-        Err(ApiError::new(ErrorCode::RequestInvalidRange, message))
+        let back = i64::try_from(WINDOW_MAX.as_millis()).unwrap_or(i64::MAX);
+        let earliest = || Timestamp::from_millis(to.as_millis().saturating_sub(back));
+        (self.created_from.unwrap_or_else(earliest), to)
     }
 }
 
@@ -167,7 +166,7 @@ async fn list(
     method: Method,
     Params(params): Params<ListParams>,
 ) -> Result<Answer<OrdersFound>> {
-    let Page { number, size, search } = params.read(caller.business_id, &shared.codes, shared.clock.now())?;
+    let Page { number, size, search } = params.read(caller.business_id, &shared.codes, shared.clock.now());
     let found = shared.store.find_orders(search).await.map_err(store_error)?;
     // A HEAD is answered with the length, for which no record has to be read.
     found::Page::new(Arc::clone(&shared.store), found, number, size).answer(method != Method::HEAD).await
@@ -200,11 +199,12 @@ struct MoveBody {
     occurred_at: Option<Timestamp>,
 }
 
-impl MoveBody {
-    fn reason(reason_code: Option<TextOrCode>, asked: PartnerMove) -> Result<Option<Reason>> {
-        let given = reason_code.as_ref().map_or(GivenReason::None, TextOrCode::given);
-        asked.check_reason(given).map_err(|fault| Fault::new("reason_code", fault.to_string()))?;
-        Ok(reason_code.map(Reason::from))
+impl Checked<Arc<Shared>> for MoveBody {
+    fn check(&self, _: &Arc<Shared>, faults: &mut Faults) {
+        let given = self.reason_code.as_ref().map_or(GivenReason::None, TextOrCode::given);
+        let is_known = faults.has_read("status");
+        let checked = if is_known { self.status.check_reason(given) } else { given.check() };
+        check_reason(checked, faults);
     }
 }
 
@@ -212,19 +212,16 @@ async fn move_to(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<CallingPartner>,
     PathId(id): PathId,
-    headers: HeaderMap,
-    request: Request,
+    Key(key): Key,
+    KeptBody(body, bytes): KeptBody<MoveBody>,
 ) -> Result<Answer<Order>> {
-    let key = once::key(&headers)?;
-    let RawBody(bytes) = RawBody::from_request(request, &()).await?;
-    let JsonBody(MoveBody { status: asked, reason_code, occurred_at }) = JsonBody::parse(&bytes)?;
-    let reason = MoveBody::reason(reason_code, asked)?;
+    let MoveBody { status: asked, reason_code, occurred_at } = body;
     let key = once::once_key(&caller, key, "move an order", &id.to_string(), &bytes);
     let request = PartnerMoveRequest {
         business_id: caller.business_id,
         order_id: OrderId(id),
         asked,
-        reason,
+        reason: reason_code.map(Reason::from),
         occurred_at,
     };
     let moved = shared.store.move_once(key, request, shared.clock.now()).await.map_err(store_error)?;

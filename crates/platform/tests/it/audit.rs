@@ -239,7 +239,7 @@ async fn the_log_is_read_in_pages_by_filters_that_combine() {
         ("token_id=x", "token_id: expected an integer"),
         (
             "who=x",
-            "who: unknown field; expected one of token_id, action, target, since, until, before, limit",
+            "who: unknown parameter; expected one of token_id, action, target, since, until, before, limit",
         ),
     ] {
         platform.call("GET", &format!("/v1/operator/audit?{query}"), "").await.is_refused(

@@ -373,7 +373,7 @@ async fn a_partner_with_a_wrong_field_is_refused_by_its_name() {
     for action in ["rotate-secret", "rotate-webhook-secret", "revoke"] {
         let path = |id: &str| format!("/v1/operator/partners/{id}/{action}");
         stage.refused("POST", &path("ptn_0"), "", NOT_FOUND, "there is no such partner").await;
-        stage.invalid("POST", &path("%ff"), "", "id: not UTF-8 in the path").await;
+        stage.refused("POST", &path("%ff"), "", NOT_FOUND, "id: not UTF-8 in the path").await;
         stage
             .invalid(
                 "POST",
@@ -502,7 +502,8 @@ async fn a_hierarchy_with_a_wrong_field_is_refused_by_its_name() {
     let stage = Stage::set().await;
     let good = json!({"name": "A", "brands": [{"id": 10, "title": "B", "branches": [100]}]});
     let brand = |field: &str, value: Value| {
-        let bad: Value = serde_json::from_str(&but(&good["brands"][0], field, value)).unwrap();
+        let other = json!({"id": 11, "title": "B", "branches": [100]});
+        let bad: Value = serde_json::from_str(&but(&other, field, value)).unwrap();
         but(&good, "brands", json!([good["brands"][0], bad]))
     };
     for (body, message) in [
@@ -559,7 +560,7 @@ async fn an_id_in_a_path_that_is_none_and_a_parameter_that_is_none_are_refused_b
         ("orders", "limit=1&limit=2", "limit: given more than once".to_owned()),
         ("orders", "after=a", "after: expected an integer".to_owned()),
         ("orders", "business_id=7.5", "business_id: expected an integer".to_owned()),
-        ("orders", "page=1", "page: unknown field; expected one of after, limit, business_id".to_owned()),
+        ("orders", "page=1", "page: unknown parameter; expected one of after, limit, business_id".to_owned()),
         ("deliveries", "limit=9999", "limit: expected 1 to 1000".to_owned()),
         ("deliveries", "state=lost", format!("state: \"lost\" is not known; {states}")),
         ("deliveries", "order_id=A-1", "order_id: expected an integer".to_owned()),
@@ -573,7 +574,7 @@ async fn an_id_in_a_path_that_is_none_and_a_parameter_that_is_none_are_refused_b
     }
     let path = "/v1/operator/deliveries/evt_0";
     stage.refused("GET", path, "", NOT_FOUND, "there is no such delivery").await;
-    stage.invalid("GET", "/v1/operator/deliveries/%ff", "", "id: not UTF-8 in the path").await;
+    stage.refused("GET", "/v1/operator/deliveries/%ff", "", NOT_FOUND, "id: not UTF-8 in the path").await;
     let none = "this business has no hierarchy set";
     stage.refused("GET", "/v1/operator/businesses/9", "", NOT_FOUND, none).await;
 }
@@ -630,8 +631,75 @@ async fn everything_that_is_wrong_with_a_body_of_ours_is_told_at_once() {
                 "branch_id: expected an integer above zero",
                 "brand_id: expected an integer above zero",
                 "in_flight_max: expected 1 to 512",
+                "partner_id: there is no such partner",
                 "url: ",
             ],
+        ),
+        // What values say is told beside what cannot be read, and nothing of what cannot.
+        (
+            "PUT",
+            "/v1/operator/webhooks",
+            json!({
+                "partner_id": stage.partner, "event_type": "klikit.order.flown", "url": "ftp://x", "brand_id": 99,
+                "branch_id": "x", "basic_auth": {"user": "a:b", "password": "x", "realm": 1}, "in_flight_max": 513, "zz": 1,
+            }),
+            vec![
+                "basic_auth.realm: unknown field",
+                "basic_auth.user: may not contain a colon",
+                "branch_id: expected an integer",
+                "brand_id: brand 99 is not a brand of business 7",
+                "event_type: \"klikit.order.flown\" is not known",
+                "in_flight_max: expected 1 to 512",
+                "url: ",
+                "zz: unknown field",
+            ],
+        ),
+        (
+            "PUT",
+            "/v1/operator/webhooks",
+            json!({"partner_id": "ptn_0", "event_type": "klikit.order.created.v2", "url": "https://x.test/", "zz": 1}),
+            vec!["partner_id: there is no such partner", "zz: unknown field"],
+        ),
+        (
+            "PUT",
+            "/v1/operator/businesses/8",
+            json!({"name": " ", "brands": [
+                {"id": 10, "title": "", "branches": [0, "x"]}, {"id": 5, "title": 1, "branches": []},
+                {"id": 5, "title": "", "branches": []}, {"id": "5", "title": "", "branches": []}, {"title": "", "branches": []},
+            ]}),
+            vec![
+                "brands[0].branches[0]: expected an integer above zero",
+                "brands[0].branches[1]: expected an integer",
+                "brands[0].id: brand 10 belongs to business 7",
+                "brands[1].title: expected a string",
+                "brands[2].id: brand 5 is given more than once",
+                "brands[3].id: expected an integer",
+                "brands[4].id: missing",
+                "name: expected 1 to 200 characters",
+            ],
+        ),
+        (
+            "PUT",
+            "/v1/operator/businesses/8",
+            json!({"name": "x", "brands": [
+                {"id": 10, "title": "", "branches": []}, {"id": 5, "title": "", "branches": []}, {"id": 11, "title": "", "branches": []},
+            ]}),
+            vec![
+                "brands[0].id: brand 10 belongs to business 7",
+                "brands[2].id: brand 11 belongs to business 7",
+            ],
+        ),
+        (
+            "POST",
+            &format!("/v1/operator/partners/{}/rotate-webhook-secret", stage.partner),
+            json!({"current_at": "2020-01-01T00:00:00Z", "x": 1}),
+            vec!["current_at: expected a time to come", "x: unknown field"],
+        ),
+        (
+            "POST",
+            "/v1/operator/tokens",
+            json!({"name": "a\nb", "role": "boss"}),
+            vec!["name: expected 1 to 100 characters", "role: \"boss\" is not known"],
         ),
         (
             "POST",
@@ -675,6 +743,44 @@ async fn everything_that_is_wrong_with_a_body_of_ours_is_told_at_once() {
             ],
         ),
         (
+            "POST",
+            "/v1/operator/replays",
+            json!({
+                "history": false, "x": 1,
+                "filter": {"since": "2026-03-02T00:00:00Z", "until": "2026-03-01T00:00:00Z", "webhook_id": 99, "endpoint_id": 99},
+            }),
+            vec![
+                "filter.endpoint_id: there is no such endpoint",
+                "filter.until: expected a time after since",
+                "filter.webhook_id: there is no such registration",
+                "history: false needs new_ids or missed",
+                "x: unknown field",
+            ],
+        ),
+        // A condition was meant, and what kind of replay nobody knows.
+        (
+            "POST",
+            "/v1/operator/replays",
+            json!({"history": false, "missed": "yes", "filter": {"oder_id": 7}}),
+            vec!["filter.oder_id: unknown field", "missed: expected a boolean"],
+        ),
+        ("POST", "/v1/operator/replays", json!({"filter": {}, "x": 1}), {
+            vec!["filter: expected at least one condition", "x: unknown field"]
+        }),
+        (
+            "PATCH",
+            &format!("{order}/status"),
+            json!({"status": "FLYING", "reason_code": "x", "occurred_at": "now", "x": 1}),
+            vec![
+                "occurred_at: \"now\" is not a time",
+                "status: \"FLYING\" is not a status",
+                "x: unknown field",
+            ],
+        ),
+        ("PATCH", &format!("{order}/status"), json!({"status": "ready", "reason_code": "x", "x": 1}), {
+            vec!["reason_code: only a move to CANCELLED has a reason", "x: unknown field"]
+        }),
+        (
             "PATCH",
             &format!("{order}/status"),
             json!({"reason_code": [], "occurred_at": 1, "x": 1}),
@@ -707,6 +813,23 @@ async fn everything_that_is_wrong_with_a_body_of_ours_is_told_at_once() {
     let answer =
         stage.platform.write_as(&access, Some("key"), "PATCH", &path, "{\"status\":1,\"x\":1}").await;
     check_faults(&answer.json()["error"], &["status: expected a string", "x: unknown field"]);
+    for (body, expected) in [
+        (json!({"status": "rejected", "x": 1}), ["reason_code: missing", "x: unknown field"]),
+        (json!({"status": "ready", "reason_code": 1, "x": 1}), ["reason_code: only", "x: unknown field"]),
+        // What is none for any move is told, and not whether the move that nobody knows wants one.
+        (
+            json!({"status": "eaten", "reason_code": " "}),
+            ["reason_code: expected", "status: \"eaten\" is not known"],
+        ),
+        (json!({"status": "eaten", "x": 1}), ["status: \"eaten\" is not known", "x: unknown field"]),
+        (
+            json!({"status": "eaten", "reason_code": 1, "x": 1}),
+            ["status: \"eaten\" is not known", "x: unknown field"],
+        ),
+    ] {
+        let answer = stage.platform.write_as(&access, Some("key"), "PATCH", &path, &body.to_string()).await;
+        check_faults(&answer.json()["error"], &expected);
+    }
 }
 
 /// Fails where not exactly these are told, and the first of them in the message.

@@ -117,7 +117,7 @@ async fn partners_registrations_and_tokens_are_listed_a_page_at_a_time() {
         for (query, message) in [
             ("limit=0", "limit: expected 1 to 1000"),
             ("limit=1001", "limit: expected 1 to 1000"),
-            ("page=2", "page: unknown field; expected "),
+            ("page=2", "page: unknown parameter; expected "),
         ] {
             let answer = platform.call("GET", &format!("/v1/operator/{noun}?{query}"), "").await;
             let (code, said) = answer.error();

@@ -119,7 +119,17 @@ async fn all_bad_parameters_are_told_at_once() {
             ),
             &["branch_id", "brand_id", "created_to", "page", "size", "status"],
         ),
-        ("partner/orders?page=0&size=x&status=flying", &["page", "size"]),
+        ("partner/orders?page=0&size=x&status=flying", &["page", "size", "status"]),
+        ("partner/orders?status=x&size=x&zz=1", &["size", "status", "zz"]),
+        (
+            &format!("partner/orders?size=x&created_from={later}&created_to={earlier}"),
+            &["created_to", "size"],
+        ),
+        ("partner/orders?size=x&created_from=2020-01-01T00:00:00Z", &["created_from", "size"]),
+        // Up to when nobody knows, so that nothing is said of how long that is.
+        ("partner/orders?created_from=2020-01-01T00:00:00Z&created_to=x", &["created_to"]),
+        (&format!("operator/audit?limit=x&since={later}&until={earlier}&zz=1"), &["limit", "until", "zz"]),
+        (&format!("operator/deliveries?since={later}&since={later}&until={earlier}"), &["since"]),
         ("partner/deliveries?before=x&limit=0&order_id=0", &["before", "limit", "order_id"]),
         ("partner/events?after=x&limit=201", &["after", "limit"]),
     ] {
@@ -159,7 +169,10 @@ async fn no_call_passes_over_a_parameter_that_it_does_not_know() {
             }
             assert_eq!(answer.status, 400, "{method} {path}");
             if *method != "HEAD" {
-                assert_eq!(paths(&refused(&answer)), ["more", "tpyo"], "{method} {path}");
+                let mut told = paths(&refused(&answer));
+                // They are told beside whatever else is wrong with a request of nothing.
+                told.retain(|path| !["body", "Idempotency-Key"].contains(&path.as_str()));
+                assert_eq!(told, ["more", "tpyo"], "{method} {path}");
             }
             looked_at += 1;
         }
@@ -186,6 +199,121 @@ async fn no_call_passes_over_a_parameter_that_it_does_not_know() {
     let answer = platform.get_as(&reports, "/v1/partner/webhooks?tpyo=1").await;
     assert_eq!((answer.status, answer.error().0.as_str()), (403, "auth_forbidden"));
     assert_eq!(platform.call_as(None, "GET", "/v1/operator/partners?tpyo=1", "").await.status, 401);
+}
+
+/// A request with its method, path, further headers and body; its refusal, and the paths in it.
+type Bad<'a> = (&'a str, String, &'a [(&'a str, &'a str)], &'a str, (u16, &'a str), &'a [&'a str]);
+
+#[tokio::test]
+async fn whatever_is_wrong_with_a_request_is_told_at_once_wherever_it_stands() {
+    let platform = Running::start().await;
+    platform.hierarchy(BUSINESS, &[(10, &[100])]).await;
+    let partner = platform.partner("Till", BUSINESS).await;
+    let good = order(BUSINESS, 100, &[10]).to_string();
+    let id = platform.create(&order(BUSINESS, 100, &[10])).await["id"].as_i64().unwrap();
+    let before = platform.snapshot().await;
+    let (invalid, gone) = ((400, "request_invalid"), (404, "resource_not_found"));
+    let keyless = (400, "request_missing_idempotency_key");
+    let long = "k".repeat(256);
+    let cases: &[Bad<'_>] = &[
+        (
+            "POST",
+            "operator/orders?zz=1".into(),
+            &[],
+            "{}",
+            invalid,
+            &["branch_id", "brands", "business_id", "zz"],
+        ),
+        // What follows from the hierarchy, too.
+        (
+            "POST",
+            "operator/orders?zz=1".into(),
+            &[("idempotency-key", "a b")],
+            &good.replace("100", "999"),
+            invalid,
+            &["Idempotency-Key", "branch_id", "zz"],
+        ),
+        (
+            "POST",
+            "operator/orders".into(),
+            &[("idempotency-key", &long)],
+            &good,
+            invalid,
+            &["Idempotency-Key"],
+        ),
+        (
+            "POST",
+            "operator/orders".into(),
+            &[("idempotency-key", "")],
+            "[]",
+            invalid,
+            &["Idempotency-Key", "body"],
+        ),
+        (
+            "PATCH",
+            format!("operator/orders/{id}/status?zz=1"),
+            &[("idempotency-key", "a"), ("idempotency-key", "b")],
+            r#"{"status":"eaten","x":1}"#,
+            invalid,
+            &["Idempotency-Key", "status", "x", "zz"],
+        ),
+        (
+            "PUT",
+            format!("operator/orders/{id}/cart?zz=1"),
+            &[],
+            r#"{"id":1}"#,
+            invalid,
+            &["cart", "id", "zz"],
+        ),
+        ("PUT", "operator/orders/07/cart".into(), &[], r#"{"id":1}"#, gone, &["cart", "id", "id"]),
+        ("PATCH", "operator/orders/x/status".into(), &[], "{}", gone, &["id", "status"]),
+        ("POST", "operator/partners?zz=1".into(), &[("idempotency-key", "a")], r#"{"name":" "}"#, invalid, {
+            &["Idempotency-Key", "business_id", "name", "zz"]
+        }),
+        (
+            "POST",
+            "operator/deliveries/evt_0/cancel?by=%20&zz=1".into(),
+            &[],
+            "x",
+            invalid,
+            &["body", "by", "zz"],
+        ),
+        ("POST", "operator/deliveries/%ff/cancel?by=%20".into(), &[], "x", gone, &["body", "by", "id"]),
+        ("POST", "operator/orders/bulk?zz=1".into(), &[], "", invalid, &["body", "zz"]),
+        ("POST", "operator/webhooks/1/enable".into(), &[], r#"{"a":1}"#, invalid, &["body"]),
+        ("GET", "operator/deliveries/%ff".into(), &[], "", gone, &["id"]),
+        ("GET", "operator/orders/%ff".into(), &[], "", gone, &["id"]),
+        ("GET", "partner/orders/%ff".into(), &[], "", gone, &["id"]),
+        ("POST", "partner/deliveries/%ff/replay".into(), &[("idempotency-key", "a")], "", gone, &["id"]),
+        ("PATCH", format!("partner/orders/{id}/status?zz=1"), &[], r#"{"status":"eaten"}"#, invalid, {
+            &["Idempotency-Key", "status", "zz"]
+        }),
+        ("PATCH", format!("partner/orders/{id}/status"), &[], r#"{"status":"rejected"}"#, keyless, {
+            &["Idempotency-Key", "reason_code"]
+        }),
+        ("PATCH", format!("partner/orders/{id}/status"), &[("idempotency-key", "\u{e9}")], "{}", invalid, {
+            &["Idempotency-Key", "status"]
+        }),
+        ("POST", "partner/deliveries/evt_0/replay".into(), &[], "x", keyless, &["Idempotency-Key", "body"]),
+        (
+            "GET",
+            "partner/orders?created_from=2020-01-01T00:00:00Z".into(),
+            &[],
+            "",
+            { (400, "request_invalid_range") },
+            &["created_from"],
+        ),
+    ];
+    for (method, path, headers, body, refusal, expected) in cases {
+        let authorization = if path.starts_with("operator") { operator() } else { partner.basic() };
+        let path = format!("/v1/{path}");
+        let answer = call_as(&platform, &authorization, method, &path, headers, body).await;
+        let error = answer.json()["error"].clone();
+        let what = format!("{method} {path} {body}: {error}");
+        assert_eq!((answer.status, error["code"].as_str().unwrap()), *refusal, "{what}");
+        assert_eq!(paths(&error), *expected, "{what}");
+    }
+    assert_eq!(platform.snapshot().await, before);
 }
 
 /// Asks for the same twice under one key.
@@ -293,8 +421,10 @@ async fn a_key_on_a_write_that_takes_none_is_refused() {
         }
         let path = called.path.replace("{id}", "1");
         let answer = call(&platform, &called.method, &path, &[("idempotency-key", "k")], "").await;
+        // Beside it that a call which takes a body got none.
         let message = "Idempotency-Key: this call takes none: it would be done again each time";
-        answer.is_refused(400, "request_invalid", message);
+        let error = refused(&answer);
+        assert!(error["message"].as_str().unwrap().starts_with(message), "{path} {error}");
         looked_at += 1;
     }
     assert!(looked_at > 15, "{looked_at}");

@@ -49,7 +49,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let faulty = |first| ApiError::faulty(params::faults_of_reading::<T>(&parts.uri, first));
+        let faulty = |first| {
+            ApiError::faulty(ErrorCode::RequestInvalid, params::faults_of_reading::<T>(&parts.uri, first))
+        };
         params::query(&parts.uri).map(Query).map_err(faulty)
     }
 }

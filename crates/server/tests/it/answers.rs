@@ -40,6 +40,7 @@ fn router() -> Router {
         .route("/plain", get(async || "as it is"))
         .route("/busy", get(async || ApiError::unavailable("later")))
         .route("/details", get(async || ApiError::from(Fault::new("a", "wrong"))))
+        .route("/invalid", get(async || ApiError::new(ErrorCode::RequestInvalid, "wrong somehow")))
         .route("/token", get(async || ApiError::new(ErrorCode::AuthMissing, "no token")))
         .route(
             "/pair",
@@ -71,6 +72,10 @@ async fn data_and_errors_are_in_the_envelope_with_the_requests_id() {
         call(address, "GET /details", "", "").await.json()["error"]["details"],
         json!([{"path": "a", "message": "wrong"}])
     );
+    // It says with what in any case.
+    let invalid = call(address, "GET /invalid", "", "").await;
+    invalid.is_refused(400, "request_invalid", "wrong somehow");
+    assert_eq!(invalid.json()["error"]["details"], json!([{"path": "request", "message": "wrong somehow"}]));
     let inside = call(address, "GET /inside", "", "").await;
     inside.is_refused(500, "internal", "something failed on our side; the log has it under this request_id");
 }
@@ -177,8 +182,8 @@ async fn an_id_in_a_path_is_digits_or_text_and_nothing_else() {
     }
     assert_eq!(call(address, "GET /words/%C3%A9%20x", "", "").await.json()["data"], "é x");
     call(address, "GET /words/%ff", "", "").await.is_refused(
-        400,
-        "request_invalid",
+        404,
+        "resource_not_found",
         "id: not UTF-8 in the path",
     );
 }

@@ -1,8 +1,11 @@
 //! Reading bodies and parameters: what is taken, and in what words the rest is refused.
 
 use axum::Router;
-use axum::routing::{get, post};
-use hookit_server::{Answer, Faults, JsonBody, Limits, NoBody, Object, Parameters, Params, RawBody};
+use axum::routing;
+use hookit_server::routes::{IDEMPOTENCY_KEY, Routes, get, post, put};
+use hookit_server::{
+    Answer, Checked, Faults, JsonBody, Key, Limits, NoBody, Object, OptionalKey, Params, PathId, RawBody,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -44,19 +47,44 @@ struct Query {
     to: Option<i64>,
 }
 
-impl Parameters for Query {
-    fn check(&self, faults: &mut Faults) {
+impl Checked<()> for Query {
+    fn check(&self, (): &(), faults: &mut Faults) {
         let is_stretch = self.from.zip(self.to).is_none_or(|(from, to)| from <= to);
         faults.unless(is_stretch, "to", "expected no less than from");
     }
 }
 
+impl Checked<()> for Given {
+    fn check(&self, (): &(), faults: &mut Faults) {
+        faults.unless(self.name != "nobody", "name", "that is nobody's");
+    }
+
+    async fn look_up(&self, (): &(), faults: &mut Faults) {
+        tokio::task::yield_now().await;
+        faults.unless(self.name != "unheard-of", "name", "there is nobody of this name");
+    }
+}
+
 fn router() -> Router {
-    Router::new()
+    let (router, _) = Routes::new("")
         .route("/json", post(async |JsonBody(given): JsonBody<Given>| Answer::ok(&given)))
         .route("/none", post(async |_: NoBody| Answer::ok(&"done")))
-        .route("/raw", post(async |RawBody(body): RawBody| Answer::ok(&body.len())))
         .route("/query", get(async |Params(query): Params<Query>| Answer::ok(&query)))
+        .route(
+            "/all/{id}",
+            put(async |_: PathId, _: Params<Query>, _: OptionalKey, _: JsonBody<Given>| Answer::ok(&"done"))
+                .header(IDEMPOTENCY_KEY, "A key.", false),
+        )
+        .route(
+            "/keyed/{id}",
+            put(async |_: PathId, Key(key): Key, _: JsonBody<Given>| Answer::ok(&key)).header(
+                IDEMPOTENCY_KEY,
+                "A key.",
+                true,
+            ),
+        )
+        .into_parts();
+    router.route("/raw", routing::post(async |RawBody(body): RawBody| Answer::ok(&body.len())))
 }
 
 #[tokio::test]
@@ -129,7 +157,7 @@ async fn what_is_wrong_in_the_parameters_is_told_by_name() {
         ("limit=", "limit: expected an integer"),
         ("limit=99999999999", "limit: expected an integer"),
         ("limit=1&limit=2", "limit: given more than once"),
-        ("lmit=1", "lmit: unknown field; expected one of limit, kind, text, from, to"),
+        ("lmit=1", "lmit: unknown parameter; expected one of limit, kind, text, from, to"),
         ("kind=huge", "kind: \"huge\" is not known; expected small or large"),
         ("kind=small&limit=x&&lmit=1&kind=huge&lmit=2", "limit: expected an integer (and 2 more in details)"),
     ] {
@@ -141,6 +169,11 @@ async fn what_is_wrong_in_the_parameters_is_told_by_name() {
         // What is out of bounds is told together with what cannot be read, and with what does not go together.
         ("limit=0&kind=huge&text=x&from=-1", &["kind", "limit", "text", "from"]),
         ("limit=101&text=123456&from=5&to=4", &["limit", "text", "to"]),
+        // What values say is told though one cannot be read, and not where it is not known what they say.
+        ("limit=x&from=5&to=4&zz=1", &["limit", "zz", "to"]),
+        ("limit=1&limit=2&kind=small&kind=small&from=5&to=4", &["limit", "kind", "to"]),
+        ("from=5&to=x", &["to"]),
+        ("from=5&from=6&to=4", &["from"]),
     ] {
         let answer = call(address, &format!("GET /query?{query}"), "", "").await;
         let details = answer.json()["error"]["details"].clone();
@@ -161,6 +194,58 @@ async fn what_is_wrong_in_the_parameters_is_told_by_name() {
     let answer = call(address, &format!("GET /query?{long}=1"), "", "").await;
     let path = answer.json()["error"]["details"][0]["path"].as_str().unwrap().to_owned();
     assert_eq!(path, format!("{}…", "x".repeat(100)));
+}
+
+#[tokio::test]
+async fn what_is_wrong_anywhere_in_a_request_is_told_at_once() {
+    let (address, _tasks) = listen(router(), Limits::default()).await;
+    let key = |key: &str| format!("idempotency-key: {key}\r\n");
+    let good = "{\"name\":\"x\"}";
+    for (line, headers, body, status, code, expect) in [
+        ("/all/7?zz=1&from=5&to=4", key("a b"), "{\"name\":\"nobody\",\"x\":1}", 400, "request_invalid", {
+            &["zz", "to", "Idempotency-Key", "x", "name"][..]
+        }),
+        // What is kept is asked where something is wrong anyway.
+        ("/all/7?zz=1", String::new(), "{\"name\":\"unheard-of\"}", 400, "request_invalid", &["zz", "name"]),
+        ("/all/7?from=1&to=x", String::new(), "", 400, "request_invalid", &["to", "body"]),
+        (
+            "/all/07?zz=1",
+            key("\u{e9}"),
+            "[]",
+            404,
+            "resource_not_found",
+            &["id", "zz", "Idempotency-Key", "body"],
+        ),
+        ("/all/%ff", String::new(), good, 404, "resource_not_found", &["id"]),
+        ("/keyed/7?zz=1", String::new(), "{}", 400, "request_invalid", &["zz", "Idempotency-Key", "name"]),
+        (
+            "/keyed/7",
+            String::new(),
+            "{}",
+            400,
+            "request_missing_idempotency_key",
+            &["Idempotency-Key", "name"],
+        ),
+        ("/keyed/7", String::new(), good, 400, "request_missing_idempotency_key", &["Idempotency-Key"]),
+        ("/keyed/7", key(&"k".repeat(256)), good, 400, "request_invalid", &["Idempotency-Key"]),
+        ("/keyed/7", key("a") + &key("b"), good, 400, "request_invalid", &["Idempotency-Key"]),
+        ("/keyed/7", key(""), good, 400, "request_invalid", &["Idempotency-Key"]),
+    ] {
+        let answer = call(address, &format!("PUT {line}"), &headers, body).await;
+        let error = answer.json()["error"].clone();
+        let told = error["details"].as_array().unwrap_or_else(|| panic!("{line} {error}")).clone();
+        let paths: Vec<_> = told.iter().map(|fault| fault["path"].as_str().unwrap()).collect();
+        assert_eq!(
+            (answer.status, error["code"].as_str().unwrap(), &paths[..]),
+            (status, code, expect),
+            "{line}"
+        );
+        assert!(error["message"].as_str().unwrap().starts_with(&format!("{}: ", paths[0])), "{error}");
+    }
+    for (line, key, data) in [("/all/7?from=1&to=1", String::new(), "done"), ("/keyed/7", key("a"), "a")] {
+        let answer = call(address, &format!("PUT {line}"), &key, "{\"name\":\"unheard-of\"}").await;
+        assert_eq!(answer.json()["data"], data, "{line}");
+    }
 }
 
 #[tokio::test]
@@ -203,4 +288,24 @@ async fn a_body_in_many_pieces_is_put_together() {
     request.push_str("0\r\n\r\n");
     let answer = crate::client::exchange(address, request).await.unwrap();
     assert_eq!(answer.json()["data"], 300 * 301 / 2);
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_or_is_too_large_is_told_beside_what_else_is_wrong() {
+    let (address, _tasks) = listen(router(), Limits { body_bytes_max: 64, ..Limits::default() }).await;
+    const HEAD: &str = "host: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+    let large = format!("41\r\n{}\r\n0\r\n\r\n", "x".repeat(65));
+    for (line, body, status, code, message) in [
+        ("/json", "3\r\nabc\r\nno size\r\n", 400, "request_invalid", "body: broke off before its end"),
+        ("/none", "3\r\nabc\r\nno size\r\n", 400, "request_invalid", "body: broke off before its end"),
+        ("/none", &large, 413, "request_too_large", "body: at most 64 bytes are taken"),
+        ("/none?a=1", &large, 400, "request_invalid", {
+            "a: unknown parameter; this call takes none (and 1 more in details)"
+        }),
+    ] {
+        let request = format!("POST {line} HTTP/1.1\r\n{HEAD}{body}");
+        let answer = crate::client::exchange(address, request).await.unwrap();
+        answer.is_refused(status, code, message);
+        assert_eq!(answer.json()["error"]["details"].as_array().unwrap().last().unwrap()["path"], "body");
+    }
 }

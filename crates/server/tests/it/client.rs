@@ -71,6 +71,8 @@ impl Answer {
         assert_eq!(json["request_id"].as_str().map(str::len), Some(32), "{json}");
         let found = (self.status, json["error"]["code"].as_str(), json["error"]["message"].as_str());
         assert_eq!(found, (status, Some(code), Some(message)));
+        let details = json["error"]["details"].as_array();
+        assert!(code != "request_invalid" || details.is_some_and(|told| !told.is_empty()), "{json}");
     }
 }
 

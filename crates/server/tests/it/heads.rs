@@ -5,7 +5,7 @@ use axum::extract::Request;
 use axum::middleware::{self, Next};
 use axum::routing::get;
 use hookit_server::routes::{IDEMPOTENCY_KEY, Routes, delete, get as read, post};
-use hookit_server::{Answer, ApiError, Limits, NoBody, Parameters, Params};
+use hookit_server::{Answer, ApiError, Checked, Limits, NoBody, Params};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::io::AsyncWriteExt as _;
@@ -19,7 +19,7 @@ struct Wanted {
     n: Option<i64>,
 }
 
-impl Parameters for Wanted {}
+impl Checked<()> for Wanted {}
 
 fn router() -> Router {
     let calls: Routes = Routes::new("Things")
@@ -103,7 +103,7 @@ async fn what_a_call_does_not_take_is_refused_by_name() {
         ("GET /plain?tpyo=1", "", format!("tpyo: {NONE}")),
         ("GET /plain?a%26b", "", format!("a&b: {NONE}")),
         ("GET /plain?a=1&b=2&a=3", "", format!("a: {NONE} (and 1 more in details)")),
-        ("GET /wanted?m=1", "", "m: unknown field; expected n".to_owned()),
+        ("GET /wanted?m=1", "", "m: unknown parameter; expected n".to_owned()),
         ("POST /once?n=1", "", format!("n: {NONE}")),
         ("DELETE /thing", "idempotency-key: k\r\n", {
             "Idempotency-Key: this call takes none: it would be done again each time".to_owned()
@@ -157,7 +157,7 @@ async fn who_calls_and_which_host_is_meant_is_said_once() {
 #[tokio::test]
 async fn what_cannot_be_read_as_a_request_is_answered_in_the_envelope_too() {
     let (address, _tasks) = listen(router(), Limits::default()).await;
-    const NO_HEAD: &str = "the request cannot be read: expected a head as HTTP/1.1 has it";
+    const NO_HEAD: &str = "head: cannot be read; expected one as HTTP/1.1 has it";
     const TOO_LARGE: &str =
         "request line and headers together may have at most 32768 bytes, and at most 100 headers";
     let many: String = (0..101).map(|n| format!("x-{n}: 1\r\n")).collect();
@@ -214,7 +214,7 @@ async fn what_cannot_be_read_is_refused_after_good_requests_on_the_same_connecti
         next_answer(&mut stream).await;
     }
     stream.write_all(b"nonsense\r\n\r\n").await.unwrap();
-    let message = "the request cannot be read: expected a head as HTTP/1.1 has it";
+    let message = "head: cannot be read; expected one as HTTP/1.1 has it";
     next_answer(&mut stream).await.is_refused(INVALID.0, INVALID.1, message);
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::{get, post};
 use bytes::Bytes;
-use hookit_server::{Answer, ApiError, BrokenOff, Limits, Pieces, RawBody, bind};
+use hookit_server::{Answer, ApiError, BrokenOff, Fault, Limits, Pieces, RawBody, bind};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -16,7 +16,7 @@ fn router() -> Router {
     Router::new()
         .route("/", get(async || Answer::ok(&"here")))
         .route("/raw", post(async |RawBody(body): RawBody| Answer::ok(&body.len())))
-        .route("/refuse", post(async || ApiError::invalid("no")))
+        .route("/refuse", post(async || ApiError::from(Fault::new("x", "no"))))
 }
 
 const SMALL: Limits = Limits {
@@ -206,7 +206,7 @@ async fn a_body_that_does_not_come_is_given_up_in_its_time_whoever_waits_for_it(
     let half = |path: &str| format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf");
     let answer = exchange(address, half("/raw")).await.unwrap();
     answer.is_refused(408, "request_timeout", "body: did not arrive within 0.1 s");
-    exchange(address, half("/refuse")).await.unwrap().is_refused(400, "request_invalid", "no");
+    exchange(address, half("/refuse")).await.unwrap().is_refused(400, "request_invalid", "x: no");
 }
 
 #[tokio::test]

@@ -86,7 +86,7 @@ async fn requests_are_answered_over_tls_as_http_1() {
     stream.write_all(b"nonsense\r\n\r\n").await.unwrap();
     let mut raw = Vec::new();
     let _ = patiently(stream.read_to_end(&mut raw)).await;
-    let message = "the request cannot be read: expected a head as HTTP/1.1 has it";
+    let message = "head: cannot be read; expected one as HTTP/1.1 has it";
     Answer::read(&raw).expect("an answer").is_refused(400, "request_invalid", message);
     // Another name's, or another's altogether, is the client's to refuse, and ends nothing here.
     patiently(connect(address, &Pair::new())).await.unwrap_err();
@@ -100,7 +100,7 @@ async fn whoever_comes_without_tls_is_told_so() {
     let certificate = Certificate::open(&certificate, &key).unwrap();
     let (address, _tasks) = listen_with(Some(certificate), router(), Limits::default()).await;
     let answer = call(address, "POST /", "", "x".repeat(10_000)).await;
-    answer.is_refused(400, "request_invalid", "this port speaks TLS alone; expected https");
+    answer.is_refused(400, "request_invalid", "connection: this port speaks TLS alone; expected https");
 }
 
 #[tokio::test]

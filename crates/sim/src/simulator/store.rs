@@ -9,19 +9,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use hookit_contract::{
-    BranchId, BrandId, BusinessId, DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, ReplayId,
+    BranchId, BrandId, BusinessId, DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, Record, ReplayId,
     Timestamp, TokenId, WebhookId,
 };
 use hookit_store::hints::{HINTS_MAX, Hints};
 use hookit_store::platform::{
     AddToken, Attempt, AuditPage, AuditQuery, Business, Caller, Cancelled, Change, Changed, CountReplay,
     DeadLetters, DeliveriesOf, Delivery, DeliveryPage, DeliveryQuery, Endpoint, EventQuery, EventsRead,
-    Expiry, Figures, Held, HoldReason, LatelyChanged, NewToken, NewWebhook, NothingToSend, Once, OnceKey,
-    OperatorKey, OperatorToken, OrderEvent, OrderPage, OrderQuery, OrderSearch, OrdersFound, Partner,
-    PartnerChange, PartnerChanged, PartnerMoveRequest, PartnerMoved, PartnerQuery, PastFigures, PastQuery,
-    Payload, PendingDelivery, PendingPage, PutBusiness, PutWebhook, Replay, ReplayRequest, ReplayStep,
-    Replayed, StartReplay, SteerReplay, SteeredReplay, Store, StoredOrder, TokenQuery, TokenRevoked, Webhook,
-    WebhookAccess, WebhookQuery,
+    Expiry, Figures, Held, HoldReason, Invalid, LatelyChanged, NewToken, NewWebhook, NothingToSend, Once,
+    OnceKey, OperatorKey, OperatorToken, OrderEvent, OrderPage, OrderQuery, OrderSearch, OrdersFound,
+    Partner, PartnerChange, PartnerChanged, PartnerMoveRequest, PartnerMoved, PartnerQuery, PastFigures,
+    PastQuery, Payload, PendingDelivery, PendingPage, PutBusiness, PutWebhook, Replay, ReplayRequest,
+    ReplayStep, Replayed, StartReplay, SteerReplay, SteeredReplay, Store, StoredOrder, TokenQuery,
+    TokenRevoked, Webhook, WebhookAccess, WebhookQuery,
 };
 use hookit_store::{Condition, Error, cut};
 use rand::RngExt as _;
@@ -238,6 +238,23 @@ impl Store for SimStore {
 
     async fn note_test(&self, _: WebhookId) -> Result<(), Error> {
         Ok(())
+    }
+
+    fn objections_to_order(&self, _: &Record) -> Vec<Invalid> {
+        Vec::new()
+    }
+
+    fn objection_to_webhook(
+        &self,
+        _: BusinessId,
+        _: Option<BrandId>,
+        _: Option<BranchId>,
+    ) -> Option<Invalid> {
+        None
+    }
+
+    fn business_of(&self, _: BrandId) -> Option<BusinessId> {
+        None
     }
 
     async fn change(&self, change: Change, now: Timestamp) -> Result<Changed, Error> {

@@ -61,6 +61,7 @@ pub(crate) async fn a_registered_hierarchy_is_asked_of_orders_and_registrations(
     ] {
         match store.change(Change::Create { record: record(text) }, at(0)).await.unwrap() {
             Changed::Invalid(invalid) => {
+                assert_eq!(store.objections_to_order(&record(text)), invalid, "{text}");
                 let told: Vec<String> = invalid.iter().map(ToString::to_string).collect();
                 assert!(matches!(&told[..], [one] if one.contains(message)), "{text}: {told:?}");
             }
@@ -76,6 +77,10 @@ pub(crate) async fn a_registered_hierarchy_is_asked_of_orders_and_registrations(
     };
     let paths: Vec<_> = invalid.iter().filter_map(Invalid::field).collect();
     assert_eq!(paths, ["type", "id", "status", "brands[0].id", "branch_id"], "{invalid:?}");
+    assert_eq!(store.objections_to_order(&record(text)), invalid);
+    assert_eq!(store.objections_to_order(&order_of(r#"[{"id":663}]"#, "")), []);
+    let owners = [663, 5].map(|brand| store.business_of(BrandId(brand)));
+    assert_eq!(owners, [Some(BUSINESS), None]);
     // A business without a hierarchy may name any.
     create(store, record(r#"{"business_id":10,"branch_id":1,"brands":[{"id":77}]}"#), at(0)).await;
 
@@ -95,9 +100,14 @@ pub(crate) async fn a_registered_hierarchy_is_asked_of_orders_and_registrations(
             PutWebhook::Invalid(invalid) => assert_eq!(invalid.to_string(), message),
             _ => panic!("{message}"),
         }
+        let (brand, branch) = (brand.map(BrandId), branch.map(BranchId));
+        let objection = store.objection_to_webhook(BUSINESS, brand, branch);
+        assert_eq!(objection.map(|invalid| invalid.to_string()).as_deref(), Some(message));
     }
     for (brand, branch) in [(None, None), (None, Some(1063)), (Some(664), Some(1063))] {
         assert!(matches!(put(brand, branch).await.unwrap(), PutWebhook::Created(_)));
+        let (brand, branch) = (brand.map(BrandId), branch.map(BranchId));
+        assert_eq!(store.objection_to_webhook(BUSINESS, brand, branch), None);
     }
     // Replaced, not merged.
     store.put_business(hierarchy(BUSINESS, &[(664, &[1062])])).await.unwrap();

@@ -113,6 +113,14 @@ impl NewOrder {
         self.id
     }
 
+    /// What it would be refused for.
+    pub(super) fn objections(record: Record, codes: &StatusCodes, registry: &Arc<Registry>) -> Vec<Invalid> {
+        match NewOrder::read(record, codes, &|| Arc::clone(registry)) {
+            Ok(new) => registry.check_order(new.business_id, Some(new.branch_id), &new.brands),
+            Err(invalid) => invalid,
+        }
+    }
+
     fn read(record: Record, codes: &StatusCodes, registry: RegistryNow<'_>) -> Result<Self, Vec<Invalid>> {
         let repeated = record.repeated(&OWNED_FIELDS).chain(record.repeated(&SINGLE_FIELDS));
         let repeated = repeated.chain(record.repeated(&CART_FIELDS));

@@ -28,12 +28,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use hookit_contract::{
-    BranchId, BrandId, BusinessId, DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, ReplayId,
+    BranchId, BrandId, BusinessId, DeliveryId, DeliverySeq, EndpointId, OrderId, PartnerId, Record, ReplayId,
     StatusCodes, Timestamp, TokenId, WebhookId,
 };
 
 use self::book::{Command, PlatformBook, Reply};
-use self::changes::Prepared;
+use self::changes::{NewOrder, Prepared};
 use self::fresh::Fresh;
 use self::registry::Registry;
 use self::replays::jobs;
@@ -45,12 +45,12 @@ use crate::hints::Hints;
 use crate::platform::{
     AddToken, Attempt, AuditPage, AuditQuery, Business, Caller, Cancelled, Change, Changed, CountReplay,
     DeadLetters, DeliveriesOf, Delivery, DeliveryPage, DeliveryQuery, Endpoint, EventQuery, EventsRead,
-    Expiry, Figures, Held, HoldReason, LatelyChanged, NewToken, NewWebhook, NothingToSend, Once, OnceKey,
-    OperatorKey, OperatorToken, OrderEvent, OrderPage, OrderQuery, OrderSearch, OrdersFound, Partner,
-    PartnerChange, PartnerChanged, PartnerMoveRequest, PartnerMoved, PartnerQuery, PastFigures, PastQuery,
-    Payload, PendingPage, PutBusiness, PutWebhook, Replay, ReplayRequest, ReplayStep, Replayed, StartReplay,
-    SteerReplay, SteeredReplay, Store, StoredOrder, TokenQuery, TokenRevoked, Webhook, WebhookAccess,
-    WebhookQuery,
+    Expiry, Figures, Held, HoldReason, Invalid, LatelyChanged, NewToken, NewWebhook, NothingToSend, Once,
+    OnceKey, OperatorKey, OperatorToken, OrderEvent, OrderPage, OrderQuery, OrderSearch, OrdersFound,
+    Partner, PartnerChange, PartnerChanged, PartnerMoveRequest, PartnerMoved, PartnerQuery, PastFigures,
+    PastQuery, Payload, PendingPage, PutBusiness, PutWebhook, Replay, ReplayRequest, ReplayStep, Replayed,
+    StartReplay, SteerReplay, SteeredReplay, Store, StoredOrder, TokenQuery, TokenRevoked, Webhook,
+    WebhookAccess, WebhookQuery,
 };
 use crate::{Condition, Error, OpenError};
 
@@ -462,6 +462,23 @@ impl Store for PlatformStore {
 
     async fn token_by_hash(&self, token_hash: &[u8]) -> Result<Option<OperatorToken>, Error> {
         Ok(self.registry().token_by_hash(token_hash).cloned())
+    }
+
+    fn objections_to_order(&self, record: &Record) -> Vec<Invalid> {
+        NewOrder::objections(record.clone(), &self.codes, &self.registry())
+    }
+
+    fn objection_to_webhook(
+        &self,
+        business_id: BusinessId,
+        brand_id: Option<BrandId>,
+        branch_id: Option<BranchId>,
+    ) -> Option<Invalid> {
+        self.registry().check_webhook(business_id, brand_id, branch_id).err()
+    }
+
+    fn business_of(&self, brand_id: BrandId) -> Option<BusinessId> {
+        self.registry().business_of(brand_id)
     }
 
     async fn put_webhook(&self, webhook: NewWebhook, now: Timestamp) -> Result<PutWebhook, Error> {

@@ -122,6 +122,11 @@ impl Registry {
         checked.take(RECORD_FAULTS_MAX).collect()
     }
 
+    /// The business in whose hierarchy this brand is.
+    pub(super) fn business_of(&self, brand_id: BrandId) -> Option<BusinessId> {
+        self.hierarchy.brands.get(&brand_id).map(|(business_id, _)| *business_id)
+    }
+
     /// May a registration of a partner of this business name this brand and this branch?
     pub(super) fn check_webhook(
         &self,

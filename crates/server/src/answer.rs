@@ -153,12 +153,6 @@ impl ApiError {
         )
     }
 
-    /// The same refusal under another code.
-    #[must_use]
-    pub(crate) fn with_code(self, code: ErrorCode) -> Self {
-        ApiError { code, ..self }
-    }
-
     /// Says after how many seconds it is worth trying again.
     #[must_use]
     pub fn with_retry_after(self, seconds: u32) -> Self {
@@ -231,6 +225,9 @@ impl IntoResponse for ApiError {
         let headers = response.headers_mut();
         if let Some(seconds) = self.retry_after_seconds {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.code == ErrorCode::RequestEncodingUnsupported {
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(self.challenge));

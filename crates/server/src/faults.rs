@@ -4,7 +4,7 @@ use hookit_contract::ErrorCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::ApiError;
+use crate::{ApiError, wrong};
 
 /// Faults that are told of one request, as many as of a record. Whoever has more has another problem than the fiftieth.
 pub(crate) const FAULTS_MAX: usize = hookit_contract::RECORD_FAULTS_MAX;
@@ -121,7 +121,10 @@ impl Faults {
     pub(crate) fn of_reading(&mut self, faults: impl IntoIterator<Item = Fault>) {
         self.unread.clear();
         for fault in faults {
-            self.unread.push(fault.path.clone());
+            // One with dots in its name looks like a part of another.
+            if !wrong::is_of_unknown(&fault.message) {
+                self.unread.push(fault.path.clone());
+            }
             self.push(ErrorCode::RequestInvalid, fault);
         }
     }

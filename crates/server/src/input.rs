@@ -19,6 +19,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use crate::routes::{Operation, Output};
+use crate::takes::Encoded;
 use crate::{ApiError, Faults, Limits, read_body};
 
 /// A value that a call takes, as parameters or as a body. What it may be is said by its schema; what no schema can say, such as
@@ -77,13 +78,14 @@ impl Incoming {
     /// Its body, of at most so many bytes, within the time that the router carries.
     pub async fn body(&mut self, bytes_max: usize) -> Option<Bytes> {
         let timeout = self.limits().body_timeout;
-        let read = read_body(self.raw_body(), bytes_max, timeout).await;
+        let read = read_body(self.raw_body()?, bytes_max, timeout).await;
         read.map_err(|refusal| self.faults().add_refusal(&refusal)).ok()
     }
 
-    /// Its body, unread.
-    pub fn raw_body(&mut self) -> Body {
-        std::mem::take(&mut self.body)
+    /// Its body, unread; none where it is in an encoding, which is told already.
+    pub fn raw_body(&mut self) -> Option<Body> {
+        let is_encoded = self.parts.extensions.get::<Encoded>().is_some();
+        (!is_encoded).then(|| std::mem::take(&mut self.body))
     }
 
     /// Its body, within the limits that the router carries.
@@ -161,8 +163,9 @@ impl<S: Sync> Input<S> for Request {
     fn describe(_: &mut Operation) {}
 
     async fn take(incoming: &mut Incoming, _: &S) -> Option<Self> {
+        let body = incoming.raw_body()?;
         let parts = std::mem::replace(&mut incoming.parts, Request::new(()).into_parts().0);
-        Some(Request::from_parts(parts, incoming.raw_body()))
+        Some(Request::from_parts(parts, body))
     }
 }
 

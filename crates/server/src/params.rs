@@ -91,7 +91,8 @@ pub(crate) fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Fault> {
         let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
         let (name, text) = text.split_once(": ").unwrap_or(("", text));
         let Fault { path, message } = wrong::in_words("query", name, text);
-        let unknown = message.strip_prefix(wrong::UNKNOWN).map(|known| format!("unknown parameter{known}"));
+        let unknown =
+            message.strip_prefix(wrong::UNKNOWN).map(|known| format!("{}{known}", wrong::UNKNOWN_PARAMETER));
         Fault { path, message: unknown.unwrap_or(message) }
     })
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::routing::{MethodFilter, MethodRouter, on};
+use axum::routing::{MethodFilter, MethodRouter, any, on};
 use hookit_contract::ErrorCode;
 use http::Method;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -205,10 +205,8 @@ macro_rules! methods {
             H::describe(&mut operation);
             let handler = Box::new(|takes: Takes| {
                 let answer = async move |State(shared): State<S>, request: Request| {
-                    match takes.looked_at(request).await {
-                        Ok((request, faults)) => handler.answer(Incoming::of(request, faults), shared).await,
-                        Err(refused) => refused,
-                    }
+                    let (request, faults) = takes.looked_at(request).await;
+                    handler.answer(Incoming::of(request, faults), shared).await
                 };
                 on(MethodFilter::$filter, answer)
             });
@@ -369,6 +367,16 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self
     }
 
+    /// The same behind a layer, and with them what there is not: another path under theirs, another method.
+    pub fn under_behind(mut self, prefix: &str, guard: impl Fn(Router<S>) -> Router<S>) -> Self {
+        self.router = guard(self.router.fallback(not_found).method_not_allowed_fallback(method_not_allowed));
+        let mut all = self.under(prefix);
+        // Of what is under the path, this alone is not reached through it.
+        let alone = Router::new().route(&format!("{prefix}/"), any(not_found));
+        all.router = all.router.merge(guard(alone));
+        all
+    }
+
     /// Says that all of them ask for a credential of this kind, and what they refuse with who has not the right one.
     /// That they do is up to a layer or the handlers.
     pub fn guarded(mut self, credential: &'static str, refusals: &[ErrorCode]) -> Self {
@@ -391,12 +399,6 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// Changes the router and nothing that is described: layers.
     pub fn map(mut self, change: impl FnOnce(Router<S>) -> Router<S>) -> Self {
         self.router = change(self.router);
-        self
-    }
-
-    /// Puts all of them behind a layer, and with them what there is not: another path under theirs, another method.
-    pub fn all_behind(mut self, guard: impl FnOnce(Router<S>) -> Router<S>) -> Self {
-        self.router = guard(self.router.fallback(not_found).method_not_allowed_fallback(method_not_allowed));
         self
     }
 

@@ -6,6 +6,8 @@
 //!
 //! What this module must not do: refuse anything that the reading has taken.
 
+use std::ops::RangeInclusive;
+
 use hookit_contract::Timestamp;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -118,6 +120,10 @@ impl<'s> Walk<'s> {
             if kinds(choice) != ["null"] {
                 of_each.push((choice, walk.faults, value));
             }
+        }
+        // One of this kind is what was meant.
+        if of_each.iter().filter(|(choice, ..)| kinds(choice).iter().any(|kind| tree.is(kind))).count() == 1 {
+            of_each.retain(|(choice, ..)| kinds(choice).iter().any(|kind| tree.is(kind)));
         }
         match &mut of_each[..] {
             [(_, faults, value)] => {
@@ -254,10 +260,13 @@ impl<'s> Walk<'s> {
     fn integer(&mut self, schema: &Value, number: i128, path: &str) -> bool {
         let bound = |name: &str| schema[name].as_i64().map(i128::from);
         let (min, max) = (bound("minimum"), bound("maximum"));
-        if min.is_none_or(|min| min <= number) && max.is_none_or(|max| number <= max) {
+        let is_within = min.is_none_or(|min| min <= number) && max.is_none_or(|max| number <= max);
+        let fits = range(schema).contains(&number);
+        if is_within && fits {
             return true;
         }
         let message = match (min, max) {
+            _ if is_within => format!("expected an integer, found {}", wrong::OUT_OF_RANGE),
             (Some(min), Some(max)) => format!("expected {min} to {max}"),
             (Some(1), None) => "expected an integer above zero".to_owned(),
             (Some(0), None) => "expected an integer, zero or above".to_owned(),
@@ -266,6 +275,18 @@ impl<'s> Walk<'s> {
         };
         self.add(path, message);
         false
+    }
+}
+
+/// The integers that the type holds which a schema was made of.
+fn range(schema: &Value) -> RangeInclusive<i128> {
+    match schema["format"].as_str() {
+        Some("uint8") => 0..=u8::MAX.into(),
+        Some("uint16") => 0..=u16::MAX.into(),
+        Some("uint32") => 0..=u32::MAX.into(),
+        Some("uint64" | "uint") => 0..=u64::MAX.into(),
+        Some("int32") => i32::MIN.into()..=i32::MAX.into(),
+        _ => i64::MIN.into()..=i64::MAX.into(),
     }
 }
 
@@ -403,6 +424,15 @@ mod tests {
                     "parts[3].id: expected an integer, found a number that is not written as an integer",
                     "parts[3].title: expected 1 to 3 characters",
                     "parts[4].x: unknown field; expected id or title",
+                ],
+            ),
+            (
+                r#"{"name":7,"count":4294967296,"reason":9223372036854775808,"parts":[{"id":1e300}]}"#,
+                &[
+                    "name: expected a string, found a number",
+                    "count: expected an integer, found an integer out of range",
+                    "reason: expected an integer, found an integer out of range",
+                    "parts[0].id: expected an integer, found an integer out of range",
                 ],
             ),
             ("[1]", &["body: expected an object, found an array"]),

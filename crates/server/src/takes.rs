@@ -4,16 +4,15 @@
 //! What this module must not do: read what a handler reads.
 
 use axum::extract::Request;
-use axum::response::{IntoResponse as _, Response};
 use hookit_contract::ErrorCode;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, header};
 use hyper::body::Body as _;
 
+use crate::Limits;
 use crate::body::{is_nothing, read_body};
 use crate::faults::{Faults, shortened};
 use crate::params::pairs;
 use crate::routes::{IDEMPOTENCY_KEY, Operation};
-use crate::{ApiError, Fault, Limits};
 
 /// What a call takes, or passes over on purpose.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +42,7 @@ impl Takes {
     pub(crate) const ANYTHING: Self = Takes { parameters: true, key: true, body: true, encoding: true };
 
     /// The request without what it should not have, which is taken down.
-    pub(crate) async fn looked_at(self, mut request: Request) -> Result<(Request, Faults), Response> {
+    pub(crate) async fn looked_at(self, mut request: Request) -> (Request, Faults) {
         let mut faults = Faults::default();
         if !self.parameters {
             for (name, _) in pairs(request.uri()) {
@@ -62,35 +61,35 @@ impl Takes {
             faults.unless(read.is_ok_and(|bytes| is_nothing(&bytes)), "body", "this call takes none");
         } else if has_body
             && !self.encoding
-            && let Some(encoding) = encoding(request.headers())
+            && let Some((name, encoding)) = encoding(request.headers())
         {
-            return Err(unsupported(&encoding));
+            let encoding = shortened(encoding, ENCODING_SHOWN_MAX);
+            let message = format!("{encoding:?} is not taken; expected the body as it is");
+            faults.add_as(ErrorCode::RequestEncodingUnsupported, name, message);
+            request.extensions_mut().insert(Encoded);
         }
-        Ok((request, faults))
+        (request, faults)
     }
 }
 
 /// Bytes of a body that says nothing.
 const NOTHING_BYTES_MAX: usize = 64;
 
-/// The first encoding that a body is said to be in, where it is in one.
-fn encoding(headers: &HeaderMap) -> Option<String> {
-    let said = headers.get_all(header::CONTENT_ENCODING).iter();
-    let said = said.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    let mut said = said.map(|coding| String::from_utf8_lossy(coding.trim_ascii()).into_owned());
-    said.find(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"))
-}
+/// Characters of an encoding that are given back.
+const ENCODING_SHOWN_MAX: usize = 100;
 
-fn unsupported(encoding: &str) -> Response {
-    let encoding = shortened(encoding.to_owned(), 100);
-    let fault = Fault::new(
-        "Content-Encoding",
-        format!(
-            "{encoding:?} is not taken; expected the body as it is, without this header or with identity"
-        ),
-    );
-    let refusal = ApiError::from(fault).with_code(ErrorCode::RequestEncodingUnsupported);
-    let mut refused = refusal.into_response();
-    refused.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    refused
+/// What marks a request whose body cannot be read, because it is in an encoding.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Encoded;
+
+/// The first encoding that a body is said to be in, where it is in one, and the header that says so.
+fn encoding(headers: &HeaderMap) -> Option<(&'static str, String)> {
+    let said = |name, none: &str| {
+        let values =
+            headers.get_all(name).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        let mut codings = values.map(|coding| String::from_utf8_lossy(coding.trim_ascii()).into_owned());
+        codings.find(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(none))
+    };
+    let content = said(header::CONTENT_ENCODING, "identity").map(|coding| ("Content-Encoding", coding));
+    content.or_else(|| said(header::TRANSFER_ENCODING, "chunked").map(|coding| ("Transfer-Encoding", coding)))
 }

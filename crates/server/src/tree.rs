@@ -5,6 +5,8 @@ use std::fmt;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::wrong;
+
 /// A value as it was sent: a field may be given more than once.
 pub(crate) enum Tree {
     Null,
@@ -23,6 +25,8 @@ impl Tree {
             Tree::Null => "null",
             Tree::Boolean(_) => "a boolean",
             Tree::Integer(_) => "a number",
+            // Not a thing that has to do with how it is written: no integer of ours is that large.
+            Tree::Number(number) if number.abs() >= 2f64.powi(63) => wrong::OUT_OF_RANGE,
             Tree::Number(_) => "a number that is not written as an integer",
             Tree::Text(_) => "a string",
             Tree::Array(_) => "an array",

@@ -13,8 +13,14 @@ pub(crate) const MISSING: &str = "missing";
 /// What is said of a field that nobody knows, before those that are known.
 pub(crate) const UNKNOWN: &str = "unknown field";
 
+/// The same of a parameter.
+pub(crate) const UNKNOWN_PARAMETER: &str = "unknown parameter";
+
 /// What is said of a field that is there twice.
 pub(crate) const REPEATED: &str = "given more than once";
+
+/// What was found where an integer is larger or smaller than it may be.
+pub(crate) const OUT_OF_RANGE: &str = "an integer out of range";
 
 /// Characters of a sender's word that are given back to it.
 const QUOTED_MAX: usize = 64;
@@ -29,6 +35,7 @@ pub(crate) fn in_words(whole: &str, path: &str, cause: &str) -> Fault {
         // A refused name may stand at the end of the path already.
         Some(path) if path == name || path.ends_with(&format!(".{name}")) => path.to_owned(),
         Some(path) => format!("{path}.{name}"),
+        None if name.is_empty() => whole.to_owned(),
         None => name.to_owned(),
     };
     if let Some(name) = quoted(cause, "missing field ") {
@@ -97,6 +104,18 @@ fn shortened(word: &str) -> String {
     faults::shortened(word.to_owned(), QUOTED_MAX)
 }
 
+/// Whether a floating point number, in the reader's words, is what it makes of an integer that is too large for it.
+fn is_beyond_integers(found: &str) -> bool {
+    let number =
+        found.strip_prefix("floating point ").and_then(|number| number.trim_matches('`').parse().ok());
+    number.is_some_and(|number: f64| number.abs() >= 2f64.powi(63))
+}
+
+/// Whether this is said of something that nobody knows, rather than of something that could not be read.
+pub(crate) fn is_of_unknown(message: &str) -> bool {
+    message.starts_with(UNKNOWN) || message.starts_with(UNKNOWN_PARAMETER)
+}
+
 /// What was found and what was expected, by kind.
 fn mismatch(cause: &str) -> Option<(&str, &str)> {
     let kinded = cause.strip_prefix("invalid type: ");
@@ -104,8 +123,9 @@ fn mismatch(cause: &str) -> Option<(&str, &str)> {
         kinded.or_else(|| cause.strip_prefix("invalid value: "))?.rsplit_once(", expected ")?;
     let starts = |word: &str| found.starts_with(word);
     let found = match () {
-        () if starts("integer") && kinded.is_none() => "an integer out of range",
+        () if starts("integer") && kinded.is_none() => OUT_OF_RANGE,
         () if starts("integer") => "a number",
+        () if is_beyond_integers(found) => OUT_OF_RANGE,
         () if starts("floating point") => "a number that is not written as an integer",
         () if starts("number") => "a number",
         () if starts("string") || starts("character") => "a string",
@@ -156,11 +176,17 @@ mod tests {
                 "business_id: expected an integer, found an integer out of range",
             ),
             (
+                "business_id",
+                "invalid type: floating point `1.8446744073709552e19`, expected i64 at line 1 column 20",
+                "business_id: expected an integer, found an integer out of range",
+            ),
+            (
                 "scopes[0]",
                 "unknown variant `a`b`, expected one of `x`, `y` at line 1 column 8",
                 "scopes[0]: \"a`b\" is not known; expected one of x, y",
             ),
             ("tpyo", "unknown field `tpyo`, expected `a` or `b`", "tpyo: unknown field; expected a or b"),
+            (".", "unknown field ``, expected `b`", "body: unknown field; expected b"),
             ("a.tpyo", "unknown field `tpyo`, expected `b`", "a.tpyo: unknown field; expected b"),
             (".", "unknown field `x`, there are no fields", "x: unknown field; there are no fields"),
             ("event_type", "expected value at line 1 column 8", "event_type: expected a string"),

@@ -86,7 +86,7 @@ impl<S: Sync> Input<S> for Lines {
 
     async fn take(incoming: &mut Incoming, _: &S) -> Option<Self> {
         let limits: Limits = incoming.parts().extensions.get().copied().unwrap_or_default();
-        let mut lines = Lines::new(incoming.raw_body(), limits.body_timeout);
+        let mut lines = Lines::new(incoming.raw_body()?, limits.body_timeout);
         // The first bytes are waited for here: until then there is no answer, and a refusal can have its status. It is also
         // what tells a sender to go ahead that asks first.
         match lines.more().await {

@@ -309,9 +309,9 @@ async fn edit_cart(
 fn check_cart_edit(fields: &Record, faults: &mut Faults) {
     let mut seen = HashSet::new();
     for name in fields.names() {
-        if seen.len() == CART_EDIT_FIELDS_MAX {
+        let is_over = seen.len() == CART_EDIT_FIELDS_MAX;
+        if is_over {
             faults.add("body", format!("a cart edit may replace at most {CART_EDIT_FIELDS_MAX} fields"));
-            break;
         }
         if OWNED_FIELDS.contains(&name.as_ref()) {
             faults.add(&*name, "the platform owns this field; a cart edit cannot set it");
@@ -320,7 +320,9 @@ fn check_cart_edit(fields: &Record, faults: &mut Faults) {
         } else if seen.contains(&name) {
             faults.add(&*name, "given more than once");
         }
-        seen.insert(name);
+        if !is_over {
+            seen.insert(name);
+        }
     }
     faults.unless(fields.get("cart").is_some(), "cart", "missing; expected an array of items");
     for fault in fields.cart_faults() {

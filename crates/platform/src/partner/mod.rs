@@ -34,8 +34,9 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Routes {
         .guarded(PARTNER_CREDENTIAL, &REFUSALS)
         .answering(&rates::HEADERS)
         // A call that there is not is a call, too: it counts, and its answer says how the credential stands.
-        .all_behind(|router| router.layer(middleware::from_fn_with_state(shared.clone(), partners_only)))
-        .under("/v1/partner")
+        .under_behind("/v1/partner", |router| {
+            router.layer(middleware::from_fn_with_state(shared.clone(), partners_only))
+        })
         .with_state(shared)
 }
 

@@ -305,6 +305,10 @@ async fn a_cart_edit_of_what_is_not_the_carts_is_refused_by_name() {
         (r#"{"cart":[],"c\u0061rt":[{}]}"#, "cart: given more than once"),
         (r#"{"cart":[],"st\u0061tus":5}"#, "status: the platform owns this field; a cart edit cannot set it"),
         (&format!("{{\"cart\":[]{many}}}"), "body: a cart edit may replace at most 256 fields"),
+        (
+            &format!("{{\"cart\":[]{many},\"status\":1}}"),
+            "body: a cart edit may replace at most 256 fields (and 1 more in details)",
+        ),
     ] {
         stage.invalid("PUT", &path, body, message).await;
     }

@@ -127,7 +127,7 @@ async fn a_call_that_there_is_not_counts_and_says_how_the_credential_stands() {
     let left = |answer: &Answer| standing(answer).map(|[limit, left, _]| (limit, left));
     for (method, path, status, expected) in [
         ("GET", "/v1/partner/nothing", 404, (3, 2)),
-        ("GET", "/v1/partner/orders/1/nothing", 404, (3, 1)),
+        ("GET", "/v1/partner/", 404, (3, 1)),
         ("GET", "/v1/partner/orders/1/status", 405, (3, 0)),
         ("POST", "/v1/partner/nothing", 404, (2, 1)),
         ("DELETE", "/v1/partner/orders/1", 405, (2, 0)),
@@ -148,7 +148,9 @@ async fn a_call_that_there_is_not_counts_and_says_how_the_credential_stands() {
         }
     }
     // Without a credential there is nothing to say of one.
-    for (method, path) in [("GET", "/v1/partner/nothing"), ("DELETE", "/v1/partner/orders/1")] {
+    for (method, path) in
+        [("GET", "/v1/partner/nothing"), ("GET", "/v1/partner/"), ("DELETE", "/v1/partner/orders/1")]
+    {
         let answer = platform.call_as(None, method, path, "").await;
         assert_eq!((answer.status, left(&answer)), (401, None), "{method} {path}");
     }

@@ -214,6 +214,7 @@ async fn whatever_is_wrong_with_a_request_is_told_at_once_wherever_it_stands() {
     let before = platform.snapshot().await;
     let (invalid, gone) = ((400, "request_invalid"), (404, "resource_not_found"));
     let keyless = (400, "request_missing_idempotency_key");
+    let encoded = (415, "request_encoding_unsupported");
     let long = "k".repeat(256);
     let cases: &[Bad<'_>] = &[
         (
@@ -277,6 +278,56 @@ async fn whatever_is_wrong_with_a_request_is_told_at_once_wherever_it_stands() {
             "x",
             invalid,
             &["body", "by", "zz"],
+        ),
+        // What is too large for us is one fault among others, and nobody knows a field that looks like a part of one.
+        (
+            "PUT",
+            "operator/webhooks".into(),
+            &[],
+            r#"{"partner_id":"nope","brand_id":0,"event_type":"x","url":"ftp://x","in_flight_max":4294967296}"#,
+            invalid,
+            &["brand_id", "event_type", "in_flight_max", "partner_id", "url"],
+        ),
+        (
+            "PATCH",
+            format!("operator/orders/{id}/status"),
+            &[],
+            r#"{"zz":1,"status":9223372036854775808,"reason_code":""}"#,
+            invalid,
+            &["reason_code", "status", "zz"],
+        ),
+        (
+            "PATCH",
+            format!("partner/orders/{id}/status"),
+            &[("idempotency-key", "a")],
+            r#"{"occurred_at":1,"status":"rejected","reason_code":18446744073709551616}"#,
+            invalid,
+            &["occurred_at", "reason_code"],
+        ),
+        (
+            "PATCH",
+            format!("operator/orders/{id}/status"),
+            &[],
+            r#"{"status.x":1,"":2,"status":"accepted","reason_code":"r"}"#,
+            invalid,
+            &["body", "reason_code", "status.x"],
+        ),
+        // Of a body that cannot be read for its encoding nothing is said.
+        (
+            "PATCH",
+            "operator/orders/0/status?zz=1".into(),
+            &[("content-encoding", "gzip"), ("idempotency-key", "a b")],
+            r#"{"status":"zz"}"#,
+            invalid,
+            &["Content-Encoding", "Idempotency-Key", "id", "zz"],
+        ),
+        (
+            "POST",
+            "operator/orders/bulk".into(),
+            &[("content-encoding", "br")],
+            "x",
+            encoded,
+            &["Content-Encoding"],
         ),
         ("POST", "operator/deliveries/%ff/cancel?by=%20".into(), &[], "x", gone, &["body", "by", "id"]),
         ("POST", "operator/orders/bulk?zz=1".into(), &[], "", invalid, &["body", "zz"]),

@@ -171,6 +171,9 @@ async fn a_delivery_that_is_said_to_be_in_an_encoding_is_taken_as_it_came() {
         (1, &Value::from("evt_2")),
         "{kept}"
     );
+    // Whoever looks into it sees why it does not read.
+    let shown = inbox.get("/deliveries/evt_2").await.json()["data"].clone();
+    assert_eq!(shown["headers"]["content-encoding"], "gzip", "{shown}");
 }
 
 #[tokio::test]

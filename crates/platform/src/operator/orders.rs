@@ -308,9 +308,8 @@ async fn edit_cart(
 
 fn check_cart_edit(fields: &Record, faults: &mut Faults) {
     let mut seen = HashSet::new();
-    for name in fields.names() {
-        let is_over = seen.len() == CART_EDIT_FIELDS_MAX;
-        if is_over {
+    for (i, name) in fields.names().enumerate() {
+        if i == CART_EDIT_FIELDS_MAX {
             faults.add("body", format!("a cart edit may replace at most {CART_EDIT_FIELDS_MAX} fields"));
         }
         if OWNED_FIELDS.contains(&name.as_ref()) {
@@ -320,7 +319,7 @@ fn check_cart_edit(fields: &Record, faults: &mut Faults) {
         } else if seen.contains(&name) {
             faults.add(&*name, "given more than once");
         }
-        if !is_over {
+        if i < CART_EDIT_FIELDS_MAX {
             seen.insert(name);
         }
     }

@@ -21,6 +21,7 @@ mod limits;
 mod log;
 mod metrics;
 mod openapi;
+mod order_input;
 mod orders;
 mod pages;
 mod partner_feeds;
